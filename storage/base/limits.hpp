@@ -1,0 +1,77 @@
+/// Every bound in one place. What is over a bound is refused with an error that says so, never
+/// queued without end. Units stand last in a name.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace candor::limits {
+
+using namespace std::chrono_literals;
+
+// Events
+inline constexpr std::size_t user_id_bytes = 128;
+inline constexpr std::size_t event_id_bytes = 128;
+inline constexpr std::size_t utterance_bytes =
+    16 * 1024; ///< text or transcript; longer is withheld as too uncertain
+inline constexpr std::size_t context_turns = 8;
+inline constexpr std::size_t object_topics = 16; ///< topics stated with a liked object
+inline constexpr std::size_t signal_topics = 16; ///< topics that one event may teach
+inline constexpr std::size_t language_tag_bytes = 35;
+inline constexpr std::size_t app_bytes = 64;
+inline constexpr std::size_t zone_bytes = 64;
+inline constexpr std::size_t email_bytes = 254;
+inline constexpr auto future_tolerance = 5min; ///< `at` ahead of the node's clock
+inline constexpr auto dedupe_window = 24h;     ///< of the shard's log time
+
+// HTTP
+inline constexpr std::size_t header_bytes = 16 * 1024;
+inline constexpr std::size_t single_body_bytes = 256 * 1024;
+inline constexpr std::size_t bulk_body_bytes = 8 * 1024 * 1024;
+inline constexpr std::size_t bulk_line_bytes = 128 * 1024;
+inline constexpr std::size_t bulk_events = 20'000; ///< per request
+inline constexpr std::size_t bodies_in_memory_bytes = 256 * 1024 * 1024;
+inline constexpr std::size_t connections = 1024;
+inline constexpr auto header_deadline = 10s;
+inline constexpr auto body_deadline = 30s;
+inline constexpr auto idle_deadline = 60s;
+inline constexpr auto answer_deadline = 20s;
+inline constexpr std::size_t json_depth = 16;
+
+// Between rooms
+inline constexpr std::size_t batch_events = 256; ///< events in one message between rooms
+inline constexpr std::size_t batches_in_work = 256; ///< at a time in one ingestion actor
+inline constexpr std::size_t commit_queue_entries =
+    8192; ///< waiting for the disk before `overloaded`
+inline constexpr auto room_deadline = 5s;
+
+// Group commit
+inline constexpr std::size_t commit_group_entries = 512;
+inline constexpr std::size_t commit_group_bytes = 4 * 1024 * 1024;
+
+// A user's record
+inline constexpr std::size_t remembered_events = 50'000; ///< event ids within the dedupe window
+inline constexpr std::size_t regions_remembered = 32;
+inline constexpr std::size_t notices_remembered = 64;
+inline constexpr std::size_t uses_remembered = 1000;
+inline constexpr std::size_t deltas_before_fold = 32;
+inline constexpr std::size_t cached_users_per_shard = 1024;
+
+// Log and keys
+inline constexpr auto log_kept = 30min;
+inline constexpr std::size_t log_kept_bytes_per_shard = 64 * 1024 * 1024;
+inline constexpr std::size_t keys_per_page = 256;
+inline constexpr std::size_t key_pages_cached = 1024;
+
+// Policies and config files
+inline constexpr std::size_t policy_file_bytes = 64 * 1024;
+inline constexpr std::size_t policies = 64;
+inline constexpr std::size_t config_file_bytes = 256 * 1024;
+inline constexpr std::size_t import_runs_open = 8;
+
+// Topic filter
+inline constexpr std::size_t lexicon_file_bytes = 4 * 1024 * 1024;
+inline constexpr std::size_t evidence_items = 64;
+
+} // namespace candor::limits
