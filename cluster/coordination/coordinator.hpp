@@ -1,0 +1,61 @@
+/// What the nodes agree on: a small ordered map with compare-and-swap and watches. Two sides: one
+/// process (local_coordinator, on the node's own engine), and etcd. One conformance suite runs on
+/// both. Guarantees: a compare-and-swap is applied whole or not at all and is durable when it
+/// answers; versions of a key only rise. Watches are hints: they may repeat or skip, so decide only
+/// by compare-and-swap. Must never carry the data path: when it is unreachable, events go on being
+/// acknowledged.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/base/error.hpp"
+#include "storage/engine/engine.hpp"
+
+namespace candor::coordination {
+
+struct versioned {
+  std::string value;
+  std::uint64_t version = 0; ///< 1 for the first value of a key
+  friend bool operator==(const versioned&, const versioned&) = default;
+};
+
+struct change {
+  std::string key;
+  std::uint64_t expected_version = 0; ///< 0: the key must not exist
+  std::string value;
+};
+
+/// At most this many changes in one compare-and-swap.
+inline constexpr std::size_t changes_max = 64;
+
+/// Called after a key changed, perhaps from another thread. Must return quickly and must not call
+/// the coordinator.
+using watcher = std::function<void(std::string_view key, const versioned& now)>;
+
+class coordinator {
+public:
+  virtual ~coordinator() = default;
+
+  /// nullopt where there is no such key. Error: `unavailable`, `corrupt`.
+  virtual result<std::optional<versioned>> get(std::string_view key) = 0;
+
+  /// True: every expectation held and every value is written. False: nothing is. Error:
+  /// `outcome_unknown`, `unavailable`, `too_many`.
+  virtual result<bool> compare_and_swap(std::span<const change> changes) = 0;
+
+  /// Goes on until the returned handle is released.
+  virtual std::shared_ptr<void> watch(std::string prefix, watcher call) = 0;
+};
+
+/// For one process: kept in the engine's table of metadata, outside every shard's range. `db` must
+/// outlive it.
+std::unique_ptr<coordinator> make_local_coordinator(engine::engine& db);
+
+} // namespace candor::coordination

@@ -1,0 +1,108 @@
+#include "cluster/replication/entry.hpp"
+
+#include <algorithm>
+
+#include <msgpack.hpp>
+#include <sodium.h>
+#include <xxhash.h>
+
+#include "storage/engine/keys.hpp"
+
+namespace candor::replication {
+
+namespace {
+
+constexpr unsigned entry_version = 1;
+constexpr std::size_t checksum_bytes = 8;
+
+void pack_bytes(msgpack::packer<msgpack::sbuffer>& to, std::string_view bytes) {
+  to.pack_bin(static_cast<std::uint32_t>(bytes.size()));
+  to.pack_bin_body(bytes.data(), static_cast<std::uint32_t>(bytes.size()));
+}
+
+std::string_view view(const msgpack::object& bytes) {
+  if (bytes.type != msgpack::type::BIN)
+    throw msgpack::type_error{};
+  return {bytes.via.bin.ptr, bytes.via.bin.size};
+}
+
+const msgpack::object* array(const msgpack::object& from, std::uint32_t size) {
+  if (from.type != msgpack::type::ARRAY || from.via.array.size != size)
+    throw msgpack::type_error{};
+  return from.via.array.ptr;
+}
+
+template <class E>
+E choice(const msgpack::object& from, unsigned count) {
+  auto n = from.as<unsigned>();
+  if (n >= count)
+    throw msgpack::type_error{};
+  return static_cast<E>(n);
+}
+
+} // namespace
+
+std::string encode(entry& e, const chain_hash& previous) {
+  msgpack::sbuffer buffer;
+  msgpack::packer to{buffer};
+  to.pack_array(6);
+  to.pack(entry_version);
+  to.pack(e.shard);
+  to.pack_uint64(e.term);
+  to.pack_uint64(e.seq);
+  to.pack_int64(to_int(e.time));
+  to.pack_array(static_cast<std::uint32_t>(e.operations.size()));
+  for (const auto& o : e.operations) {
+    to.pack_array(4);
+    to.pack(static_cast<unsigned>(o.kind));
+    to.pack(static_cast<unsigned>(o.table));
+    pack_bytes(to, o.key);
+    pack_bytes(to, o.value);
+  }
+  std::string bytes{buffer.data(), buffer.size()};
+  crypto_generichash(e.chain.data(), e.chain.size(),
+                     reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+                     previous.data(), previous.size());
+  bytes.append(reinterpret_cast<const char*>(e.chain.data()), e.chain.size());
+  engine::append_big_endian(bytes, XXH3_64bits(bytes.data(), bytes.size()), checksum_bytes);
+  return bytes;
+}
+
+result<entry> decode_entry(std::string_view bytes) {
+  entry e;
+  if (bytes.size() < e.chain.size() + checksum_bytes)
+    return fail(errc::corrupt, "a log entry is too short");
+  auto checksum =
+      engine::read_big_endian(bytes.substr(bytes.size() - checksum_bytes), checksum_bytes);
+  bytes.remove_suffix(checksum_bytes);
+  if (XXH3_64bits(bytes.data(), bytes.size()) != checksum)
+    return fail(errc::corrupt, "a log entry's checksum does not hold");
+  std::ranges::copy(bytes.substr(bytes.size() - e.chain.size()), e.chain.begin());
+  bytes.remove_suffix(e.chain.size());
+  try {
+    auto handle = msgpack::unpack(bytes.data(), bytes.size());
+    auto field = array(handle.get(), 6);
+    if (field[0].as<unsigned>() != entry_version)
+      return fail(errc::corrupt, "a log entry was written by a later version of Candor");
+    e.shard = field[1].as<shard_id>();
+    e.term = field[2].as<std::uint64_t>();
+    e.seq = field[3].as<std::uint64_t>();
+    e.time = from_int(field[4].as<std::int64_t>());
+    if (field[5].type != msgpack::type::ARRAY)
+      throw msgpack::type_error{};
+    for (std::uint32_t i = 0; i < field[5].via.array.size; ++i) {
+      auto part = array(field[5].via.array.ptr[i], 4);
+      engine::operation o;
+      o.kind = choice<engine::operation::what>(part[0], 3);
+      o.table = choice<engine::table>(part[1], engine::table_count);
+      o.key = view(part[2]);
+      o.value = view(part[3]);
+      e.operations.push_back(std::move(o));
+    }
+    return e;
+  } catch (const std::exception&) {
+    return fail(errc::corrupt, "a log entry does not decode");
+  }
+}
+
+} // namespace candor::replication

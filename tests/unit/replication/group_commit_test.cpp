@@ -1,0 +1,286 @@
+#include <catch2/catch.hpp>
+
+#include <set>
+
+#include "cluster/replication/group_commit.hpp"
+#include "storage/engine/keys.hpp"
+#include "tests/support/temporary_folder.hpp"
+
+using namespace candor;
+using namespace candor::replication;
+using namespace std::chrono_literals;
+using engine::operation;
+using engine::table;
+
+namespace {
+
+/// The memory engine, with writes that fail when told to.
+class failing_engine final : public engine::engine {
+public:
+  result<void> write(const ::candor::engine::batch& b, ::candor::engine::sync s) override {
+    if (failing)
+      return fail(errc::disk_full);
+    return inner->write(b, s);
+  }
+  result<std::optional<std::string>> get(table t, std::string_view k) const override {
+    return inner->get(t, k);
+  }
+  result<void> scan(table t, std::string_view b, std::string_view e,
+                    const ::candor::engine::visitor& v) const override {
+    return inner->scan(t, b, e, v);
+  }
+  result<std::optional<std::pair<std::string, std::string>>>
+  last(table t, std::string_view b, std::string_view e) const override {
+    return inner->last(t, b, e);
+  }
+  result<void> resume() override {
+    if (failing)
+      return fail(errc::read_only);
+    return {};
+  }
+  result<void> flush() override { return inner->flush(); }
+  result<void> checkpoint(const std::filesystem::path& p) override { return inner->checkpoint(p); }
+  result<void> verify() const override { return inner->verify(); }
+  std::uint64_t size_bytes() const override { return inner->size_bytes(); }
+
+  std::unique_ptr<::candor::engine::engine> inner = ::candor::engine::make_memory_engine();
+  bool failing = false;
+};
+
+struct bench {
+  bench() {
+    auto s = stores::load_or_make_secrets(folder.path());
+    REQUIRE(s);
+    secrets = *s;
+    auto k = stores::open_user_keys(folder.path(), secrets);
+    REQUIRE(k);
+    keys = std::move(*k);
+    coordinator = coordination::make_local_coordinator(db);
+    open();
+  }
+  void open() {
+    auto opened = group_commit::open(db, *keys, *coordinator, time, {{"n1", "d1"}, {4}, kept});
+    REQUIRE(opened);
+    log = std::move(*opened);
+  }
+  append_request request(shard_id shard, std::string key, std::string value) {
+    append_request r{shard, log->opening(shard)->epoch, {}};
+    r.drafts.push_back({time.now(), {put(shard, key, value)}, {}});
+    return r;
+  }
+  static draft_row put(shard_id shard, std::string_view key, std::string value) {
+    return {{operation::what::put, table::meta, engine::named_key(shard, key), std::move(value)},
+            std::nullopt};
+  }
+  append_result commit(const append_request& r) {
+    const append_request* one = &r;
+    return log->commit({&one, 1}).front();
+  }
+  std::optional<std::string> value(shard_id shard, std::string_view key) {
+    return *db.get(table::meta, engine::named_key(shard, key));
+  }
+  std::vector<entry> entries(shard_id shard) {
+    std::vector<entry> all;
+    REQUIRE(db.scan(table::log, engine::shard_begin(shard), engine::shard_end(shard),
+                    [&](std::string_view, std::string_view bytes) {
+                      auto e = decode_entry(bytes);
+                      REQUIRE(e);
+                      all.push_back(std::move(*e));
+                      return true;
+                    }));
+    return all;
+  }
+
+  test::temporary_folder folder;
+  failing_engine db;
+  manual_clock time{timestamp{std::chrono::days{20'000}}};
+  stores::node_secrets secrets;
+  std::unique_ptr<stores::user_keys> keys;
+  std::unique_ptr<coordination::coordinator> coordinator;
+  std::unique_ptr<group_commit> log;
+  std::uint64_t kept = 1 << 20;
+};
+
+} // namespace
+
+TEST_CASE("one batch carries entries of many shards, each numbered within its own",
+          "[replication]") {
+  bench b;
+  auto first = b.request(0, "x", "1"), second = b.request(3, "x", "2"),
+       third = b.request(0, "y", "3");
+  std::vector<const append_request*> group{&first, &second, &third};
+  auto answers = b.log->commit(group);
+  REQUIRE(answers.size() == 3);
+  CHECK(answers[0]->front().seq == 1);
+  CHECK(answers[1]->front().seq == 1);
+  CHECK(answers[2]->front().seq == 2);
+  CHECK(b.value(0, "y") == "3");
+  CHECK(b.value(3, "x") == "2");
+}
+
+TEST_CASE("every opening begins a new term, and numbering goes on", "[replication]") {
+  bench b;
+  REQUIRE(b.commit(b.request(1, "x", "1")));
+  auto term = b.log->opening(1)->term;
+  b.open();
+  auto opening = b.log->opening(1);
+  CHECK(opening->term == term + 1);
+  CHECK(opening->seq == 1);
+  CHECK(b.commit(b.request(1, "x", "2"))->front().seq == 2);
+}
+
+TEST_CASE("entries are chained, and a chain goes on over a restart", "[replication]") {
+  bench b;
+  for (auto i = 0; i < 3; ++i)
+    REQUIRE(b.commit(b.request(2, "x", std::to_string(i))));
+  b.open();
+  REQUIRE(b.commit(b.request(2, "x", "3")));
+  chain_hash previous{};
+  for (auto& e : b.entries(2)) {
+    auto copy = e;
+    encode(copy, previous);
+    CHECK(copy.chain == e.chain);
+    previous = e.chain;
+  }
+}
+
+TEST_CASE("after a failed write all of that epoch fails, and a new opening goes on",
+          "[replication]") {
+  bench b;
+  REQUIRE(b.commit(b.request(0, "x", "1")));
+  auto late = b.request(0, "x", "built on what failed"),
+       other = b.request(1, "x", "of another shard");
+  b.db.failing = true;
+  CHECK(b.commit(b.request(0, "x", "2")).error().code == errc::disk_full);
+  CHECK(!b.log->opening(0)); // the disk still takes nothing
+  b.db.failing = false;
+  CHECK(b.commit(late).error().code == errc::outcome_unknown);
+  auto term = b.log->opening(0)->term; // resumes
+  CHECK(b.commit(late).error().code == errc::outcome_unknown);
+  CHECK(b.commit(other).error().code == errc::outcome_unknown);
+  CHECK(b.value(0, "x") == "1");
+  REQUIRE(b.commit(b.request(0, "x", "3")));
+  CHECK(b.entries(0).back().term == term);
+  CHECK(b.entries(0).back().seq == 2);
+}
+
+TEST_CASE("a draft that cannot be sealed fails its own shard's epoch alone", "[replication]") {
+  bench b;
+  auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));
+  auto key = b.keys->allocate(0, {});
+  REQUIRE(key);
+  REQUIRE(b.keys->destroy(*key));
+  append_request bad{0, b.log->opening(0)->epoch, {}};
+  bad.drafts.push_back({b.time.now(), {bench::put(0, "x", "1")}, {}});
+  bad.drafts.push_back({b.time.now(), {bench::put(0, "y", "2")}, {}});
+  bad.drafts[1].rows[0].sealed_for = owner{person, *key};
+  auto after = b.request(0, "z", "3"), elsewhere = b.request(1, "z", "4");
+  std::vector<const append_request*> group{&bad, &after, &elsewhere};
+  auto answers = b.log->commit(group);
+  CHECK(answers[0].error().code == errc::key_destroyed);
+  CHECK(answers[1].error().code == errc::outcome_unknown);
+  CHECK(answers[2]);
+  CHECK(!b.value(0, "x"));
+  CHECK(b.commit(b.request(0, "x", "5"))->front().seq == 1);
+}
+
+TEST_CASE("a person's row is sealed on disk and in the log, and opens with the person's key",
+          "[replication]") {
+  bench b;
+  auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));
+  auto key = *b.keys->allocate(0, {});
+  auto r = b.request(0, "row", "likes hiking");
+  r.drafts[0].rows[0].sealed_for = owner{person, key};
+  REQUIRE(b.commit(r));
+  auto sealed = b.value(0, "row");
+  CHECK(sealed->find("hiking") == std::string::npos);
+  CHECK(b.entries(0).back().operations[0].value == *sealed);
+  CHECK(*b.keys->open(key, person.view(), *sealed) == "likes hiking");
+}
+
+TEST_CASE("no nonce is used twice, over rows, entries, shards and restarts", "[replication]") {
+  bench b;
+  auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));
+  auto key = *b.keys->allocate(0, {});
+  std::set<std::string> nonces;
+  std::size_t rows = 0;
+  for (auto round = 0; round < 3; ++round, b.open())
+    for (shard_id shard = 0; shard < 4; ++shard) {
+      auto r = b.request(shard, "a", "1");
+      r.drafts[0].rows.push_back(bench::put(shard, "b", "2"));
+      for (auto& row : r.drafts[0].rows)
+        row.sealed_for = owner{person, key};
+      REQUIRE(b.commit(r));
+      auto written = b.entries(shard).back();
+      for (auto& o : written.operations) {
+        nonces.insert(o.value.substr(0, 24));
+        ++rows;
+      }
+    }
+  CHECK(nonces.size() == rows);
+}
+
+TEST_CASE("the log keeps what it must and no more", "[replication]") {
+  bench b;
+  b.kept = 10'000;
+  b.open();
+  for (auto i = 0; i < 400; ++i)
+    REQUIRE(b.commit(b.request(0, "x", std::string(200, 'x'))));
+  std::uint64_t bytes = 0;
+  auto kept = b.entries(0);
+  for (auto& e : kept)
+    bytes += encode(e, {}).size();
+  CHECK(bytes >= 10'000);
+  CHECK(bytes < 25'000);
+  CHECK(kept.back().seq == 400);
+  CHECK(kept.front().seq + kept.size() - 1 == 400);
+}
+
+TEST_CASE("a log tail with a flipped bit is corrupt, never ignored", "[replication]") {
+  bench b;
+  REQUIRE(b.commit(b.request(0, "x", "1")));
+  auto key = engine::log_key(0, 1);
+  auto bytes = **b.db.get(table::log, key);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    auto flipped = bytes;
+    flipped[i] = static_cast<char>(flipped[i] ^ 4);
+    CHECK(!decode_entry(flipped));
+  }
+  bytes[10] = static_cast<char>(bytes[10] ^ 1);
+  REQUIRE(b.db.write({{operation::what::put, table::log, key, bytes}}, engine::sync::yes));
+  auto opened = group_commit::open(b.db, *b.keys, *b.coordinator, b.time, {{"n1", "d1"}, {4}});
+  REQUIRE(!opened);
+  CHECK(opened.error().code == errc::corrupt);
+}
+
+TEST_CASE("another node's shards are not taken", "[replication]") {
+  bench b;
+  auto opened = group_commit::open(b.db, *b.keys, *b.coordinator, b.time, {{"n2", "d2"}, {4}});
+  REQUIRE(!opened);
+  CHECK(opened.error().code == errc::conflict);
+}
+
+TEST_CASE("audit events are chained in the entry that they belong to", "[replication]") {
+  bench b;
+  auto r = b.request(0, "x", "1");
+  r.drafts[0].audit = {{b.time.now(), "admin", "one", "", ""},
+                       {b.time.now(), "admin", "two", "", ""}};
+  auto answer = b.commit(r);
+  REQUIRE(answer);
+  REQUIRE(answer->front().audit.size() == 2);
+  CHECK(answer->front().audit[1].index == 2);
+  b.open();
+  CHECK(b.log->opening(0)->audit == answer->front().audit[1]);
+  CHECK(*stores::verify_audit(b.db, 0, answer->front().audit[1]) == answer->front().audit[1]);
+}
+
+TEST_CASE("log time follows the wall, never goes back, and runs at most twice as fast",
+          "[replication]") {
+  auto start = timestamp{std::chrono::days{20'000}};
+  log_clock clock{start, 0ms};
+  CHECK(clock.now(start + 1h, 1h) == start + 1h);
+  CHECK(clock.now(start - 1h, 1h) == start);
+  CHECK(clock.now(start + std::chrono::days{2}, 1h) == start + 2h); // the wall jumped
+  clock.advance(start + 5h, 1h);
+  CHECK(clock.now(start + 1h, 1h) == start + 5h);
+}

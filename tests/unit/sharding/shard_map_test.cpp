@@ -1,0 +1,36 @@
+#include <catch2/catch.hpp>
+
+#include "cluster/sharding/shard_map.hpp"
+
+using namespace candor;
+using namespace candor::sharding;
+
+TEST_CASE("a configuration survives its text form", "[sharding]") {
+  shard_config c{7, 3, {"n1", "d1"}, {{"n1", "d1"}, {"n2", "d9"}}, 2, 1};
+  CHECK(shard_config_from_json(to_json(c)) == c);
+}
+
+TEST_CASE("what is not a configuration is corrupt", "[sharding]") {
+  for (auto text : {"", "{}", "[]", R"({"ver":"x"})", R"({"ver":1,"term":1,"primary":{}})"}) {
+    auto c = shard_config_from_json(text);
+    REQUIRE(!c);
+    CHECK(c.error().code == errc::corrupt);
+  }
+}
+
+TEST_CASE("an appointment raises version and term and keeps the in-sync set", "[sharding]") {
+  auto first = appoint({}, {"n1", "d1"});
+  CHECK(first.version == 1);
+  CHECK(first.term == 1);
+  auto again = appoint(first, {"n1", "d1"});
+  CHECK(again.term == 2);
+  CHECK(again.in_sync.size() == 1);
+  auto other = appoint(again, {"n2", "d2"});
+  CHECK(other.primary.node == "n2");
+  CHECK(other.in_sync.size() == 2);
+}
+
+TEST_CASE("keys of shards sort as their numbers", "[sharding]") {
+  CHECK(config_key(2) < config_key(10));
+  CHECK(config_key(999) < config_key(1000));
+}
