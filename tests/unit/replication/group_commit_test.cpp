@@ -4,6 +4,7 @@
 
 #include "cluster/replication/group_commit.hpp"
 #include "storage/engine/keys.hpp"
+#include "tests/support/failing_engine.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 using namespace candor;
@@ -13,39 +14,6 @@ using engine::operation;
 using engine::table;
 
 namespace {
-
-/// The memory engine, with writes that fail when told to.
-class failing_engine final : public engine::engine {
-public:
-  result<void> write(const ::candor::engine::batch& b, ::candor::engine::sync s) override {
-    if (failing)
-      return fail(errc::disk_full);
-    return inner->write(b, s);
-  }
-  result<std::optional<std::string>> get(table t, std::string_view k) const override {
-    return inner->get(t, k);
-  }
-  result<void> scan(table t, std::string_view b, std::string_view e,
-                    const ::candor::engine::visitor& v) const override {
-    return inner->scan(t, b, e, v);
-  }
-  result<std::optional<std::pair<std::string, std::string>>>
-  last(table t, std::string_view b, std::string_view e) const override {
-    return inner->last(t, b, e);
-  }
-  result<void> resume() override {
-    if (failing)
-      return fail(errc::read_only);
-    return {};
-  }
-  result<void> flush() override { return inner->flush(); }
-  result<void> checkpoint(const std::filesystem::path& p) override { return inner->checkpoint(p); }
-  result<void> verify() const override { return inner->verify(); }
-  std::uint64_t size_bytes() const override { return inner->size_bytes(); }
-
-  std::unique_ptr<::candor::engine::engine> inner = ::candor::engine::make_memory_engine();
-  bool failing = false;
-};
 
 struct bench {
   bench() {
@@ -92,7 +60,7 @@ struct bench {
   }
 
   test::temporary_folder folder;
-  failing_engine db;
+  test::failing_engine db;
   manual_clock time{timestamp{std::chrono::days{20'000}}};
   stores::node_secrets secrets;
   std::unique_ptr<stores::user_keys> keys;

@@ -1,0 +1,33 @@
+/// The back door: takes operators' messages (a verb and a JSON object), carries each to the room
+/// concerned, and answers with what was done. What changes something is audited by the shard that
+/// logs it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "actors/messages/messages.hpp"
+#include "storage/base/clock.hpp"
+#include "storage/base/rng.hpp"
+#include "storage/engine/engine.hpp"
+
+namespace candor::admin {
+
+struct surroundings {
+  std::shared_ptr<const shard_directory> shards;
+  policy_handle policy;
+  const engine::engine& db; ///< for reading the audit log
+  candor::clock& time;
+  rng& random;
+  std::function<shard_id(const user_id&)> shard_of;
+  std::string node;
+  std::string version;
+  std::string data_folder;
+  std::function<void()> stop; ///< asks the process to end
+};
+
+/// On a thread of its own: verifying a chain reads it whole.
+admin_handle spawn_admin_actor(caf::actor_system& system, surroundings around);
+
+} // namespace candor::admin

@@ -1,0 +1,810 @@
+#include "actors/gateway/gateway.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <sodium.h>
+
+#include "actors/gateway/http.hpp"
+#include "actors/gateway/knock_actor.hpp"
+#include "actors/gateway/pages.hpp"
+#include "actors/gateway/parse/events.hpp"
+#include "actors/gateway/parse/users.hpp"
+#include "actors/gateway/parse/value.hpp"
+#include "actors/gateway/problem.hpp"
+#include "actors/gateway/render.hpp"
+#include "storage/base/log.hpp"
+#include "storage/base/metrics.hpp"
+
+namespace candor::gateway {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t runners = 4;
+constexpr std::size_t lines_at_a_time = 4 * limits::batch_events;
+constexpr auto stop_grace = 5s;
+constexpr std::string_view json_type = "application/json";
+constexpr std::string_view ndjson_type = "application/x-ndjson";
+constexpr std::string_view msgpack_type = "application/msgpack";
+
+constexpr unsigned bit(role r) {
+  return 1u << static_cast<unsigned>(r);
+}
+constexpr unsigned anybody = ~0u;
+
+enum class body_form { none, json, json_or_none, events };
+
+/// Counters of one route.
+class route_probe {
+public:
+  explicit route_probe(const std::string& route)
+    : seconds_{metrics::seconds("candor_gateway_answer_seconds",
+                                "From a request's head to its answer.", {{"route", route}})} {
+    for (std::size_t i = 0; i < requests_.size(); ++i)
+      requests_[i] = &metrics::counter("candor_gateway_requests_total", "Requests answered.",
+                                       {{"route", route}, {"outcome", fmt::format("{}xx", i + 1)}});
+  }
+  void count(int status, std::chrono::nanoseconds took) {
+    auto at = static_cast<std::size_t>(std::clamp(status / 100, 1, 5) - 1);
+    requests_[at]->Increment();
+    seconds_.Observe(std::chrono::duration<double>(took).count());
+  }
+
+private:
+  std::array<prometheus::Counter*, 5> requests_;
+  prometheus::Histogram& seconds_;
+};
+
+/// What events came to, over all requests.
+class verdict_probe {
+public:
+  verdict_probe() {
+    for (std::size_t i = 0; i < counters_.size(); ++i)
+      counters_[i] =
+          &metrics::counter("candor_gateway_verdicts_total", "Verdicts given to callers.",
+                            {{"outcome", std::string{to_string(static_cast<model::status>(i))}}});
+  }
+  void count(const model::verdict& v) {
+    counters_[static_cast<std::size_t>(v.status)]->Increment();
+  }
+
+private:
+  std::array<prometheus::Counter*, 6> counters_;
+};
+
+void wipe(std::string& text) {
+  sodium_memzero(text.data(), text.size());
+  text.clear();
+}
+
+/// What the parser refused, as a verdict.
+model::verdict verdict_of(const error& why) {
+  if (why.code == errc::sensitive_topic)
+    return model::verdict::withheld(model::reason::sensitive);
+  return model::verdict::invalid(info(why.code).slug, why.detail);
+}
+
+std::optional<std::string_view> bearer_of(std::string_view header) {
+  constexpr std::string_view scheme = "bearer ";
+  auto lower = [](unsigned char c) { return static_cast<char>(std::tolower(c)); };
+  if (header.size() <= scheme.size() ||
+      !std::ranges::equal(header.substr(0, scheme.size()), scheme, {}, lower))
+    return std::nullopt;
+  header.remove_prefix(header.find_first_not_of(' ', scheme.size()) == header.npos
+                           ? header.size()
+                           : header.find_first_not_of(' ', scheme.size()));
+  return header;
+}
+
+reply make_reply(int status, std::string_view type, std::string body) {
+  reply made;
+  made.status = status;
+  made.content_type = type;
+  made.body = std::move(body);
+  return made;
+}
+
+} // namespace
+
+class routes;
+
+/// A row of the table of routes.
+struct route {
+  using handler = asio::awaitable<reply> (routes::*)(exchange& x);
+
+  std::string method;
+  std::string pattern; ///< "/v1/users/{id}": {…} stands for one segment
+  unsigned roles;      ///< bits; admin may do everything
+  body_form body;
+  bool when_ready; ///< only on a node that is ready
+  handler serve;
+  std::vector<std::string> segments;
+  std::shared_ptr<route_probe> probe;
+};
+
+class routes final : public application {
+public:
+  routes(caf::actor_system& system, rooms doors, gateway_config config,
+         std::unique_ptr<key_ring> keys, clock& time)
+    : doors_{std::move(doors)}
+    , config_{std::move(config)}
+    , keys_{std::move(keys)}
+    , time_{time}
+    , knocker_{system, runners}
+    , elsewhere_{"none"} {
+    constexpr auto user = bit(role::user), ingest = bit(role::ingest), none = 0u,
+                   auditor = bit(role::auditor), monitor = bit(role::monitor);
+    add("GET", "/", anybody, body_form::none, false, &routes::get_front);
+    add("GET", "/livez", anybody, body_form::none, false, &routes::get_livez);
+    add("GET", "/readyz", anybody, body_form::none, false, &routes::get_readyz);
+    add("GET", "/startupz", anybody, body_form::none, false, &routes::get_startupz);
+    add("GET", "/metrics", monitor, body_form::none, false, &routes::get_metrics);
+    add("GET", "/v1/openapi.yaml", anybody, body_form::none, false, &routes::get_openapi);
+    add("POST", "/v1/events", ingest, body_form::events, true, &routes::post_events);
+    add("PUT", "/v1/users/{id}", ingest, body_form::json, true, &routes::put_user);
+    add("GET", "/v1/users/{id}", user, body_form::none, true, &routes::get_user);
+    add("DELETE", "/v1/users/{id}", user, body_form::none, true, &routes::delete_user);
+    add("GET", "/v1/users/{id}/export", user, body_form::none, true, &routes::get_export);
+    add("GET", "/v1/users/{id}/interests", user, body_form::none, true, &routes::get_interests);
+    add("DELETE", "/v1/users/{id}/interests/{topic}", user, body_form::none, true,
+        &routes::delete_interest);
+    add("POST", "/v1/users/{id}/opt-out", user, body_form::json_or_none, true,
+        &routes::post_opt_out);
+    add("GET", "/v1/audit", auditor, body_form::none, false, &routes::get_audit);
+    add("GET", "/v1/cluster", none, body_form::none, false, &routes::get_cluster);
+    add("POST", "/v1/admin/{verb}", auditor, body_form::json_or_none, false, &routes::post_admin);
+  }
+
+  void set_ready(bool ready) {
+    ready_ = ready;
+    if (ready)
+      started_ = true;
+  }
+
+  /// After the server's drain, before its end.
+  void stop() {
+    knocker_.stop();
+    key_thread_.join();
+  }
+
+  asio::awaitable<std::optional<reply>> admit(exchange& x) override {
+    join_trace(x, *random_);
+    auto refusal = find_route(x);
+    if (refusal)
+      co_return refusal;
+    auto allowed = co_await identify(x);
+    if (allowed)
+      allowed = check_role(x);
+    if (!allowed)
+      co_return make_problem(allowed.error(), x.trace_id);
+    if (x.route->when_ready && !ready_) {
+      error why{errc::unavailable, "the node is not ready yet"};
+      co_return make_problem(why, x.trace_id);
+    }
+    if (auto fits = fix_body(x); !fits)
+      co_return make_problem(fits.error(), x.trace_id);
+    co_return std::nullopt;
+  }
+
+  asio::awaitable<reply> answer(exchange& x) override {
+    try {
+      co_return co_await (this->*x.route->serve)(x);
+    } catch (const std::exception& e) {
+      log::error("gateway", "trace={} {} {}: {}", x.trace_id, x.head.method, x.route->pattern,
+                 e.what());
+    }
+    error why{errc::internal, {}};
+    co_return make_problem(why, x.trace_id);
+  }
+
+  reply refuse(exchange& x, const error& why, int status) override {
+    if (x.trace_id.empty())
+      join_trace(x, *random_);
+    auto kind = kind_of(why.code);
+    kind.status = status;
+    return make_problem(kind, why.detail, x.trace_id);
+  }
+
+  void finished(const exchange& x, int status, std::chrono::nanoseconds took) override {
+    (x.route ? *x.route->probe : elsewhere_).count(status, took);
+  }
+
+private:
+  void add(const char* method, const char* pattern, unsigned roles, body_form body, bool when_ready,
+           route::handler serve) {
+    auto probe = std::shared_ptr<route_probe>{};
+    for (const auto& r : table_)
+      if (r.pattern == pattern)
+        probe = r.probe;
+    if (!probe)
+      probe = std::make_shared<route_probe>(pattern);
+    table_.push_back({method, pattern, roles, body, when_ready, serve,
+                      parse_target(pattern)->segments, std::move(probe)});
+  }
+
+  static bool matches(const route& r, const std::vector<std::string>& segments,
+                      std::vector<std::string>& parameters) {
+    if (r.segments.size() != segments.size())
+      return false;
+    parameters.clear();
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+      if (r.segments[i].starts_with('{'))
+        parameters.push_back(segments[i]);
+      else if (r.segments[i] != segments[i])
+        return false;
+    }
+    return true;
+  }
+
+  std::optional<reply> find_route(exchange& x) {
+    auto parsed = parse_target(x.head.target);
+    if (!parsed)
+      return make_problem(parsed.error(), x.trace_id);
+    x.target = std::move(*parsed);
+    std::string allow;
+    std::vector<std::string> parameters;
+    for (const auto& r : table_) {
+      if (!matches(r, x.target.segments, parameters))
+        continue;
+      if (r.method == x.head.method || (r.method == "GET" && x.head.method == "HEAD")) {
+        x.route = &r;
+        x.parameters = std::move(parameters);
+        return std::nullopt;
+      }
+      allow += (allow.empty() ? "" : ", ") + r.method + (r.method == "GET" ? ", HEAD" : "");
+    }
+    if (allow.empty())
+      return make_problem({errc::not_found, {}}, x.trace_id);
+    auto made = make_problem({errc::method_not_allowed, {}}, x.trace_id);
+    made.headers.emplace_back("Allow", allow);
+    return made;
+  }
+
+  asio::awaitable<result<void>> identify(exchange& x) {
+    if (x.route->roles == anybody)
+      co_return result<void>{};
+    if (keys_->is_empty()) {
+      // No key protects this node: only what comes from this machine, and from no other site in a
+      // browser on it, is served.
+      if (!names_loopback(x.head.host) ||
+          (!x.head.origin.empty() && !names_loopback(x.head.origin)))
+        co_return fail(errc::forbidden,
+                       "without keys, only requests to a loopback name and from no other site are "
+                       "served");
+      x.caller.name = "loopback";
+      x.caller.role = role::admin;
+      co_return result<void>{};
+    }
+    auto bearer = bearer_of(x.head.authorization);
+    if (!bearer)
+      co_return fail(errc::unauthenticated);
+    auto known = keys_->recall(*bearer, time_.now());
+    if (!known)
+      co_return tl::unexpected<error>{known.error()};
+    if (*known) {
+      x.caller = std::move(**known);
+      co_return result<void>{};
+    }
+    // argon2 takes its time: on a thread of its own, one key after another.
+    auto try_key = [this, key = std::string{*bearer}]() -> asio::awaitable<outcome<caller>> {
+      co_return keys_->verify(key, time_.monotonic());
+    };
+    auto verified =
+        co_await asio::co_spawn(key_thread_.get_executor(), try_key(), asio::use_awaitable);
+    if (!*verified)
+      co_return tl::unexpected<error>{verified->error()};
+    x.caller = std::move(**verified);
+    co_return result<void>{};
+  }
+
+  static result<void> check_role(const exchange& x) {
+    const auto& who = x.caller;
+    auto roles = x.route->roles;
+    if (roles == anybody || who.role == role::admin)
+      return {};
+    if ((roles & bit(who.role)) == 0)
+      return fail(errc::forbidden, fmt::format("role {}", roles_text(roles)));
+    if (who.role == role::user && x.parameters.front() != who.user)
+      return fail(errc::forbidden, "this token is another person's");
+    if (who.role == role::auditor && x.route->serve == &routes::post_admin &&
+        !x.parameters.front().starts_with("audit_"))
+      return fail(errc::forbidden, "role admin");
+    return {};
+  }
+
+  static std::string roles_text(unsigned roles) {
+    std::string made;
+    for (auto r :
+         {role::ingest, role::decision, role::user, role::editor, role::auditor, role::monitor})
+      if (roles & bit(r))
+        made += fmt::format("{}, ", to_string(r));
+    return made + "or admin";
+  }
+
+  static result<void> fix_body(exchange& x) {
+    auto type = media_type(x.head.content_type);
+    auto is_bulk = type == ndjson_type || type == msgpack_type;
+    switch (x.route->body) {
+      case body_form::none:
+        x.body_bytes_max = 0;
+        return x.head.has_body ? fail(errc::too_large, "this route takes no body") : result<void>{};
+      case body_form::json_or_none:
+        if (!x.head.has_body)
+          return {};
+        [[fallthrough]];
+      case body_form::json:
+        x.body_bytes_max = limits::single_body_bytes;
+        if (type != json_type)
+          return fail(errc::unsupported_media_type, "this route reads application/json");
+        return {};
+      case body_form::events:
+        x.body_bytes_max = is_bulk ? limits::bulk_body_bytes : limits::single_body_bytes;
+        return is_bulk || type == json_type ? result<void>{} : fail(errc::unsupported_media_type);
+    }
+    return {};
+  }
+
+  /// Refuses query keys that a route does not know.
+  static result<void> check_query(const exchange& x,
+                                  std::initializer_list<std::string_view> known) {
+    for (const auto& [name, _] : x.target.query)
+      if (std::ranges::find(known, name) == known.end())
+        return fail(errc::unknown_field, "a key of the query");
+    return {};
+  }
+
+  reply problem(const exchange& x, const error& why) { return make_problem(why, x.trace_id); }
+
+  // -- what the node says of itself ------------------------------------------------------------
+
+  asio::awaitable<reply> get_front(exchange&) {
+    auto made = make_reply(200, "text/html; charset=utf-8", std::string{front_page()});
+    made.headers.emplace_back("Content-Security-Policy",
+                              "default-src 'none'; style-src 'unsafe-inline'; "
+                              "frame-ancestors 'none'; base-uri 'none'");
+    made.headers.emplace_back("Referrer-Policy", "no-referrer");
+    co_return made;
+  }
+
+  asio::awaitable<reply> get_openapi(exchange&) {
+    co_return make_reply(200, "application/yaml", std::string{openapi_yaml()});
+  }
+
+  asio::awaitable<reply> get_livez(exchange&) { co_return make_reply(200, "text/plain", "ok\n"); }
+
+  asio::awaitable<reply> get_readyz(exchange& x) {
+    if (ready_)
+      co_return make_reply(200, "text/plain", "ready\n");
+    error why{errc::unavailable, "the node is not ready"};
+    co_return problem(x, why);
+  }
+
+  asio::awaitable<reply> get_startupz(exchange& x) {
+    if (started_)
+      co_return make_reply(200, "text/plain", "started\n");
+    error why{errc::unavailable, "the node is starting"};
+    co_return problem(x, why);
+  }
+
+  asio::awaitable<reply> get_metrics(exchange&) {
+    co_return make_reply(200, "text/plain; version=0.0.4; charset=utf-8", metrics::expose());
+  }
+
+  // -- events ------------------------------------------------------------------------------------
+
+  /// A line's verdict, or its event's place in the batch.
+  struct judged_line {
+    std::string id;
+    std::size_t line;
+    model::verdict verdict;
+    std::optional<std::size_t> place;
+  };
+
+  /// Where one request's batches go, and until when. All go to one room, so that the events of one
+  /// person keep their order.
+  struct errand_of_events {
+    ingestion_handle room;
+    std::uint32_t import_run = 0;
+    millis until{0}; ///< of the monotonic clock
+    bool given_up = false;
+  };
+
+  result<errand_of_events> begin_events(const exchange& x) {
+    CANDOR_TRY_VOID(check_query(x, {"import"}));
+    errand_of_events made;
+    if (auto it = x.target.query.find("import"); it != x.target.query.end()) {
+      CANDOR_TRY(run, parse_number("import", it->second, UINT32_MAX));
+      made.import_run = static_cast<std::uint32_t>(run);
+    }
+    if (doors_.ingestion.empty())
+      return fail(errc::unavailable, "no room takes events");
+    made.room =
+        doors_.ingestion[turn_.fetch_add(1, std::memory_order_relaxed) % doors_.ingestion.size()];
+    made.until = time_.monotonic() + config_.bounds.answer_deadline;
+    return made;
+  }
+
+  /// A verdict for each event. After an answer that did not come nothing more of the request is
+  /// tried: what follows must not overtake it.
+  asio::awaitable<std::vector<model::verdict>> judge(errand_of_events& errand,
+                                                     std::vector<model::event> events) {
+    auto count = events.size();
+    auto left = errand.until - time_.monotonic();
+    if (errand.given_up || left <= millis{0})
+      co_return std::vector<model::verdict>(count, model::verdict::overloaded());
+    auto batch = std::make_shared<event_batch>();
+    batch->events = std::move(events);
+    batch->received = time_.now();
+    batch->import_run = errand.import_run;
+    auto patience = std::min(left, millis{2 * config_.bounds.room_deadline + 1s});
+    auto answer = co_await knocker_.ask<verdicts>(errand.room, patience, std::move(batch));
+    if (answer && answer->items.size() == count)
+      co_return std::move(answer->items);
+    errand.given_up = true;
+    co_return std::vector<model::verdict>(count, model::verdict::unknown());
+  }
+
+  asio::awaitable<reply> post_events(exchange& x) {
+    auto errand = begin_events(x);
+    if (!errand)
+      co_return problem(x, errand.error());
+    auto type = media_type(x.head.content_type);
+    if (type == json_type)
+      co_return co_await post_one(x, *errand);
+    auto bulk = type == ndjson_type;
+    auto lines = bulk ? static_cast<std::size_t>(std::ranges::count(x.body, '\n')) : 0;
+    if (lines > limits::bulk_events) {
+      wipe(x.body);
+      error why{errc::too_many,
+                fmt::format("{} lines; the limit is {} events", lines, limits::bulk_events)};
+      co_return problem(x, why);
+    }
+    auto stream = bulk ? parse::read_ndjson(x.body, config_.regions)
+                       : parse::read_msgpack(x.body, config_.regions);
+    co_return co_await post_many(x, *errand, *stream);
+  }
+
+  asio::awaitable<reply> post_one(exchange& x, errand_of_events& errand) {
+    auto parsed = parse::parse_event_json(x.body, config_.regions);
+    wipe(x.body);
+    auto verdict = model::verdict::unknown();
+    if (parsed.event) {
+      std::vector<model::event> one;
+      one.push_back(std::move(*parsed.event));
+      auto judged = co_await judge(errand, std::move(one));
+      verdict = std::move(judged.front());
+    } else {
+      verdict = verdict_of(parsed.event.error());
+    }
+    verdicts_.count(verdict);
+    co_return single_reply(x, parsed.id, verdict);
+  }
+
+  reply single_reply(const exchange& x, const std::string& id, const model::verdict& v) {
+    auto named = id.empty() ? std::nullopt : std::optional<std::string_view>{id};
+    switch (v.status) {
+      case model::status::invalid:
+        return make_problem(invalid_kind(v.reason), v.detail, x.trace_id, named);
+      case model::status::unknown:
+        return make_problem(kind_of(errc::outcome_unknown), v.detail, x.trace_id, named);
+      case model::status::overloaded:
+        return make_problem(kind_of(errc::overloaded), v.detail, x.trace_id, named);
+      default:
+        break;
+    }
+    std::string body;
+    append_verdict(body, id, v);
+    return make_reply(200, json_type, body + "\n");
+  }
+
+  /// Whatever is wrong with one event, the request is a bad one.
+  static problem_kind invalid_kind(const std::string& reason) {
+    auto it = std::ranges::find(error_table(), reason, &error_info::slug);
+    auto kind = it != error_table().end()
+                    ? kind_of(it->code)
+                    : problem_kind{reason, "The event is not valid.", {}, 400};
+    kind.status = 400;
+    return kind;
+  }
+
+  asio::awaitable<reply> post_many(exchange& x, errand_of_events& errand,
+                                   parse::event_stream& stream) {
+    std::string out;
+    std::size_t events_seen = 0, lines_seen = 0, not_tried = 0;
+    for (auto more = true; more;) {
+      std::vector<judged_line> lines;
+      std::vector<model::event> events;
+      while (more && events.size() < limits::batch_events && lines.size() < lines_at_a_time) {
+        auto parsed = stream.next();
+        if (!parsed) {
+          more = false;
+        } else if (events_seen == limits::bulk_events) {
+          more = false;
+          lines.push_back({std::move(parsed->id), parsed->line,
+                           model::verdict::invalid(
+                               info(errc::too_many).slug,
+                               fmt::format("the limit is {} events; nothing from here on was read",
+                                           limits::bulk_events)),
+                           std::nullopt});
+        } else if (parsed->event) {
+          ++events_seen;
+          lines.push_back({std::move(parsed->id), parsed->line, {}, events.size()});
+          events.push_back(std::move(*parsed->event));
+        } else {
+          lines.push_back({std::move(parsed->id), parsed->line, verdict_of(parsed->event.error()),
+                           std::nullopt});
+        }
+      }
+      std::vector<model::verdict> judged;
+      if (!events.empty())
+        judged = co_await judge(errand, std::move(events));
+      for (auto& l : lines) {
+        const auto& v = l.place ? judged[*l.place] : l.verdict;
+        verdicts_.count(v);
+        not_tried += v.status == model::status::overloaded;
+        append_verdict(out, l.id, v, l.line);
+        out += '\n';
+      }
+      lines_seen += lines.size();
+    }
+    wipe(x.body);
+    if (lines_seen > 0 && not_tried == lines_seen) {
+      error why{errc::overloaded, {}};
+      co_return problem(x, why);
+    }
+    co_return make_reply(200, ndjson_type, std::move(out));
+  }
+
+  // -- persons -----------------------------------------------------------------------------------
+
+  /// The person that the path names, and who leads their shard.
+  struct addressed {
+    user_id user;
+    shard_id shard;
+    profile_handle room;
+  };
+
+  result<addressed> address(const exchange& x) {
+    CANDOR_TRY_VOID(check_query(x, {}));
+    auto user = user_id::parse(x.parameters.front());
+    if (!user)
+      return fail(user.error().code, "`id` in the path: " + user.error().detail);
+    auto shard = config_.shard_of(*user);
+    auto room = doors_.shards->primary(shard);
+    return addressed{std::move(*user), shard, std::move(room)};
+  }
+
+  asio::awaitable<reply> put_user(exchange& x) {
+    auto whom = address(x);
+    if (!whom)
+      co_return problem(x, whom.error());
+    auto details = parse::parse_user_json(x.body, whom->user, config_.regions, time_.now());
+    wipe(x.body);
+    if (!details)
+      co_return problem(x, details.error());
+    candor::put_user message{whom->shard, whom->user.value(), model::encode(*details),
+                             x.caller.name};
+    auto stored = co_await knocker_.ask<user_stored>(whom->room, config_.bounds.room_deadline,
+                                                     std::move(message));
+    if (!stored)
+      co_return problem(x, stored.error());
+    nlohmann::ordered_json body = {{"user", whom->user.value()}, {"created", stored->created}};
+    co_return make_reply(stored->created ? 201 : 200, json_type, body.dump() + "\n");
+  }
+
+  asio::awaitable<result<person_view>> look_up(exchange& x, bool exporting) {
+    auto whom = address(x);
+    if (!whom)
+      co_return tl::unexpected<error>{whom.error()};
+    read_user message{whom->shard, whom->user.value(), exporting, x.caller.name};
+    auto found = co_await knocker_.ask<user_answer>(whom->room, config_.bounds.room_deadline,
+                                                    std::move(message));
+    if (!found)
+      co_return tl::unexpected<error>{found.error()};
+    auto record = model::decode_user_record(found->record);
+    if (!record)
+      co_return tl::unexpected<error>{record.error()};
+    person_view who;
+    who.record = std::move(*record);
+    for (auto& u : found->uses)
+      who.interests.push_back({u.topic, static_cast<model::source>(u.source), u.strength, u.weight,
+                               std::move(u.ads), std::move(u.content)});
+    who.policy_version = std::move(found->policy_version);
+    who.region_state = std::move(found->region_state);
+    who.at = found->at;
+    co_return who;
+  }
+
+  asio::awaitable<reply> get_user(exchange& x) {
+    auto who = co_await look_up(x, false);
+    co_return who ? make_reply(200, json_type, user_json(*who)) : problem(x, who.error());
+  }
+
+  asio::awaitable<reply> get_interests(exchange& x) {
+    auto who = co_await look_up(x, false);
+    co_return who ? make_reply(200, json_type, interests_json(*who)) : problem(x, who.error());
+  }
+
+  asio::awaitable<reply> get_export(exchange& x) {
+    auto who = co_await look_up(x, x.head.method != "HEAD");
+    if (!who)
+      co_return problem(x, who.error());
+    auto made = make_reply(200, json_type, export_json(*who));
+    made.headers.emplace_back("Content-Disposition", "attachment; filename=\"candor-export.json\"");
+    co_return made;
+  }
+
+  asio::awaitable<reply> delete_interest(exchange& x) {
+    auto whom = address(x);
+    if (!whom)
+      co_return problem(x, whom.error());
+    auto topic = model::find_topic(x.parameters[1]);
+    if (!topic) {
+      error why{model::find_category(x.parameters[1]) ? errc::sensitive_topic : errc::unknown_topic,
+                {}};
+      co_return problem(x, why);
+    }
+    candor::forget_interest message{whom->shard, whom->user.value(), *topic, x.caller.name};
+    auto done = co_await knocker_.ask<acknowledged>(whom->room, config_.bounds.room_deadline,
+                                                    std::move(message));
+    co_return done
+        ? make_reply(200, json_type, fmt::format("{{\"forgotten\":\"{}\"}}\n", x.parameters[1]))
+        : problem(x, done.error());
+  }
+
+  asio::awaitable<reply> delete_user(exchange& x) {
+    auto whom = address(x);
+    if (!whom)
+      co_return problem(x, whom.error());
+    candor::erase_user message{whom->shard, whom->user.value(), x.caller.name};
+    auto done = co_await knocker_.ask<receipt>(whom->room, config_.bounds.room_deadline,
+                                               std::move(message));
+    if (!done)
+      co_return problem(x, done.error());
+    nlohmann::ordered_json body = {
+        {"receipt", done->id},
+        {"subject", done->subject},
+        {"erased_at", format_time(done->erased_at)},
+        {"unreadable_at", format_time(done->unreadable_at)},
+        {"final_at", nullptr},
+        {"audit",
+         {{"shard", done->audit_shard}, {"entry", done->audit_entry}, {"hash", done->audit_hash}}}};
+    if (done->final_at_ms >= 0)
+      body["final_at"] = format_time(from_int(done->final_at_ms));
+    co_return make_reply(200, json_type, body.dump() + "\n");
+  }
+
+  /// The rooms of this version know policies without an opt-out only.
+  asio::awaitable<reply> post_opt_out(exchange& x) {
+    auto whom = address(x);
+    if (!whom)
+      co_return problem(x, whom.error());
+    error why{errc::opt_out_not_offered, {}};
+    co_return problem(x, why);
+  }
+
+  // -- operators and auditors --------------------------------------------------------------------
+
+  asio::awaitable<reply> call_admin(exchange& x, std::string verb, std::string arguments) {
+    admin_call message{std::move(verb), std::move(arguments), x.caller.name};
+    auto answer = co_await knocker_.ask<admin_answer>(doors_.admin, config_.bounds.answer_deadline,
+                                                      std::move(message));
+    co_return answer ? make_reply(200, json_type, std::move(answer->json) + "\n")
+                     : problem(x, answer.error());
+  }
+
+  result<std::string> audit_arguments(const exchange& x) {
+    CANDOR_TRY_VOID(check_query(x, {"shard", "from", "limit", "subject", "action"}));
+    nlohmann::json arguments = nlohmann::json::object();
+    for (const auto& [name, text] : x.target.query) {
+      if (name == "subject" || name == "action") {
+        if (!plain_utf8(text))
+          return fail(errc::bad_utf8, name);
+        arguments[name] = text;
+        continue;
+      }
+      CANDOR_TRY(number, parse_number(name, text, UINT64_MAX));
+      arguments[name] = number;
+    }
+    return arguments.dump();
+  }
+
+  asio::awaitable<reply> get_audit(exchange& x) {
+    auto arguments = audit_arguments(x);
+    if (!arguments)
+      co_return problem(x, arguments.error());
+    std::string verb = "audit_tail";
+    co_return co_await call_admin(x, std::move(verb), std::move(*arguments));
+  }
+
+  asio::awaitable<reply> get_cluster(exchange& x) {
+    if (auto known = check_query(x, {}); !known)
+      co_return problem(x, known.error());
+    std::string verb = "status", arguments = "{}";
+    co_return co_await call_admin(x, std::move(verb), std::move(arguments));
+  }
+
+  asio::awaitable<reply> post_admin(exchange& x) {
+    auto body = x.body.empty() ? std::string{"{}"} : std::move(x.body);
+    auto read = parse::decode_json(body, limits::single_body_bytes);
+    if (auto known = check_query(x, {}); !known)
+      co_return problem(x, known.error());
+    if (!read)
+      co_return problem(x, read.error());
+    auto verb = x.parameters.front();
+    co_return co_await call_admin(x, std::move(verb), std::move(body));
+  }
+
+  rooms doors_;
+  gateway_config config_;
+  std::unique_ptr<key_ring> keys_;
+  clock& time_;
+  std::unique_ptr<rng> random_ = make_system_rng(); ///< the operating system's: any thread may ask
+  std::vector<route> table_;
+  knocker knocker_;
+  asio::thread_pool key_thread_{1};
+  std::atomic<unsigned> turn_{0};
+  std::atomic<bool> ready_{false};
+  std::atomic<bool> started_{false};
+  route_probe elsewhere_;
+  verdict_probe verdicts_;
+};
+
+namespace {
+
+class running_gateway final : public gateway {
+public:
+  running_gateway(caf::actor_system& system, rooms doors, gateway_config config,
+                  std::unique_ptr<key_ring> keys, clock& time)
+    : routes_{system, std::move(doors), std::move(config), std::move(keys), time} {}
+  ~running_gateway() override { stop(); }
+
+  result<void> open(const gateway_config& config) {
+    CANDOR_TRY(opened, start_http_server(config, routes_));
+    server_ = std::move(opened);
+    port_ = server_->port();
+    return {};
+  }
+
+  std::uint16_t port() const override { return port_; }
+  void set_ready(bool ready) override { routes_.set_ready(ready); }
+
+  void stop() override {
+    if (stopped_)
+      return;
+    stopped_ = true;
+    routes_.set_ready(false);
+    if (server_)
+      server_->drain(stop_grace);
+    routes_.stop(); // open questions complete into the server, which must still be there
+    server_.reset();
+  }
+
+private:
+  routes routes_;
+  std::unique_ptr<http_server> server_;
+  std::uint16_t port_ = 0;
+  bool stopped_ = false;
+};
+
+} // namespace
+
+result<std::unique_ptr<gateway>> gateway::start(caf::actor_system& system, rooms doors,
+                                                gateway_config config, clock& time) {
+  CANDOR_ASSERT(config.shard_of != nullptr && doors.shards != nullptr);
+  CANDOR_TRY(keys, key_ring::make(config.keys, config.user_token_secret));
+  auto settings = config;
+  auto made = std::make_unique<running_gateway>(system, std::move(doors), std::move(config),
+                                                std::move(keys), time);
+  CANDOR_TRY_VOID(made->open(settings));
+  return std::unique_ptr<gateway>{std::move(made)};
+}
+
+} // namespace candor::gateway

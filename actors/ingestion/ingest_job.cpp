@@ -1,0 +1,79 @@
+#include "actors/ingestion/ingest_job.hpp"
+
+#include "storage/base/limits.hpp"
+
+namespace candor::ingestion {
+
+namespace {
+
+model::admission header_of(const model::event& e, timestamp received, std::uint32_t import_run) {
+  return {e.id, e.user.value(), e.at, received, e.kind, e.region, import_run};
+}
+
+} // namespace
+
+ingest_job::ingest_job(std::vector<model::event> events, timestamp received,
+                       std::uint32_t import_run, const shard_of& where)
+  : events_{std::move(events)}
+  , received_{received}
+  , import_run_{import_run}
+  , verdicts_(events_.size(), model::verdict::unknown()) {
+  for (std::size_t i = 0; i < events_.size(); ++i) {
+    if (events_[i].at > received_ + limits::future_tolerance)
+      verdicts_[i] = model::verdict::invalid("in_the_future", "more than 5 minutes ahead");
+    else
+      waiting_[where(events_[i].user)].push_back(i);
+  }
+}
+
+std::map<shard_id, std::vector<model::admission>> ingest_job::admissions() const {
+  std::map<shard_id, std::vector<model::admission>> questions;
+  for (const auto& [shard, events] : waiting_)
+    for (auto i : events)
+      questions[shard].push_back(header_of(events_[i], received_, import_run_));
+  return questions;
+}
+
+void ingest_job::admitted(shard_id shard, const std::vector<model::verdict>& answers) {
+  std::vector<std::size_t> still_waiting;
+  const auto& events = waiting_.at(shard);
+  for (std::size_t k = 0; k < events.size(); ++k) {
+    if (k >= answers.size())
+      verdicts_[events[k]] = model::verdict::overloaded();
+    else if (answers[k].status == model::status::accepted)
+      still_waiting.push_back(events[k]);
+    else
+      verdicts_[events[k]] = answers[k];
+  }
+  waiting_[shard] = std::move(still_waiting);
+}
+
+std::map<shard_id, std::vector<model::sanitized_signal>>
+ingest_job::filter(const topic_filter::filter& by) {
+  std::map<shard_id, std::vector<model::sanitized_signal>> passed;
+  for (auto& [shard, events] : waiting_) {
+    std::vector<std::size_t> still_waiting;
+    for (auto i : events) {
+      const auto& e = events_[i];
+      if (auto signal = by.sanitize(header_of(e, received_, import_run_), e)) {
+        passed[shard].push_back(std::move(*signal));
+        still_waiting.push_back(i);
+      } else {
+        verdicts_[i] = model::verdict::withheld(model::reason::sensitive);
+      }
+    }
+    events = std::move(still_waiting);
+  }
+  for (auto& e : events_)
+    e.utterance.wipe();
+  return passed;
+}
+
+void ingest_job::learned(shard_id shard, const std::vector<model::verdict>& answers) {
+  const auto& events = waiting_.at(shard);
+  for (std::size_t k = 0; k < events.size() && k < answers.size(); ++k)
+    verdicts_[events[k]] = answers[k];
+  waiting_.erase(shard);
+}
+
+} // namespace candor::ingestion

@@ -1,0 +1,53 @@
+/// The way of one batch of events through a node, as a value without actors: check, ask for
+/// admission, filter what was admitted, hand in what passed, collect a verdict for each.
+/// Guarantees: verdicts stand in the order of the events; text is looked at only after admission,
+/// and wiped as soon as it was judged; within a shard the order of events is kept. Must never put
+/// text, or anything derived from it but allow-listed topics, into what it hands on.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "actors/topic_filter/filter.hpp"
+#include "storage/base/ids.hpp"
+#include "storage/model/event.hpp"
+#include "storage/model/signal.hpp"
+#include "storage/model/verdict.hpp"
+
+namespace candor::ingestion {
+
+class ingest_job {
+public:
+  using shard_of = std::function<shard_id(const user_id&)>;
+
+  /// Answers what the event alone decides: `invalid: in_the_future`.
+  ingest_job(std::vector<model::event> events, timestamp received, std::uint32_t import_run,
+             const shard_of& where);
+
+  /// What each shard is asked before any text is looked at.
+  std::map<shard_id, std::vector<model::admission>> admissions() const;
+
+  /// A shard's answers, in the order of its question; or none where it gave none: those events were
+  /// not tried.
+  void admitted(shard_id shard, const std::vector<model::verdict>& answers);
+
+  /// Filters what was admitted and wipes every text. What is withheld here as sensitive has its
+  /// verdict then.
+  std::map<shard_id, std::vector<model::sanitized_signal>> filter(const topic_filter::filter& by);
+
+  /// A shard's answers to its signals; or none where it gave none: the outcome of those events is
+  /// unknown.
+  void learned(shard_id shard, const std::vector<model::verdict>& answers);
+
+  const std::vector<model::verdict>& verdicts() const noexcept { return verdicts_; }
+
+private:
+  std::vector<model::event> events_;
+  timestamp received_;
+  std::uint32_t import_run_;
+  std::vector<model::verdict> verdicts_;
+  std::map<shard_id, std::vector<std::size_t>> waiting_; ///< events by shard, in order
+};
+
+} // namespace candor::ingestion

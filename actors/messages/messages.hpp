@@ -1,0 +1,370 @@
+/// The vocabulary: every message between rooms, its type id, and how an error travels.
+/// Messages that go to a shard carry the shard's number, so that rooms address a shard and never a
+/// node. Values that are also stored travel in their stored form (versioned msgpack in a string).
+/// What carries raw text is marked unsafe for CAF: it has no codec and cannot leave the process.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <caf/all.hpp>
+
+#include "cluster/replication/commit_actor.hpp" // its type ids come before ours
+#include "storage/base/error.hpp"
+#include "storage/base/ids.hpp"
+#include "storage/model/event.hpp"
+#include "storage/model/signal.hpp"
+#include "storage/model/verdict.hpp"
+
+namespace candor {
+
+// -- events ------------------------------------------------------------------------------------
+
+/// gateway -> ingestion: in one process only.
+struct event_batch {
+  std::vector<model::event> events; ///< at most limits::batch_events
+  timestamp received;
+  std::uint32_t import_run = 0;
+};
+using event_batch_ptr = std::shared_ptr<event_batch>;
+
+/// The answer to an event_batch, to `admit_events` (accepted means admitted) and to
+/// `learn_signals`: one for each, in order.
+struct verdicts {
+  std::vector<model::verdict> items;
+};
+
+/// ingestion -> profile
+struct admit_events {
+  shard_id shard = 0;
+  std::vector<model::admission> items;
+};
+
+/// ingestion -> profile
+struct learn_signals {
+  shard_id shard = 0;
+  std::vector<model::sanitized_signal> items;
+};
+
+// -- persons (gateway -> profile) --------------------------------------------------------------
+
+/// `caller` is the name of the API key that asks: it stands in the audit log.
+struct put_user {
+  shard_id shard = 0;
+  std::string user;
+  std::string details; ///< model::encode(user_details)
+  std::string caller;
+};
+
+struct read_user {
+  shard_id shard = 0;
+  std::string user;
+  bool exporting = false; ///< an export is audited
+  std::string caller;
+};
+
+/// What an interest may serve now, and what not and why.
+struct interest_use {
+  std::uint16_t topic = 0;
+  std::uint8_t source = 0;   ///< model::source
+  std::uint8_t strength = 0; ///< now, 1..255
+  std::int64_t weight = 0;   ///< now, in 1/65536 of a mention
+  std::string ads;           ///< empty: may be used; else the reason code
+  std::string content;
+};
+
+struct user_answer {
+  std::string record; ///< model::encode(user_record), folded
+  std::vector<interest_use> uses;
+  std::string policy_version; ///< in force now, or empty
+  std::string region_state;   ///< "unknown", "allowed" or "excluded" for assistant interactions
+  timestamp at;
+};
+
+struct user_stored {
+  bool created = false;
+};
+
+struct forget_interest {
+  shard_id shard = 0;
+  std::string user;
+  std::uint16_t topic = 0;
+  std::string caller;
+};
+
+struct erase_user {
+  shard_id shard = 0;
+  std::string user;
+  std::string caller;
+};
+
+struct receipt {
+  std::string id;      ///< "r-…"
+  std::string subject; ///< the pseudonym in the audit log
+  timestamp erased_at;
+  timestamp unreadable_at;
+  std::int64_t final_at_ms = -1; ///< -1: not yet; key backups may hold the old page
+  shard_id audit_shard = 0;
+  std::uint64_t audit_entry = 0;
+  std::string audit_hash; ///< hexadecimal
+};
+
+struct record_notice {
+  shard_id shard = 0;
+  std::string user;
+  std::string policy;
+  std::uint32_t revision = 0;
+  std::uint8_t channel = 0; ///< model::channel
+  timestamp at;
+  std::string caller;
+};
+
+// -- shards (admin, policy -> profile) ---------------------------------------------------------
+
+/// Logged by every shard's primary; answered once it is durable.
+struct apply_policy {
+  shard_id shard = 0;
+  std::string text; ///< the policy file
+  std::string caller;
+};
+
+struct open_import {
+  shard_id shard = 0;
+  std::uint32_t run = 0;
+  std::string name;
+  std::string caller;
+};
+
+struct close_import {
+  shard_id shard = 0;
+  std::uint32_t run = 0;
+  std::string caller;
+};
+
+/// The playground's clock was set: the shard's log time follows.
+struct follow_clock {
+  shard_id shard = 0;
+  timestamp now;
+  std::string caller;
+};
+
+struct shard_status_request {
+  shard_id shard = 0;
+};
+
+struct shard_status {
+  shard_id shard = 0;
+  std::uint64_t term = 0;
+  std::uint64_t seq = 0;
+  timestamp log_time;
+  std::uint64_t users_cached = 0;
+  std::uint64_t audit_entries = 0;
+  std::string audit_hash;            ///< hexadecimal
+  std::vector<std::string> policies; ///< versions applied, in order
+  std::vector<std::uint32_t> imports_open;
+};
+
+/// It is durable: nothing else to say.
+struct acknowledged {};
+
+// -- policies (admin -> policy) ----------------------------------------------------------------
+
+struct show_policies {};
+
+/// Versions in the order in which they were applied.
+struct policies_shown {
+  std::vector<std::string> versions;
+  std::vector<timestamp> effective_at;
+  std::vector<std::string> texts; ///< the files
+  std::vector<shard_id> missing;  ///< shards that have not logged all of them yet
+};
+
+// -- operators (gateway -> admin) --------------------------------------------------------------
+
+/// One operator's message. `arguments` and the answer are JSON objects; the verbs are the admin
+/// room's table.
+struct admin_call {
+  std::string verb;
+  std::string arguments;
+  std::string caller;
+};
+
+struct admin_answer {
+  std::string json;
+};
+
+// -- how an error travels ----------------------------------------------------------------------
+
+caf::error to_caf(const error& e);
+
+/// CAF's own errors become `timed_out`, `unavailable` or `internal`.
+error from_caf(const caf::error& e);
+
+} // namespace candor
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::event_batch_ptr)
+
+namespace candor {
+
+namespace model {
+
+/// The one way around the topic filter's monopoly: reads and writes what a filter made on another
+/// node.
+struct sanitized_signal_codec {
+  template <class Inspector>
+  static auto apply(Inspector& f, sanitized_signal& x) {
+    return f(caf::meta::type_name("sanitized_signal"), x.header_, x.topics_, x.valid_);
+  }
+};
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, admission& x) {
+  std::string region{x.region ? x.region->view() : std::string_view{}};
+  auto load = [&] {
+    x.region.reset();
+    if (region.size() == 2)
+      x.region = region_code{{region[0], region[1]}};
+    return caf::error{};
+  };
+  return f(caf::meta::type_name("admission"), x.event_id, x.user, x.at, x.received, x.kind, region,
+           x.import_run, caf::meta::load_callback(load));
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, topic_weight& x) {
+  return f(caf::meta::type_name("topic_weight"), x.topic, x.weight);
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, sanitized_signal& x) {
+  return sanitized_signal_codec::apply(f, x);
+}
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, verdict& x) {
+  return f(caf::meta::type_name("verdict"), x.status, x.reason, x.detail);
+}
+
+} // namespace model
+
+// The order of fields is the wire format between nodes of one protocol version.
+#define CANDOR_INSPECT(type, ...)                                                                  \
+  template <class Inspector>                                                                       \
+  typename Inspector::result_type inspect(Inspector& f, [[maybe_unused]] type& x) {                \
+    return f(caf::meta::type_name(#type) __VA_OPT__(, ) __VA_ARGS__);                              \
+  }
+
+CANDOR_INSPECT(verdicts, x.items)
+CANDOR_INSPECT(admit_events, x.shard, x.items)
+CANDOR_INSPECT(learn_signals, x.shard, x.items)
+CANDOR_INSPECT(put_user, x.shard, x.user, x.details, x.caller)
+CANDOR_INSPECT(read_user, x.shard, x.user, x.exporting, x.caller)
+CANDOR_INSPECT(interest_use, x.topic, x.source, x.strength, x.weight, x.ads, x.content)
+CANDOR_INSPECT(user_answer, x.record, x.uses, x.policy_version, x.region_state, x.at)
+CANDOR_INSPECT(user_stored, x.created)
+CANDOR_INSPECT(forget_interest, x.shard, x.user, x.topic, x.caller)
+CANDOR_INSPECT(erase_user, x.shard, x.user, x.caller)
+CANDOR_INSPECT(receipt, x.id, x.subject, x.erased_at, x.unreadable_at, x.final_at_ms, x.audit_shard,
+               x.audit_entry, x.audit_hash)
+CANDOR_INSPECT(record_notice, x.shard, x.user, x.policy, x.revision, x.channel, x.at, x.caller)
+CANDOR_INSPECT(apply_policy, x.shard, x.text, x.caller)
+CANDOR_INSPECT(open_import, x.shard, x.run, x.name, x.caller)
+CANDOR_INSPECT(close_import, x.shard, x.run, x.caller)
+CANDOR_INSPECT(follow_clock, x.shard, x.now, x.caller)
+CANDOR_INSPECT(shard_status_request, x.shard)
+CANDOR_INSPECT(shard_status, x.shard, x.term, x.seq, x.log_time, x.users_cached, x.audit_entries,
+               x.audit_hash, x.policies, x.imports_open)
+CANDOR_INSPECT(acknowledged)
+CANDOR_INSPECT(show_policies)
+CANDOR_INSPECT(policies_shown, x.versions, x.effective_at, x.texts, x.missing)
+CANDOR_INSPECT(admin_call, x.verb, x.arguments, x.caller)
+CANDOR_INSPECT(admin_answer, x.json)
+
+#undef CANDOR_INSPECT
+
+} // namespace candor
+
+CAF_BEGIN_TYPE_ID_BLOCK(candor, caf::id_block::candor_cluster::end)
+CAF_ADD_TYPE_ID(candor, (candor::event_batch_ptr))
+CAF_ADD_TYPE_ID(candor, (candor::model::verdict))
+CAF_ADD_TYPE_ID(candor, (candor::model::admission))
+CAF_ADD_TYPE_ID(candor, (candor::model::sanitized_signal))
+CAF_ADD_TYPE_ID(candor, (candor::verdicts))
+CAF_ADD_TYPE_ID(candor, (candor::admit_events))
+CAF_ADD_TYPE_ID(candor, (candor::learn_signals))
+CAF_ADD_TYPE_ID(candor, (candor::put_user))
+CAF_ADD_TYPE_ID(candor, (candor::read_user))
+CAF_ADD_TYPE_ID(candor, (candor::user_answer))
+CAF_ADD_TYPE_ID(candor, (candor::user_stored))
+CAF_ADD_TYPE_ID(candor, (candor::forget_interest))
+CAF_ADD_TYPE_ID(candor, (candor::erase_user))
+CAF_ADD_TYPE_ID(candor, (candor::receipt))
+CAF_ADD_TYPE_ID(candor, (candor::record_notice))
+CAF_ADD_TYPE_ID(candor, (candor::apply_policy))
+CAF_ADD_TYPE_ID(candor, (candor::open_import))
+CAF_ADD_TYPE_ID(candor, (candor::close_import))
+CAF_ADD_TYPE_ID(candor, (candor::follow_clock))
+CAF_ADD_TYPE_ID(candor, (candor::shard_status_request))
+CAF_ADD_TYPE_ID(candor, (candor::shard_status))
+CAF_ADD_TYPE_ID(candor, (candor::acknowledged))
+CAF_ADD_TYPE_ID(candor, (candor::show_policies))
+CAF_ADD_TYPE_ID(candor, (candor::policies_shown))
+CAF_ADD_TYPE_ID(candor, (candor::admin_call))
+CAF_ADD_TYPE_ID(candor, (candor::admin_answer))
+// A room's own clock strikes.
+CAF_ADD_ATOM(candor, candor, tick_atom, "tick")
+// A room tries again what it could not do.
+CAF_ADD_ATOM(candor, candor, retry_atom, "retry")
+CAF_END_TYPE_ID_BLOCK(candor)
+
+namespace candor {
+
+using ingestion_handle = caf::typed_actor<caf::replies_to<event_batch_ptr>::with<verdicts>>;
+
+using profile_handle = caf::typed_actor<
+    caf::replies_to<admit_events>::with<verdicts>, caf::replies_to<learn_signals>::with<verdicts>,
+    caf::replies_to<put_user>::with<user_stored>, caf::replies_to<read_user>::with<user_answer>,
+    caf::replies_to<forget_interest>::with<acknowledged>,
+    caf::replies_to<erase_user>::with<receipt>, caf::replies_to<record_notice>::with<acknowledged>,
+    caf::replies_to<apply_policy>::with<acknowledged>,
+    caf::replies_to<open_import>::with<acknowledged>,
+    caf::replies_to<close_import>::with<acknowledged>,
+    caf::replies_to<follow_clock>::with<acknowledged>,
+    caf::replies_to<shard_status_request>::with<shard_status>>;
+
+using policy_handle = caf::typed_actor<caf::replies_to<show_policies>::with<policies_shown>>;
+
+using admin_handle = caf::typed_actor<caf::replies_to<admin_call>::with<admin_answer>>;
+
+/// Where each shard's primary is. Thread-safe: a room that was restarted has a new handle.
+class shard_directory {
+public:
+  explicit shard_directory(shard_count count)
+    : primaries_(count.value) {}
+
+  std::size_t size() const noexcept { return primaries_.size(); }
+  profile_handle primary(shard_id shard) const {
+    std::lock_guard guard{mutex_};
+    return primaries_.at(shard);
+  }
+  void set(shard_id shard, profile_handle primary) {
+    std::lock_guard guard{mutex_};
+    primaries_.at(shard) = std::move(primary);
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::vector<profile_handle> primaries_;
+};
+
+/// The doors that the gateway knocks at.
+struct rooms {
+  std::vector<ingestion_handle> ingestion; ///< alike; taken in turn
+  admin_handle admin;
+  std::shared_ptr<const shard_directory> shards;
+};
+
+} // namespace candor

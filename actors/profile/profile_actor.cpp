@@ -1,0 +1,393 @@
+#include "actors/profile/profile_actor.hpp"
+
+#include <algorithm>
+#include <deque>
+
+#include "storage/base/limits.hpp"
+#include "storage/base/log.hpp"
+#include "storage/base/metrics.hpp"
+
+namespace candor::profile {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto sweep_every = 1s;
+constexpr std::size_t sweep_persons = 32;
+constexpr auto reopen_every = 500ms;
+
+/// How many events had which outcome; of the process, whatever the shard.
+class verdict_probe {
+public:
+  void count(const model::verdict& v) {
+    auto key = std::string{to_string(v.status)} + '/' + v.reason;
+    auto it = counters_.find(key);
+    if (it == counters_.end()) // a closed set: statuses and reason codes
+      it = counters_
+               .emplace(key,
+                        &metrics::counter(
+                            "candor_profile_verdicts_total", "Events judged by a shard's primary.",
+                            {{"outcome", std::string{to_string(v.status)}}, {"reason", v.reason}}))
+               .first;
+    it->second->Increment();
+  }
+
+private:
+  std::map<std::string, prometheus::Counter*> counters_;
+};
+
+user_answer to_message(const user_view& view) {
+  user_answer answer;
+  answer.record = model::encode(view.record);
+  for (const auto& i : view.interests)
+    answer.uses.push_back({i.interest.topic, static_cast<std::uint8_t>(i.interest.source),
+                           i.strength_now, i.weight_now,
+                           std::string{i.ads ? to_string(*i.ads) : std::string_view{}},
+                           std::string{i.content ? to_string(*i.content) : std::string_view{}}});
+  answer.policy_version = view.policy_version;
+  answer.region_state = to_string(view.region);
+  answer.at = view.at;
+  return answer;
+}
+
+using self_handle = profile_handle::extend<caf::reacts_to<tick_atom>, caf::reacts_to<retry_atom>>;
+
+class profile_actor final : public self_handle::base {
+public:
+  profile_actor(caf::actor_config& config, shard_id shard, user_table::surroundings around,
+                replication::write_door door)
+    : self_handle::base{config}
+    , around_{around}
+    , table_{shard, around}
+    , door_{std::move(door)} {}
+
+  const char* name() const override { return "profile"; }
+
+  behavior_type make_behavior() override {
+    take_over();
+    delayed_send(this, sweep_every, tick_atom_v);
+    return {
+        [this](tick_atom) {
+          sweep();
+          delayed_send(this, sweep_every, tick_atom_v);
+        },
+        [this](retry_atom) { take_over(); },
+        [this](const admit_events& m) {
+          return judge_each(m.items, [this](const auto& x) { return table_.admit(x); });
+        },
+        [this](const learn_signals& m) {
+          return judge_each(m.items, [this](const auto& x) { return table_.learn(x); });
+        },
+        [this](const put_user& m) {
+          return with_user<user_stored>(
+              m.user, [&](const user_id& user) -> result<pending<user_stored>> {
+                CANDOR_TRY(details, model::decode_user_details(m.details));
+                CANDOR_TRY(stored, table_.put(user, details));
+                return after(std::move(stored.entry), user_stored{stored.answer});
+              });
+        },
+        [this](const read_user& m) {
+          return with_user<user_answer>(
+              m.user, [&](const user_id& user) -> result<pending<user_answer>> {
+                if (!m.exporting) {
+                  CANDOR_TRY(view, table_.read(user));
+                  return after<user_answer>(std::nullopt, to_message(view));
+                }
+                CANDOR_TRY(exported, table_.export_user(user, m.caller));
+                return after(std::move(exported.entry), to_message(exported.answer));
+              });
+        },
+        [this](const candor::forget_interest& m) {
+          return with_user<acknowledged>(
+              m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY(forgotten, table_.forget_interest(user, m.topic, m.caller));
+                return after(std::move(forgotten.entry), acknowledged{});
+              });
+        },
+        [this](const candor::erase_user& m) {
+          return with_user<receipt>(m.user, [&](const user_id& user) -> result<pending<receipt>> {
+            CANDOR_TRY(erased, table_.erase(user, m.caller));
+            return pending<receipt>{std::move(erased.entry),
+                                    [this, grave = erased.answer.grave](const auto& committed) {
+                                      return make_receipt(grave, committed);
+                                    }};
+          });
+        },
+        [this](const candor::record_notice& m) {
+          return with_user<acknowledged>(
+              m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY(recorded,
+                           table_.record_notice(
+                               user,
+                               {m.policy, m.revision, static_cast<model::channel>(m.channel), m.at},
+                               m.caller));
+                return after(std::move(recorded.entry), acknowledged{});
+              });
+        },
+        [this](const candor::apply_policy& m) {
+          return answer<acknowledged>(
+              [&] { return only_entry(table_.apply_policy(m.text, m.caller)); });
+        },
+        [this](const candor::open_import& m) {
+          return answer<acknowledged>(
+              [&] { return only_entry(table_.open_import(m.run, m.name, m.caller)); });
+        },
+        [this](const candor::close_import& m) {
+          return answer<acknowledged>(
+              [&] { return only_entry(table_.close_import(m.run, m.caller)); });
+        },
+        [this](const candor::follow_clock& m) {
+          return answer<acknowledged>(
+              [&] { return only_entry(table_.follow_clock(m.now, m.caller)); });
+        },
+        [this](const shard_status_request&) -> caf::result<shard_status> {
+          if (!open_)
+            return to_caf(not_open());
+          shard_status s;
+          s.shard = table_.shard();
+          s.term = term_;
+          s.seq = seq_;
+          s.log_time = table_.log_time();
+          s.users_cached = table_.cached();
+          s.audit_entries = audit_.index;
+          s.audit_hash =
+              to_hex({reinterpret_cast<const char*>(audit_.hash.data()), audit_.hash.size()});
+          for (const auto& v : table_.policies().versions())
+            s.policies.push_back(v.policy.version);
+          for (const auto& [run, _] : table_.imports())
+            s.imports_open.push_back(run);
+          return s;
+        },
+    };
+  }
+
+private:
+  using committed_entries = std::vector<replication::committed>;
+
+  /// An answer that waits for an entry, or, without one, for every entry before it.
+  template <class Answer>
+  struct pending {
+    std::optional<replication::draft> entry;
+    std::function<result<Answer>(const committed_entries&)> finish;
+  };
+
+  /// Told when an append, and everything before it, is durable or failed.
+  using continuation = std::function<void(const replication::append_result&)>;
+
+  static error not_open() { return {errc::unavailable, "this shard is being taken over"}; }
+
+  template <class Answer>
+  static pending<Answer> after(std::optional<replication::draft> entry, Answer answer) {
+    return {std::move(entry), [answer = std::move(answer)](const committed_entries&) {
+              return result<Answer>{answer};
+            }};
+  }
+
+  static result<pending<acknowledged>> only_entry(result<decided<bool>> outcome) {
+    CANDOR_TRY(decision, std::move(outcome));
+    return after(std::move(decision.entry), acknowledged{});
+  }
+
+  template <class Answer, class Decide>
+  caf::result<Answer> with_user(const std::string& id, Decide decide) {
+    return answer<Answer>([&]() -> result<pending<Answer>> {
+      CANDOR_TRY(user, user_id::parse(id));
+      return decide(user);
+    });
+  }
+
+  /// Decides, appends what there is to append, and answers when it may.
+  template <class Answer, class Decide>
+  caf::result<Answer> answer(Decide decide) {
+    if (!open_)
+      return to_caf(not_open());
+    auto decided = decide();
+    if (!decided)
+      return to_caf(decided.error());
+    std::vector<replication::draft> drafts;
+    if (decided->entry)
+      drafts.push_back(std::move(*decided->entry));
+    auto promise = make_response_promise<Answer>();
+    append(std::move(drafts), [promise, finish = std::move(decided->finish)](
+                                  const replication::append_result& outcome) mutable {
+      auto final_answer = outcome ? finish(*outcome) : tl::unexpected<error>{outcome.error()};
+      if (final_answer)
+        promise.deliver(std::move(*final_answer));
+      else
+        promise.deliver(to_caf(final_answer.error()));
+    });
+    return caf::delegated<Answer>{};
+  }
+
+  template <class Item, class Judge>
+  caf::result<verdicts> judge_each(const std::vector<Item>& items, Judge judge) {
+    auto answers = std::make_shared<verdicts>();
+    if (!open_ || door_.full() || items.size() > limits::batch_events) {
+      answers->items.assign(items.size(), model::verdict::overloaded());
+      return std::move(*answers);
+    }
+    std::vector<replication::draft> drafts;
+    auto rests_on_entries = false;
+    for (const auto& item : items) {
+      auto judged = judge(item);
+      if (!judged) {
+        // One person's unreadable record is that person's outcome alone.
+        log::error("profile", "shard={} an event could not be judged: {}", table_.shard(),
+                   judged.error().to_string());
+        answers->items.push_back(model::verdict::unknown());
+        continue;
+      }
+      if (judged->entry)
+        drafts.push_back(std::move(*judged->entry));
+      rests_on_entries |= judged->answer.status == model::status::duplicate;
+      probe_.count(judged->answer);
+      answers->items.push_back(std::move(judged->answer));
+    }
+    if (drafts.empty() && !rests_on_entries)
+      return std::move(*answers);
+    auto promise = make_response_promise<verdicts>();
+    append(std::move(drafts),
+           [promise, answers](const replication::append_result& outcome) mutable {
+             if (!outcome)
+               answers->items.assign(answers->items.size(), model::verdict::unknown());
+             promise.deliver(std::move(*answers));
+           });
+    return caf::delegated<verdicts>{};
+  }
+
+  /// Calls `then` when the drafts are durable; without drafts, when everything before is.
+  void append(std::vector<replication::draft> drafts, continuation then) {
+    if (drafts.empty()) {
+      if (in_flight_.empty())
+        then(committed_entries{});
+      else
+        in_flight_.back().push_back(std::move(then));
+      return;
+    }
+    ++ordinal_;
+    table_.appended(ordinal_);
+    door_.waiting->fetch_add(drafts.size());
+    in_flight_.emplace_back();
+    in_flight_.back().push_back(std::move(then));
+    auto request = std::make_shared<const replication::append_request>(
+        replication::append_request{table_.shard(), epoch_, std::move(drafts)});
+    this->request(door_.actor, limits::room_deadline, replication::append_request_ptr{request})
+        .then([this](const replication::append_result_ptr& outcome) { settle(*outcome); },
+              [this](const caf::error& e) { settle(tl::unexpected<error>{from_caf(e)}); });
+  }
+
+  /// The oldest append was answered; answers come in order.
+  void settle(const replication::append_result& outcome) {
+    if (in_flight_.empty())
+      return; // its callers were told when the shard was given up
+    auto waiting = std::move(in_flight_.front());
+    in_flight_.pop_front();
+    ++settled_;
+    if (outcome) {
+      table_.settled(settled_);
+      for (const auto& c : *outcome) {
+        term_ = c.term;
+        seq_ = c.seq;
+        if (!c.audit.empty())
+          audit_ = c.audit.back();
+      }
+    }
+    // The first waits for its own entries, the others for what came before them.
+    for (auto& then : waiting)
+      then(outcome);
+    if (!outcome)
+      give_up(outcome.error());
+  }
+
+  void give_up(const error& why) {
+    if (!open_)
+      return;
+    open_ = false;
+    log::warn("profile", "shard={} gives up its state: {}", table_.shard(), why.to_string());
+    take_over();
+  }
+
+  void take_over() {
+    request(door_.actor, limits::room_deadline, replication::open_shard_atom_v, table_.shard())
+        .then(
+            [this](const replication::opening_ptr& opening) {
+              // Every append handed in before has been answered by now.
+              CANDOR_ASSERT(in_flight_.empty());
+              if (!*opening)
+                return retry((*opening).error());
+              settled_ = ordinal_;
+              table_.appended(ordinal_);
+              if (auto opened = table_.open(**opening); !opened)
+                return retry(opened.error());
+              epoch_ = (*opening)->epoch;
+              term_ = (*opening)->term;
+              seq_ = (*opening)->seq;
+              audit_ = (*opening)->audit;
+              open_ = true;
+            },
+            [this](const caf::error& e) { retry(from_caf(e)); });
+  }
+
+  void retry(const error& why) {
+    log::error("profile", "shard={} cannot be taken over: {}", table_.shard(), why.to_string());
+    delayed_send(this, reopen_every, retry_atom_v);
+  }
+
+  void sweep() {
+    if (!open_ || door_.full())
+      return;
+    auto drafts = table_.sweep(sweep_persons);
+    if (!drafts)
+      log::error("profile", "shard={} sweep: {}", table_.shard(), drafts.error().to_string());
+    else if (!drafts->empty())
+      append(std::move(*drafts), [](const auto&) {});
+  }
+
+  result<receipt> make_receipt(const tombstone& grave, const committed_entries& committed) {
+    CANDOR_TRY_VOID(around_.keys.destroy(grave.key));
+    receipt r;
+    r.id = grave.receipt;
+    r.subject = grave.subject;
+    r.erased_at = grave.erased_at;
+    r.unreadable_at = std::max(grave.erased_at, around_.time.now());
+    r.audit_shard = table_.shard();
+    stores::audit_head head;
+    if (!committed.empty()) {
+      head = committed.front().audit.front();
+    } else { // an erasure of before, asked for again
+      r.unreadable_at = grave.erased_at;
+      CANDOR_TRY_VOID(stores::read_audit(around_.db, table_.shard(), 1, [&](const auto& record) {
+        if (record.event.action != "user_erased" || record.event.subject != grave.subject)
+          return true;
+        head = {record.index, record.hash};
+        return false;
+      }));
+    }
+    r.audit_entry = head.index;
+    r.audit_hash = to_hex({reinterpret_cast<const char*>(head.hash.data()), head.hash.size()});
+    return r;
+  }
+
+  user_table::surroundings around_;
+  user_table table_;
+  replication::write_door door_;
+  verdict_probe probe_;
+  bool open_ = false;
+  std::uint64_t epoch_ = 0;
+  std::uint64_t term_ = 0;
+  std::uint64_t seq_ = 0;
+  stores::audit_head audit_;
+  std::uint64_t ordinal_ = 0; ///< appends handed to the door
+  std::uint64_t settled_ = 0; ///< appends answered
+  std::deque<std::vector<continuation>> in_flight_;
+};
+
+} // namespace
+
+profile_handle spawn_profile_actor(caf::actor_system& system, shard_id shard,
+                                   user_table::surroundings around, replication::write_door door) {
+  return system.spawn<profile_actor>(shard, around, std::move(door));
+}
+
+} // namespace candor::profile

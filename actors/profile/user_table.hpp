@@ -1,0 +1,199 @@
+/// The people of one shard: what the shard's primary knows, decides and drafts. The functional core
+/// of the profile room; its shell is profile_actor.
+///
+/// Where it stands: ingestion asks it for admission (no text yet) and hands it sanitized signals;
+/// the gateway and the admin room read and change persons through it. Every change is drafted as an
+/// entry for the shard's log and applied at once to the state in memory, on which the next decision
+/// is made; the shell answers its caller only when the entry is durable, and calls `open` again
+/// (dropping all of that state) when an entry was not.
+///
+/// Guarantees: an event id is learned from once; nothing is learned that `model::decide` forbids,
+/// asked again in the step that drafts the entry; of a withheld event nothing is kept but
+/// `assistant_user_since`. Must never see text of an utterance, nor write anything itself.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cluster/replication/group_commit.hpp"
+#include "storage/base/clock.hpp"
+#include "storage/base/rng.hpp"
+#include "storage/engine/engine.hpp"
+#include "storage/engine/keys.hpp"
+#include "storage/model/policy/policy.hpp"
+#include "storage/model/user_record.hpp"
+#include "storage/stores/user_keys.hpp"
+
+namespace candor::profile {
+
+/// What an erased person leaves behind for the dedupe window.
+struct tombstone {
+  timestamp erased_at;
+  stores::key_ref key; ///< destroyed, or to be destroyed at the next start
+  std::string receipt;
+  std::string subject; ///< the pseudonym
+  friend bool operator==(const tombstone&, const tombstone&) = default;
+};
+
+std::string encode(const tombstone& x);
+/// Error: `corrupt`.
+result<tombstone> decode_tombstone(std::string_view bytes);
+
+/// An answer, and the entry that must be durable before it is given.
+template <class Answer>
+struct decided {
+  Answer answer{};
+  std::optional<replication::draft> entry;
+};
+
+struct interest_state {
+  model::interest interest;
+  std::int64_t weight_now = 0;
+  std::uint8_t strength_now = 0;
+  std::optional<model::reason> ads, content; ///< why it may not serve; nullopt: it may
+};
+
+enum class region_state : std::uint8_t { unknown, allowed, excluded };
+std::string_view to_string(region_state s) noexcept;
+
+struct user_view {
+  model::user_record record; ///< folded
+  std::vector<interest_state> interests;
+  std::string policy_version;
+  region_state region = region_state::unknown;
+  timestamp at;
+};
+
+struct erasure {
+  tombstone grave;
+  bool already_done = false; ///< by an earlier call: nothing new was drafted
+};
+
+struct import_run {
+  std::string name;
+  timestamp opened_at;
+};
+
+class user_table {
+public:
+  struct surroundings {
+    const engine::engine& db;
+    stores::user_keys& keys;
+    const stores::node_secrets& secrets;
+    const model::region_table& regions;
+    const clock& time;
+    rng& random;
+  };
+
+  user_table(shard_id shard, surroundings around)
+    : shard_{shard}
+    , around_{around} {}
+
+  /// Takes the shard over from where its log ends; forgets all it knew. Finishes erasures that a
+  /// crash interrupted. Error: `corrupt`, and the engine's.
+  result<void> open(const replication::shard_opening& opening);
+
+  /// `accepted` means admitted. At most `limits::batch_events` a call, by the caller.
+  result<decided<model::verdict>> admit(const model::admission& asked);
+  result<decided<model::verdict>> learn(const model::sanitized_signal& signal);
+
+  /// answer: true where the person is new.
+  result<decided<bool>> put(const user_id& user, const model::user_details& details);
+  /// Error: `user_not_found`.
+  result<user_view> read(const user_id& user);
+  /// What an export leaves behind: an audit event.
+  result<decided<user_view>> export_user(const user_id& user, const std::string& caller);
+  /// Error: `user_not_found`, `not_found` (no such interest).
+  result<decided<bool>> forget_interest(const user_id& user, model::topic_id topic,
+                                        const std::string& caller);
+  /// After the entry is durable the shell destroys the key. Error: `user_not_found`.
+  result<decided<erasure>> erase(const user_id& user, const std::string& caller);
+  /// Error: `user_not_found`, `bad_value`.
+  result<decided<bool>> record_notice(const user_id& user, const model::notice_reached& notice,
+                                      const std::string& caller);
+
+  /// answer: false where this very version is applied already. Error: `policy_invalid`,
+  /// `policy_conflict`.
+  result<decided<bool>> apply_policy(const std::string& text, const std::string& caller);
+  /// Error: `too_many`, `conflict`.
+  result<decided<bool>> open_import(std::uint32_t run, const std::string& name,
+                                    const std::string& caller);
+  /// Error: `not_found`.
+  result<decided<bool>> close_import(std::uint32_t run, const std::string& caller);
+  /// The clock was set to `now`: log time goes there. Error: `conflict` where that is back.
+  result<decided<bool>> follow_clock(timestamp now, const std::string& caller);
+
+  /// Housekeeping: ends tombstones that are due, and looks at up to `persons` further persons for
+  /// what must go (a purge whose grace is over, retention). Goes round the shard call by call.
+  result<std::vector<replication::draft>> sweep(std::size_t persons);
+
+  /// Entries handed to the log so far, and how many of them are durable: a person with a pending
+  /// entry stays in memory.
+  void appended(std::uint64_t count) { appended_ = count; }
+  void settled(std::uint64_t count) { settled_ = count; }
+
+  shard_id shard() const noexcept { return shard_; }
+  const model::timeline& policies() const noexcept { return policies_; }
+  const std::map<std::uint32_t, import_run>& imports() const noexcept { return imports_; }
+  std::size_t cached() const noexcept { return cache_.size(); }
+  timestamp log_time() const;
+
+private:
+  /// A person in memory, as of the last entry drafted.
+  struct slot {
+    storage_key key;
+    stores::key_ref key_ref;
+    bool exists = false;
+    model::user_record base;
+    std::vector<model::learned> unfolded;
+    bool has_delta_rows = false; ///< some are stored, folded or not
+    std::map<model::event_tag, model::seen_event> seen; ///< of base and unfolded
+    std::optional<tombstone> grave;
+    std::uint64_t pinned_until = 0; ///< ordinal of its last entry
+    std::list<storage_key>::iterator recency;
+  };
+
+  result<slot*> find(const storage_key& key);
+  result<slot> load(const storage_key& key) const;
+  void evict();
+  replication::draft begin_entry() const;
+  void touch(slot& s) { s.pinned_until = appended_ + 1; }
+
+  /// Makes the person and its key; adds the rows that say where the key lies.
+  result<void> create(slot& s, const user_id& user, replication::draft& entry);
+  void fold(slot& s) const;
+  /// Folds, and puts the base row in place of the deltas.
+  void put_base(slot& s, replication::draft& entry);
+  replication::draft_row sealed_put(const slot& s, std::string key, std::string value) const;
+  model::half_lives half_lives() const;
+  user_view view(const slot& s) const;
+  region_state state_of_region(const model::person& who, timestamp now) const;
+
+  bool too_old(const model::admission& a) const;
+  result<bool> duplicate(const slot& s, const std::string& event_id) const;
+  /// The verdict of both steps; nullopt: go on.
+  result<std::optional<model::verdict>> judge(const slot& s, const model::admission& a) const;
+  stores::audit_event audit(const std::string& actor, std::string action, std::string subject,
+                            std::string detail = {}) const;
+
+  shard_id shard_;
+  surroundings around_;
+  replication::log_clock log_clock_;
+  model::timeline policies_;
+  std::map<std::uint32_t, import_run> imports_;
+  stores::key_ref key_cursor_; ///< the last key given out
+  std::unordered_map<storage_key, slot, storage_key_hash> cache_;
+  std::list<storage_key> recency_; ///< most recent first
+  std::uint64_t appended_ = 0;
+  std::uint64_t settled_ = 0;
+  std::string sweep_from_;
+};
+
+} // namespace candor::profile

@@ -1,0 +1,85 @@
+/// What a node is told at its start: one value, from a TOML file, the environment and the command
+/// line (the later wins). Guarantees: an unknown key, a wrong type or a value out of its bounds is
+/// refused with file, line and column; every file it names has been read and checked (`check`), so
+/// that a node never starts on half a configuration.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "storage/base/error.hpp"
+#include "storage/base/time.hpp"
+#include "storage/model/policy/policy.hpp"
+#include "storage/model/region.hpp"
+
+namespace candor::config {
+
+struct api_key {
+  std::string name;
+  std::string role;
+  std::string hash; ///< argon2id, as `candorctl key hash` prints it
+};
+
+struct node_config {
+  std::filesystem::path file; ///< where it came from
+
+  std::string name = "node-1";
+  std::filesystem::path data = "candor-data";
+  std::string http_address = "127.0.0.1";
+  std::uint16_t http_port = 8080;
+  std::string tls_certificate, tls_key; ///< PEM files; both or none
+  std::filesystem::path user_token_secret_file; ///< signs people's tokens; empty: none is valid
+  std::string log_level = "info";
+  bool settable_clock = false;
+  std::optional<timestamp> clock_start; ///< of a settable clock, where the data is new
+  std::uint16_t shards = 64;            ///< fixed when the data is made
+  std::uint64_t block_cache_bytes = 256ull << 20;
+
+  std::filesystem::path regions;
+  std::filesystem::path lexicon;
+  std::vector<std::filesystem::path> policies;
+  std::vector<api_key> keys; ///< none: allowed on loopback only, and everyone may do everything
+};
+
+/// One settable property: the name in the file, the flag and the environment variable
+/// (CANDOR_<NAME>).
+struct property {
+  std::string name;
+  std::string sentence;
+  std::string fallback; ///< as text
+};
+
+/// All of them but tables ([[keys]]).
+const std::vector<property>& properties();
+
+/// Reads `file`, or the shipped node.toml of `shipped` where none is named; then lays `overrides`
+/// (name -> text) over it. Paths in a file are relative to the file. An explicit file must name its
+/// policies and regions. Error: `config_invalid`.
+result<node_config> load(const std::optional<std::filesystem::path>& file,
+                         const std::filesystem::path& shipped,
+                         const std::map<std::string, std::string>& overrides);
+
+/// The files that a configuration names, read and valid.
+struct checked {
+  model::region_table regions;
+  std::vector<model::policy> policies;
+  std::string user_token_secret; ///< of its file; empty where none is named
+};
+
+/// Error: `config_invalid`, `policy_invalid`.
+result<checked> check(const node_config& config);
+
+/// The folder of the shipped configuration: CANDOR_CONFIGS, the source tree it was built from, or
+/// /usr/share/candor/configs; the first that exists.
+std::filesystem::path shipped_folder();
+
+/// A whole file. Error: `config_invalid` where it can't be read or is larger than `bytes_max`.
+result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max);
+
+bool is_loopback(const std::string& address);
+
+} // namespace candor::config

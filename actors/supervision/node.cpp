@@ -1,0 +1,311 @@
+#include "actors/supervision/node.hpp"
+
+#include <fstream>
+#include <future>
+#include <map>
+
+#include <caf/all.hpp>
+#include <fmt/format.h>
+
+#include "actors/admin/admin_actor.hpp"
+#include "actors/gateway/gateway.hpp"
+#include "actors/ingestion/ingestion_actor.hpp"
+#include "actors/messages/messages.hpp"
+#include "actors/policy/policy_actor.hpp"
+#include "actors/profile/profile_actor.hpp"
+#include "actors/topic_filter/filter.hpp"
+#include "cluster/coordination/coordinator.hpp"
+#include "cluster/replication/commit_actor.hpp"
+#include "storage/base/limits.hpp"
+#include "storage/base/log.hpp"
+#include "storage/base/metrics.hpp"
+
+namespace candor::supervision {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto activation_deadline = 60s;
+constexpr std::size_t ingestion_actors = 2;
+constexpr std::size_t restarts_max = 100; ///< of profile actors, in the life of a process
+
+struct system_config : caf::actor_system_config {
+  system_config() {
+    add_message_types<caf::id_block::candor_cluster>();
+    add_message_types<caf::id_block::candor>();
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", std::max(2u, std::thread::hardware_concurrency()));
+  }
+};
+
+/// What a file holds, or what `make` says, written durably the first time.
+result<std::string> file_or_new(const std::filesystem::path& file, const std::string& make) {
+  if (std::ifstream from{file}) {
+    std::string line;
+    std::getline(from, line);
+    if (line.empty())
+      return fail(errc::corrupt, file.string() + " is empty");
+    return line;
+  }
+  std::ofstream to{file};
+  to << make << '\n';
+  if (!to.flush())
+    return fail(errc::io_failed, file.string() + " cannot be written");
+  return make;
+}
+
+/// Watches the rooms. Owns nothing else.
+class supervisor_actor final : public caf::event_based_actor {
+public:
+  using respawn = std::function<profile_handle(shard_id)>;
+
+  supervisor_actor(caf::actor_config& config, std::shared_ptr<shard_directory> shards,
+                   respawn make_profile, std::vector<caf::actor> others,
+                   std::function<void(result<void>)> failed)
+    : caf::event_based_actor{config}
+    , shards_{std::move(shards)}
+    , make_profile_{std::move(make_profile)}
+    , failed_{std::move(failed)}
+    , restarts_{metrics::counter("candor_supervision_restarts_total", "Rooms started anew.")} {
+    for (std::size_t i = 0; i < shards_->size(); ++i)
+      watch(static_cast<shard_id>(i));
+    for (const auto& room : others)
+      monitor(room);
+    set_down_handler([this](caf::down_msg& down) { react(down); });
+  }
+
+  caf::behavior make_behavior() override {
+    return {[](tick_atom) {}};
+  }
+
+private:
+  void watch(shard_id shard) {
+    auto profile = shards_->primary(shard);
+    monitor(profile);
+    profiles_[profile.address()] = shard;
+  }
+
+  void react(const caf::down_msg& down) {
+    auto it = profiles_.find(down.source);
+    if (it == profiles_.end() || ++restarted_ > restarts_max)
+      return failed_(fail(errc::internal, "a room of this node failed for good"));
+    auto shard = it->second;
+    profiles_.erase(it);
+    restarts_.Increment();
+    log::error("supervision", "the profile actor of shard={} failed and is started anew", shard);
+    shards_->set(shard, make_profile_(shard));
+    watch(shard);
+  }
+
+  std::shared_ptr<shard_directory> shards_;
+  respawn make_profile_;
+  std::function<void(result<void>)> failed_;
+  prometheus::Counter& restarts_;
+  std::map<caf::actor_addr, shard_id> profiles_;
+  std::size_t restarted_ = 0;
+};
+
+class running_node final : public node {
+public:
+  explicit running_node(std::function<void(result<void>)> stop_asked)
+    : stop_asked_{std::move(stop_asked)} {}
+
+  ~running_node() override { stop(); }
+
+  result<void> start(const config::node_config& config) {
+    CANDOR_TRY_VOID(open_storage(config));
+    system_ = std::make_unique<caf::actor_system>(system_config_);
+    CANDOR_TRY_VOID(open_log(config));
+    auto activated = spawn_rooms(config);
+    CANDOR_TRY_VOID(open_gateway(config));
+    if (activated.wait_for(activation_deadline) != std::future_status::ready)
+      return fail(errc::timed_out, "not every shard has logged the policies");
+    CANDOR_TRY_VOID(activated.get());
+    gateway_->set_ready(true);
+    return {};
+  }
+
+  std::string url() const override { return url_; }
+  timestamp now() const override { return clock_->now(); }
+  const rooms& doors() const override { return rooms_; }
+  caf::actor_system& system() override { return *system_; }
+  shard_id shard_of(const user_id& user) const override {
+    return stores::derive_storage_key(secrets_, user).shard(count_);
+  }
+
+  void stop() override {
+    if (gateway_)
+      gateway_->stop();
+    if (supervisor_)
+      caf::anon_send_exit(supervisor_, caf::exit_reason::user_shutdown);
+    for (const auto& room : all_rooms())
+      caf::anon_send_exit(room, caf::exit_reason::user_shutdown);
+    gateway_.reset();
+    rooms_ = {};
+    supervisor_ = nullptr;
+    policy_ = nullptr;
+    door_ = {};
+    shards_.reset();
+    system_.reset(); // waits for every actor's end
+  }
+
+private:
+  result<void> open_storage(const config::node_config& config) {
+    CANDOR_TRY(files, config::check(config));
+    files_ = std::move(files);
+    CANDOR_TRY(filter, topic_filter::filter::load(config.lexicon));
+    filter_ = std::move(filter);
+
+    std::error_code ec;
+    std::filesystem::create_directories(config.data, ec);
+    if (ec)
+      return fail(errc::io_failed, config.data.string() + ": " + ec.message());
+    std::filesystem::permissions(config.data, std::filesystem::perms::owner_all, ec);
+    CANDOR_TRY(secrets, stores::load_or_make_secrets(config.data / "keys"));
+    secrets_ = secrets;
+    CANDOR_TRY(keys, stores::open_user_keys(config.data / "keys", secrets_));
+    keys_ = std::move(keys);
+    CANDOR_TRY(db, engine::open_rocksdb(config.data / "db", {config.block_cache_bytes}));
+    db_ = std::move(db);
+    coordinator_ = coordination::make_local_coordinator(*db_);
+    return {};
+  }
+
+  /// How many shards there are stands in the coordinator from the first start on.
+  result<bool> fix_shard_count(std::uint16_t count) {
+    CANDOR_TRY(found, coordinator_->get("cluster/shards"));
+    if (found && found->value != std::to_string(count))
+      return fail(errc::config_invalid,
+                  fmt::format("the data was made with shards = {}, the configuration says {}",
+                              found->value, count));
+    if (!found) {
+      coordination::change first{"cluster/shards", 0, std::to_string(count)};
+      CANDOR_TRY_VOID(coordinator_->compare_and_swap({&first, 1}));
+    }
+    return !found;
+  }
+
+  result<void> open_log(const config::node_config& config) {
+    CANDOR_TRY(is_new, fix_shard_count(config.shards));
+    count_ = {config.shards};
+    clock_ = config.settable_clock ? make_settable_clock() : make_system_clock();
+    if (is_new && config.clock_start)
+      CANDOR_TRY_VOID(clock_->set(*config.clock_start));
+    CANDOR_TRY(disk_id, file_or_new(config.data / "disk.id", random_id(*random_, "disk-")));
+    CANDOR_TRY(log, replication::group_commit::open(*db_, *keys_, *coordinator_, *clock_,
+                                                    {{config.name, disk_id}, count_}));
+    if (config.settable_clock && !is_new) {
+      // The clock goes on where the shards' logs stand.
+      timestamp latest{};
+      for (std::uint16_t i = 0; i < count_.value; ++i) {
+        CANDOR_TRY(opening, log->opening(i));
+        latest = std::max(latest, opening.time.now({}, {}));
+      }
+      CANDOR_TRY_VOID(clock_->set(latest));
+    }
+    door_ = replication::spawn_commit_actor(*system_, std::move(log));
+    return {};
+  }
+
+  std::future<result<void>> spawn_rooms(const config::node_config& config) {
+    auto make_profile = [this](shard_id shard) {
+      return profile::spawn_profile_actor(
+          *system_, shard, {*db_, *keys_, secrets_, files_.regions, *clock_, *random_}, door_);
+    };
+    shards_ = std::make_shared<shard_directory>(count_);
+    for (std::uint16_t i = 0; i < count_.value; ++i)
+      shards_->set(i, make_profile(i));
+
+    auto outcome = std::make_shared<std::promise<result<void>>>();
+    auto activated = outcome->get_future();
+    policy_ =
+        policy::spawn_policy_actor(*system_, shards_, files_.policies, [outcome](result<void> how) {
+          outcome->set_value(std::move(how));
+        });
+
+    auto where = [this](const user_id& user) { return shard_of(user); };
+    for (std::size_t i = 0; i < ingestion_actors; ++i)
+      rooms_.ingestion.push_back(
+          ingestion::spawn_ingestion_actor(*system_, shards_, filter_, where));
+    rooms_.shards = shards_;
+    rooms_.admin = admin::spawn_admin_actor(
+        *system_, {shards_, policy_, *db_, *clock_, *random_, where, config.name, CANDOR_VERSION,
+                   config.data.string(), [this] { stop_asked_({}); }});
+
+    std::vector<caf::actor> others{caf::actor_cast<caf::actor>(policy_),
+                                   caf::actor_cast<caf::actor>(rooms_.admin),
+                                   caf::actor_cast<caf::actor>(door_.actor)};
+    for (const auto& room : rooms_.ingestion)
+      others.push_back(caf::actor_cast<caf::actor>(room));
+    supervisor_ =
+        system_->spawn<supervisor_actor>(shards_, make_profile, std::move(others), stop_asked_);
+    return activated;
+  }
+
+  result<void> open_gateway(const config::node_config& config) {
+    gateway::gateway_config settings;
+    settings.address = config.http_address;
+    settings.port = config.http_port;
+    settings.tls_certificate = config.tls_certificate;
+    settings.tls_key = config.tls_key;
+    for (const auto& key : config.keys)
+      settings.keys.push_back({key.name, key.role, key.hash});
+    settings.user_token_secret = files_.user_token_secret;
+    settings.regions = files_.regions;
+    settings.shard_of = [this](const user_id& user) { return shard_of(user); };
+    CANDOR_TRY(opened, gateway::gateway::start(*system_, rooms_, std::move(settings), *clock_));
+    gateway_ = std::move(opened);
+    url_ = fmt::format("{}://{}:{}", config.tls_certificate.empty() ? "http" : "https",
+                       config.http_address, gateway_->port());
+    return {};
+  }
+
+  std::vector<caf::actor> all_rooms() const {
+    std::vector<caf::actor> all;
+    auto add = [&](const auto& handle) {
+      if (handle)
+        all.push_back(caf::actor_cast<caf::actor>(handle));
+    };
+    for (const auto& room : rooms_.ingestion)
+      add(room);
+    add(rooms_.admin);
+    add(policy_);
+    if (shards_)
+      for (std::size_t i = 0; i < shards_->size(); ++i)
+        add(shards_->primary(static_cast<shard_id>(i)));
+    add(door_.actor);
+    return all;
+  }
+
+  std::function<void(result<void>)> stop_asked_;
+  config::checked files_;
+  std::shared_ptr<const topic_filter::filter> filter_;
+  stores::node_secrets secrets_;
+  shard_count count_;
+  std::unique_ptr<rng> random_ = make_system_rng();
+  std::unique_ptr<clock> clock_;
+  std::unique_ptr<stores::user_keys> keys_;
+  std::unique_ptr<engine::engine> db_;
+  std::unique_ptr<coordination::coordinator> coordinator_;
+  system_config system_config_;
+  std::unique_ptr<caf::actor_system> system_;
+  replication::write_door door_;
+  std::shared_ptr<shard_directory> shards_;
+  policy_handle policy_;
+  rooms rooms_;
+  caf::actor supervisor_;
+  std::unique_ptr<gateway::gateway> gateway_;
+  std::string url_;
+};
+
+} // namespace
+
+result<std::unique_ptr<node>> start_node(const config::node_config& config,
+                                         std::function<void(result<void>)> stop_asked) {
+  auto made = std::make_unique<running_node>(std::move(stop_asked));
+  CANDOR_TRY_VOID(made->start(config));
+  return std::unique_ptr<node>{std::move(made)};
+}
+
+} // namespace candor::supervision

@@ -1,0 +1,80 @@
+/// The topic filter: text in; out come a verdict, the interest topics of what may pass, and the
+/// evidence.
+///
+/// Where it stands: ingestion asks it, after admission, on the node that received the event; nobody
+/// else reads what a person said, and what it makes (`sanitized_signal`) is all that leaves it.
+///
+/// Two locks: what is sensitive is withheld, *and* only topics of a closed list can become an
+/// interest. It fails closed. Whatever it cannot judge is withheld as `unknown`: invalid UTF-8, a
+/// text over its bound, a language or script without a lexicon of sensitive terms, a transcript
+/// that was not understood well, a failing scanner.
+///
+/// How: the text is normalized (and read in other ways, where it may hide a word); one Vectorscan
+/// database finds every term of the lexicon at once; word boundaries are checked here; exceptions
+/// cancel the hits within their span, never the message; then tiers decide: a hard term alone, a
+/// bound term near a neighbour, two soft terms of a category.
+///
+/// Must never log, count by category of a person, or hand on a rule id or a span: they are the
+/// text.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/base/error.hpp"
+#include "storage/model/event.hpp"
+#include "storage/model/signal.hpp"
+#include "storage/model/topic.hpp"
+
+namespace candor::topic_filter {
+
+/// Why: to be returned to whoever asked to classify, and nobody else.
+struct evidence {
+  std::string rule;               ///< e.g. "health/en/hard/diabet*"
+  std::string subject;            ///< the category or topic
+  std::size_t begin = 0, end = 0; ///< bytes of the original text
+  std::string view; ///< in which reading it was found: "plain", "joined", "leet", "collapsed"
+};
+
+struct judgement {
+  std::vector<model::category> sensitive;  ///< ascending; {unknown} where it could not be judged
+  std::vector<model::topic_weight> topics; ///< strongest first; empty where withheld
+  std::vector<topic_filter::evidence> evidence; ///< at most limits::evidence_items
+
+  bool withheld() const noexcept { return !sensitive.empty(); }
+};
+
+class filter {
+public:
+  /// Compiles the lexicon. Error: `config_invalid` with file and line.
+  static result<std::unique_ptr<filter>> load(const std::filesystem::path& lexicon_folder);
+
+  ~filter();
+  filter(const filter&) = delete;
+  filter& operator=(const filter&) = delete;
+
+  /// `lang`: BCP 47, or empty where unknown (then every language's terms count). Thread-safe.
+  judgement classify(std::string_view text, std::string_view lang,
+                     std::span<const std::string> earlier_turns = {}) const;
+
+  /// What may be learned from an event; nullopt: withheld as sensitive. The only maker of a
+  /// sanitized_signal.
+  std::optional<model::sanitized_signal> sanitize(const model::admission& header,
+                                                  const model::event& e) const;
+
+  std::size_t terms() const noexcept;
+  /// Names the lexicon that judged: changes with every byte of it.
+  const std::string& version() const noexcept;
+
+private:
+  struct compiled;
+  explicit filter(std::unique_ptr<compiled> inside);
+  std::unique_ptr<compiled> inside_;
+};
+
+} // namespace candor::topic_filter

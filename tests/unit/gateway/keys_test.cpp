@@ -1,0 +1,96 @@
+#include <catch2/catch.hpp>
+
+#include "actors/gateway/keys.hpp"
+
+using namespace candor;
+using namespace std::chrono_literals;
+
+namespace {
+
+const auto now = *parse_time("2025-12-20T12:00:00Z");
+const std::string secret(32, 's');
+const auto person = *user_id::parse("u-42");
+
+std::unique_ptr<gateway::key_ring> ring_of(std::string key, std::string role) {
+  auto made = gateway::key_ring::make({{"k", role, *gateway::hash_api_key(key)}}, secret);
+  REQUIRE(made);
+  return std::move(*made);
+}
+
+} // namespace
+
+TEST_CASE("a key is known after it was verified once", "[gateway]") {
+  auto ring = ring_of("correct horse battery", "ingest");
+  auto before = ring->recall("correct horse battery", now);
+  REQUIRE(before);
+  CHECK_FALSE(before->has_value());
+  auto who = ring->verify("correct horse battery", 0ms);
+  REQUIRE(who);
+  CHECK(who->name == "k");
+  CHECK(who->role == gateway::role::ingest);
+  auto after = ring->recall("correct horse battery", now);
+  REQUIRE((after && after->has_value()));
+  CHECK((*after)->name == "k");
+}
+
+TEST_CASE("wrong keys are refused, and tried at a bounded rate", "[gateway]") {
+  auto ring = ring_of("correct horse battery", "admin");
+  CHECK(ring->recall("short", now).error().code == errc::unauthenticated);
+  for (int i = 0; i < 10; ++i)
+    CHECK(ring->verify("a wrong key, number " + std::to_string(i), 0ms).error().code ==
+          errc::unauthenticated);
+  CHECK(ring->verify("correct horse battery", 0ms).error().code == errc::overloaded);
+  CHECK(ring->verify("correct horse battery", 1000ms).has_value());
+  CHECK(ring->verify("a wrong key again ......", 1001ms).error().code == errc::unauthenticated);
+  CHECK(ring->verify("a wrong key again ......", 1002ms).error().code == errc::overloaded);
+}
+
+TEST_CASE("a user token names one person until it expires", "[gateway]") {
+  auto ring = ring_of("correct horse battery", "admin");
+  auto token = gateway::make_user_token(secret, person, now + 1h);
+  REQUIRE(token);
+  auto who = ring->recall(*token, now);
+  REQUIRE((who && who->has_value()));
+  CHECK((*who)->role == gateway::role::user);
+  CHECK((*who)->user == "u-42");
+  CHECK((*who)->name.find("42") == std::string::npos);
+  CHECK(ring->recall(*token, now + 1h).error().code == errc::unauthenticated);
+}
+
+TEST_CASE("a user token that was altered or signed by another does not hold", "[gateway]") {
+  auto ring = ring_of("correct horse battery", "admin");
+  auto token = *gateway::make_user_token(secret, person, now + 1h);
+  for (std::size_t i = 2; i < token.size(); ++i) {
+    auto altered = token;
+    altered[i] = altered[i] == 'A' ? 'B' : 'A';
+    CAPTURE(i);
+    CHECK(ring->recall(altered, now).error().code == errc::unauthenticated);
+  }
+  auto other = *gateway::make_user_token(std::string(32, 'x'), person, now + 1h);
+  CHECK(ring->recall(other, now).error().code == errc::unauthenticated);
+  CHECK(ring->recall("u.", now).error().code == errc::unauthenticated);
+  CHECK(ring->recall("u.!!!", now).error().code == errc::unauthenticated);
+}
+
+TEST_CASE("without a secret no token is valid", "[gateway]") {
+  auto ring = *gateway::key_ring::make({}, {});
+  CHECK(ring->is_empty());
+  auto token = *gateway::make_user_token(secret, person, now + 1h);
+  CHECK(ring->recall(token, now).error().code == errc::unauthenticated);
+  CHECK(gateway::make_user_token("short", person, now).error().code == errc::bad_value);
+}
+
+TEST_CASE("keys that cannot be meant are refused at the start", "[gateway]") {
+  auto hash = *gateway::hash_api_key("correct horse battery");
+  auto refusal = [&](std::string role, std::string with_hash) {
+    auto made = gateway::key_ring::make({{"k", role, with_hash}}, secret);
+    REQUIRE_FALSE(made);
+    return made.error().code;
+  };
+  CHECK(refusal("boss", hash) == errc::config_invalid);
+  CHECK(refusal("user", hash) == errc::config_invalid);
+  CHECK(refusal("admin", "correct horse battery") == errc::config_invalid);
+  CHECK(refusal("admin", "$argon2id$nonsense") == errc::config_invalid);
+  CHECK(gateway::key_ring::make({}, "short").error().code == errc::config_invalid);
+  CHECK(gateway::hash_api_key("short").error().code == errc::bad_value);
+}

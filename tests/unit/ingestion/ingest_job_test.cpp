@@ -1,0 +1,91 @@
+#include <catch2/catch.hpp>
+
+#include "actors/ingestion/ingest_job.hpp"
+#include "storage/base/limits.hpp"
+#include "tests/support/shard.hpp"
+
+using namespace candor;
+using namespace candor::test;
+using namespace std::chrono_literals;
+using candor::ingestion::ingest_job;
+using model::verdict;
+
+namespace {
+
+const auto now = at("2025-12-17T12:00:00Z");
+
+model::event said(std::string id, std::string_view who, std::string text, timestamp when = now) {
+  model::event e{std::move(id), user(who), when};
+  e.lang = "en";
+  e.utterance = model::raw_utterance{std::move(text)};
+  return e;
+}
+
+/// "a…" goes to shard 0, everyone else to shard 1.
+shard_id where(const user_id& u) {
+  return u.value().starts_with('a') ? 0 : 1;
+}
+
+ingest_job job(std::vector<model::event> events) {
+  return {std::move(events), now, 0, where};
+}
+
+template <class... Events>
+std::vector<model::event> list(Events... events) {
+  std::vector<model::event> all;
+  (all.push_back(std::move(events)), ...);
+  return all;
+}
+
+std::vector<verdict> all_accepted(std::size_t n) {
+  return std::vector(n, verdict::accepted());
+}
+
+} // namespace
+
+TEST_CASE("verdicts stand in the order of the events, whatever their shards", "[ingestion]") {
+  shard s{now};
+  auto j = job(list(said("1", "ann", "hiking"), said("2", "bob", "church"),
+                    said("3", "amy", "cooking"), said("4", "bob", "hiking", now + 10min)));
+  auto questions = j.admissions();
+  REQUIRE(questions.size() == 2);
+  CHECK(questions[0].size() == 2);
+  CHECK(questions[0][1].event_id == "3");
+  REQUIRE(questions[1].size() == 1); // what is in the future is not asked
+  j.admitted(0, {verdict::accepted(), verdict::withheld(model::reason::not_notified)});
+  j.admitted(1, all_accepted(1));
+  auto signals = j.filter(*s.filter);
+  REQUIRE(signals.size() == 1);
+  REQUIRE(signals[0].size() == 1);
+  CHECK(signals[0][0].header().event_id == "1");
+  j.learned(0, all_accepted(1));
+  CHECK(j.verdicts() ==
+        std::vector<verdict>{verdict::accepted(), verdict::withheld(model::reason::sensitive),
+                             verdict::withheld(model::reason::not_notified),
+                             verdict::invalid("in_the_future", "more than 5 minutes ahead")});
+}
+
+TEST_CASE("five minutes ahead is now, a millisecond more is the future", "[ingestion]") {
+  CHECK(job(list(said("1", "ann", "x", now + limits::future_tolerance))).admissions().size() == 1);
+  CHECK(
+      job(list(said("1", "ann", "x", now + limits::future_tolerance + 1ms))).admissions().empty());
+}
+
+TEST_CASE("a shard that does not answer: not tried before, unknown after", "[ingestion]") {
+  shard s{now};
+  auto j = job(list(said("1", "ann", "hiking"), said("2", "bob", "hiking")));
+  j.admitted(0, {});
+  j.admitted(1, all_accepted(1));
+  auto signals = j.filter(*s.filter);
+  CHECK(signals.size() == 1);
+  j.learned(1, {});
+  CHECK(j.verdicts() == std::vector<verdict>{verdict::overloaded(), verdict::unknown()});
+}
+
+TEST_CASE("what was not admitted is not looked at", "[ingestion]") {
+  shard s{now};
+  auto j = job(list(said("1", "ann", "church")));
+  j.admitted(0, {verdict::withheld(model::reason::region_excluded)});
+  CHECK(j.filter(*s.filter).empty());
+  CHECK(j.verdicts()[0] == verdict::withheld(model::reason::region_excluded));
+}

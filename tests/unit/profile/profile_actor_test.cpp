@@ -1,0 +1,146 @@
+#include <catch2/catch.hpp>
+
+#include "actors/profile/profile_actor.hpp"
+#include "storage/base/limits.hpp"
+#include "tests/support/failing_engine.hpp"
+#include "tests/support/shard.hpp"
+
+using namespace candor;
+using namespace candor::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+const auto now = at("2025-12-17T12:00:00Z");
+
+struct system_config : caf::actor_system_config {
+  system_config() {
+    add_message_types<caf::id_block::candor_cluster>();
+    add_message_types<caf::id_block::candor>();
+    set("scheduler.max-threads", 2u);
+  }
+};
+
+/// A shard's primary with its write door, in actors, on an engine that can fail.
+struct primary {
+  primary() {
+    secrets = *stores::load_or_make_secrets(folder.path());
+    keys = std::move(*stores::open_user_keys(folder.path(), secrets));
+    coordinator = coordination::make_local_coordinator(db);
+    auto log = replication::group_commit::open(db, *keys, *coordinator, time, {{"n1", "d1"}, {2}});
+    REQUIRE(log);
+    door = replication::spawn_commit_actor(system, std::move(*log));
+    profile =
+        profile::spawn_profile_actor(system, 0, {db, *keys, secrets, regions, time, random}, door);
+  }
+  ~primary() {
+    caf::anon_send_exit(profile, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(door.actor, caf::exit_reason::user_shutdown);
+  }
+
+  template <class Answer, class Message>
+  result<Answer> ask(Message message) {
+    caf::scoped_actor self{system};
+    result<Answer> answer = fail(errc::internal);
+    self->request(profile, 5s, std::move(message))
+        .receive([&](Answer& a) { answer = std::move(a); },
+                 [&](const caf::error& e) { answer = tl::unexpected<error>{from_caf(e)}; });
+    return answer;
+  }
+
+  model::verdict like(const std::string& id, const std::string& who) {
+    model::event e{id, user(who), now, model::event_kind::engagement};
+    e.object_topics = {outdoors};
+    auto signal = filter_side.filter->sanitize({id, who, now, now, e.kind, {}, 0}, e);
+    auto answer = ask<verdicts>(learn_signals{0, {*signal}});
+    return answer ? answer->items.at(0) : model::verdict::unknown();
+  }
+
+  /// The primary opens its shard in its own time.
+  void wait_until_open() {
+    for (auto i = 0; i < 200 && !ask<shard_status>(shard_status_request{0}); ++i)
+      std::this_thread::sleep_for(20ms);
+    REQUIRE(ask<shard_status>(shard_status_request{0}));
+  }
+
+  std::uint32_t events_of(const std::string& who) {
+    auto answer = ask<user_answer>(read_user{0, who, false, "test"});
+    REQUIRE(answer);
+    auto record = model::decode_user_record(answer->record);
+    REQUIRE(record);
+    return record->interests.empty() ? 0 : record->interests.front().events;
+  }
+
+  shard filter_side{now, ""}; ///< for its filter
+  temporary_folder folder;
+  failing_engine db;
+  manual_clock time{now};
+  seeded_rng random{3};
+  stores::node_secrets secrets;
+  std::unique_ptr<stores::user_keys> keys;
+  std::unique_ptr<coordination::coordinator> coordinator;
+  model::region_table regions = shipped_regions();
+  system_config config;
+  caf::actor_system system{config};
+  replication::write_door door;
+  profile_handle profile;
+};
+
+} // namespace
+
+TEST_CASE("a failed write is unknown to its caller, and teaches once when sent again",
+          "[profile]") {
+  primary p;
+  p.wait_until_open();
+  CHECK(p.like("l1", "ann") == model::verdict::accepted());
+  p.db.failing = true;
+  CHECK(p.like("l2", "ann") == model::verdict::unknown());
+  CHECK(p.like("l3", "ann").status == model::status::overloaded); // not tried: no disk
+  p.db.failing = false;
+  p.wait_until_open();
+  CHECK(p.like("l2", "ann") == model::verdict::accepted());
+  CHECK(p.like("l2", "ann") == model::verdict::duplicate());
+  CHECK(p.like("l1", "ann") == model::verdict::duplicate());
+  CHECK(p.events_of("ann") == 2);
+}
+
+TEST_CASE("what fails after an entry was drafted leaves nothing in memory", "[profile]") {
+  primary p;
+  p.wait_until_open();
+  p.db.failing = true;
+  CHECK(!p.ask<user_stored>(put_user{0, "ann", model::encode(model::user_details{}), "test"}));
+  p.db.failing = false;
+  p.wait_until_open();
+  auto answer = p.ask<user_answer>(read_user{0, "ann", false, "test"});
+  REQUIRE(!answer);
+  CHECK(answer.error().code == errc::user_not_found);
+}
+
+TEST_CASE("an erasure answers with a receipt whose key is gone and whose entry stands in the chain",
+          "[profile]") {
+  primary p;
+  p.wait_until_open();
+  p.like("l1", "ann");
+  auto first = p.ask<receipt>(candor::erase_user{0, "ann", "support"});
+  REQUIRE(first);
+  CHECK(first->audit_entry == 1);
+  CHECK(first->subject.starts_with("s-"));
+  auto again = p.ask<receipt>(candor::erase_user{0, "ann", "support"});
+  REQUIRE(again);
+  CHECK(again->id == first->id);
+  CHECK(again->audit_entry == first->audit_entry);
+  CHECK(again->audit_hash == first->audit_hash);
+  CHECK(p.ask<receipt>(candor::erase_user{0, "bob", "support"}).error().code ==
+        errc::user_not_found);
+}
+
+TEST_CASE("more than a batch at a time is not tried", "[profile]") {
+  primary p;
+  p.wait_until_open();
+  admit_events many;
+  many.items.resize(limits::batch_events + 1);
+  auto answer = p.ask<verdicts>(many);
+  REQUIRE(answer);
+  CHECK(answer->items.size() == many.items.size());
+  CHECK(answer->items.front().status == model::status::overloaded);
+}
