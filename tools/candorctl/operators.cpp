@@ -1,0 +1,255 @@
+// What an operator tells a node: notice, import, audit, cluster, node.
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "tools/candorctl/session.hpp"
+
+namespace candor::ctl {
+
+namespace {
+
+/// Calls the admin verb and prints its answer.
+int ask(const session& with, std::string_view verb, const json& arguments,
+        const std::function<void(const json&)>& text) {
+  auto answer = with.admin(verb, arguments);
+  if (!answer)
+    return with.complain(answer.error());
+  with.print(*answer, text);
+  return exit_fine;
+}
+
+std::string short_hash(const std::string& hash) {
+  return hash.substr(0, 12);
+}
+
+} // namespace
+
+void add_notice(CLI::App& app, session& with, command& chosen) {
+  auto* group = add_group(app, "notice", "Notices to people");
+  auto* c = add_command(*group, "reached", "Record that a notice reached a person (audited)",
+                        "  candorctl notice reached u-42 --policy ai-interactions --revision 1 "
+                        "--channel in_app");
+  struct given {
+    std::string user, policy, channel;
+    std::uint32_t revision = 1;
+    std::optional<std::string> at;
+  };
+  auto g = std::make_shared<given>();
+  c->add_option("USER", g->user, "the person")->required();
+  c->add_option("--policy", g->policy, "the policy's id")->required()->type_name("ID");
+  c->add_option("--revision", g->revision, "the notice's revision")->required()->type_name("N");
+  c->add_option("--channel", g->channel, "in_app or email")
+      ->required()
+      ->type_name("CHANNEL")
+      ->check(CLI::IsMember({"in_app", "email"}).name(""));
+  c->add_option("--at", g->at, "when it reached them [now]")->type_name("TIME");
+  c->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      json arguments = {{"user", g->user},
+                        {"policy", g->policy},
+                        {"revision", g->revision},
+                        {"channel", g->channel}};
+      if (g->at)
+        arguments["at"] = *g->at;
+      return ask(with, "notice_reached", arguments,
+                 [](const json& a) { fmt::print("recorded, reached at {}\n", field(a, "at")); });
+    };
+  });
+}
+
+void add_import(CLI::App& app, session& with, command& chosen) {
+  auto* group = add_group(app, "import", "Import runs: the way in for events older than a day");
+  auto* open = add_command(*group, "open", "Open a run; its event ids are remembered until closed",
+                           "  run=$(candorctl import open history -o json | jq .run)\n"
+                           "  candorctl ingest history.ndjson --import $run");
+  auto name = std::make_shared<std::string>();
+  open->add_option("NAME", *name, "what it is called in the audit log")->required();
+  open->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      return ask(with, "import_open", {{"name", *name}},
+                 [](const json& a) { fmt::print("run {} is open\n", field(a, "run")); });
+    };
+  });
+  auto* close = add_command(*group, "close", "Close a run", "  candorctl import close 81233");
+  auto run = std::make_shared<std::uint32_t>();
+  close->add_option("RUN", *run, "the run's number")->required();
+  close->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      return ask(with, "import_close", {{"run", *run}},
+                 [](const json& a) { fmt::print("run {} is closed\n", field(a, "run")); });
+    };
+  });
+  auto* list = add_command(*group, "list", "List the open runs", "  candorctl import list");
+  list->callback([&with, &chosen] {
+    chosen = [&with] {
+      return ask(with, "imports", json::object(), [](const json& a) {
+        if (a.at("open").empty())
+          fmt::print("no run is open\n");
+        for (const auto& r : a.at("open"))
+          fmt::print("{}\n", r.dump());
+      });
+    };
+  });
+}
+
+void add_audit(CLI::App& app, session& with, command& chosen) {
+  auto* group = add_group(app, "audit", "The hash-chained audit log");
+  auto* tail = add_command(*group, "tail", "Print the newest entries",
+                           "  candorctl audit tail --limit 20\n"
+                           "  candorctl audit tail --action user_erased -o jsonl");
+  struct given {
+    std::optional<std::uint32_t> shard;
+    std::optional<std::uint64_t> from;
+    std::uint32_t limit = 100;
+    std::optional<std::string> subject, action;
+  };
+  auto g = std::make_shared<given>();
+  tail->add_option("--shard", g->shard, "of one shard only")->type_name("SHARD");
+  tail->add_option("--from", g->from, "entries from this index on")->type_name("INDEX");
+  tail->add_option("--limit", g->limit, "at most this many [100]")->type_name("N");
+  tail->add_option("--subject", g->subject, "about this pseudonym only")->type_name("NAME");
+  tail->add_option("--action", g->action, "of this kind only")->type_name("ACTION");
+  tail->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      auto path = fmt::format("/v1/audit?limit={}", g->limit);
+      if (g->shard)
+        path += fmt::format("&shard={}", *g->shard);
+      if (g->from)
+        path += fmt::format("&from={}", *g->from);
+      if (g->subject)
+        path += "&subject=" + http_client::escape(*g->subject);
+      if (g->action)
+        path += "&action=" + http_client::escape(*g->action);
+      auto answer = with.connect().get(path);
+      if (!answer)
+        return with.complain(answer.error());
+      with.print_list(*answer, "records", [](const json& a) {
+        std::vector<std::vector<std::string>> rows = {
+            {"AT", "SHARD", "INDEX", "ACTOR", "ACTION", "SUBJECT", "HASH", "DETAIL"}};
+        for (const auto& r : a.at("records"))
+          rows.push_back({field(r, "at"), field(r, "shard"), field(r, "index"), field(r, "actor"),
+                          field(r, "action"), field(r, "subject"), short_hash(field(r, "hash")),
+                          field(r, "detail")});
+        print_table(rows);
+      });
+      return int{exit_fine};
+    };
+  });
+  auto* verify = add_command(*group, "verify",
+                             "Recompute every shard's chain; exits 10 where one is broken",
+                             "  candorctl audit verify");
+  verify->callback([&with, &chosen] {
+    chosen = [&with] {
+      auto answer = with.admin("audit_verify", json::object());
+      if (!answer)
+        return with.complain(answer.error());
+      auto ok = answer->value("ok", false);
+      with.print_list(*answer, "shards", [ok](const json& a) {
+        for (const auto& s : a.at("shards"))
+          if (!s.value("ok", false))
+            fmt::print("shard {}: {}\n", field(s, "shard"), field(s, "error"));
+        fmt::print("{}: {} entries in {} shards\n", ok ? "the chains hold" : "BROKEN",
+                   field(a, "entries"), a.at("shards").size());
+      });
+      return int{ok ? exit_fine : exit_unhealthy};
+    };
+  });
+}
+
+void add_cluster(CLI::App& app, session& with, command& chosen) {
+  auto* group = add_group(app, "cluster", "All nodes");
+  auto* status = add_command(*group, "status", "What the cluster says of itself",
+                             "  candorctl cluster status\n  candorctl cluster status --shards");
+  auto all = std::make_shared<bool>(false);
+  status->add_flag("--shards", *all, "a line for each shard");
+  status->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      auto answer = with.connect().get("/v1/cluster");
+      if (!answer)
+        return with.complain(answer.error());
+      with.print(*answer, [all](const json& a) {
+        const auto& shards = a.at("shards");
+        std::uint64_t entries = 0, audit = 0;
+        std::set<std::string> policies;
+        std::size_t runs = 0;
+        for (const auto& s : shards) {
+          entries += s.value("seq", std::uint64_t{0});
+          audit += s.at("audit").value("entries", std::uint64_t{0});
+          runs = std::max(runs, s.at("imports_open").size());
+          for (const auto& p : s.at("policies"))
+            policies.insert(plain(p));
+        }
+        auto gigabytes = [&](const char* name) {
+          return static_cast<double>(a.at("data").value(name, std::uint64_t{0})) / 1e9;
+        };
+        fmt::print("node      {}, version {}\n", field(a, "node"), field(a, "version"));
+        fmt::print("now       {} ({} clock)\n", field(a, "now"), field(a, "clock"));
+        fmt::print("data      {}: {:.3f} GB, {:.1f} GB free\n", field(a.at("data"), "folder"),
+                   gigabytes("bytes"), gigabytes("free_bytes"));
+        fmt::print("shards    {}, {} log entries, {} audit entries\n", shards.size(), entries,
+                   audit);
+        fmt::print("policies  {}\n", policies.empty() ? "none" : fmt::format("{}", fmt::join(policies, ", ")));
+        fmt::print("imports   {} open\n", runs);
+        if (!*all)
+          return;
+        std::vector<std::vector<std::string>> rows = {
+            {"SHARD", "TERM", "SEQ", "LOG TIME", "USERS CACHED", "AUDIT"}};
+        for (const auto& s : shards)
+          rows.push_back({field(s, "shard"), field(s, "term"), field(s, "seq"),
+                          field(s, "log_time"), field(s, "users_cached"),
+                          field(s.at("audit"), "entries")});
+        print_table(rows);
+      });
+      return int{exit_fine};
+    };
+  });
+}
+
+void add_node(CLI::App& app, session& with, command& chosen) {
+  auto* group = add_group(app, "node", "The node that --node names");
+  auto* stop = add_command(*group, "stop", "End the node in order", "  candorctl node stop");
+  stop->callback([&with, &chosen] {
+    chosen = [&with] {
+      return ask(with, "stop", json::object(), [](const json&) { fmt::print("stopping\n"); });
+    };
+  });
+  auto* level = add_command(*group, "log-level", "Set how much the node logs",
+                            "  candorctl node log-level debug");
+  auto name = std::make_shared<std::string>();
+  level->add_option("LEVEL", *name, "debug, info, warn or error")
+      ->required()
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}).name(""));
+  level->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      return ask(with, "log_level", {{"level", *name}},
+                 [](const json& a) { fmt::print("log level {}\n", field(a, "level")); });
+    };
+  });
+  auto* clock = add_group(*group, "clock", "The node's clock");
+  auto* show = add_command(*clock, "show", "What time it is for the node",
+                           "  candorctl node clock show");
+  show->callback([&with, &chosen] {
+    chosen = [&with] {
+      return ask(with, "clock_show", json::object(), [](const json& a) {
+        fmt::print("{} ({})\n", field(a, "now"),
+                   a.value("settable", false) ? "settable" : "system");
+      });
+    };
+  });
+  auto* set = add_command(*clock, "set", "Set a settable clock forward (the playground's)",
+                          "  candorctl node clock set 2025-12-17T09:00:00Z");
+  auto time = std::make_shared<std::string>();
+  set->add_option("TIME", *time, "RFC 3339, UTC")->required();
+  set->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      return ask(with, "clock_set", {{"time", *time}},
+                 [](const json& a) { fmt::print("it is {}\n", field(a, "now")); });
+    };
+  });
+}
+
+} // namespace candor::ctl

@@ -1,0 +1,95 @@
+/// What every command of candorctl shares: how it speaks to a node, how it prints, how it ends.
+/// Guarantees: results go to stdout and everything else to stderr; errors come as "slug: sentence
+/// (detail)", the remedy and the trace id, or as one JSON object where -o is json or jsonl.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "storage/base/error.hpp"
+#include "tools/http_client/http_client.hpp"
+
+namespace candor::ctl {
+
+using json = nlohmann::ordered_json;
+
+enum class output { text, json, jsonl };
+
+/// What the process answers with.
+enum exit_code : int {
+  exit_fine = 0,
+  exit_failed = 1,
+  exit_usage = 2,
+  exit_unhealthy = 10, ///< the cluster is unhealthy or a check does not hold
+};
+
+struct session {
+  output as = output::text;
+  std::string node;
+  std::string key;
+  std::string ca_file;
+  millis timeout{30'000};
+
+  http_client::client connect() const;
+
+  /// Prints why and says what to exit with.
+  int complain(const http_client::failure& why) const;
+  int complain(const error& why) const;
+
+  /// JSON as it is, or what `text` prints.
+  void print(const json& answer, const std::function<void(const json&)>& text) const;
+
+  /// The items of a list: a line each (jsonl), the whole (json), or what `text` prints.
+  void print_list(const json& whole, const char* items,
+                  const std::function<void(const json&)>& text) const;
+
+  /// POST /v1/admin/{verb}
+  http_client::outcome<json> admin(std::string_view verb, const json& arguments) const;
+};
+
+/// The command that the command line chose.
+using command = std::function<int()>;
+
+/// Adds a command. `examples` stands at the end of its --help and in the reference.
+CLI::App* add_command(CLI::App& parent, const std::string& name, const std::string& sentence,
+                      const std::string& examples);
+
+/// A command that holds others.
+CLI::App* add_group(CLI::App& parent, const std::string& name, const std::string& sentence);
+
+/// Fields one below another, names aligned; nested values as JSON.
+void print_fields(const json& object);
+
+/// Rows with columns aligned; the first row is the head.
+void print_table(const std::vector<std::vector<std::string>>& rows);
+
+/// A value as a person reads it: text without quotes, null as "-".
+std::string plain(const json& value);
+
+/// The field as `plain`, or "-".
+std::string field(const json& object, std::string_view name);
+
+bool is_terminal(int fd);
+
+// One function a group; each adds its commands to `app`, and sets `chosen` when one is named.
+void add_ingest(CLI::App& app, session& with, command& chosen);
+void add_user(CLI::App& app, session& with, command& chosen);
+void add_topics(CLI::App& app, session& with, command& chosen);
+void add_notice(CLI::App& app, session& with, command& chosen);
+void add_import(CLI::App& app, session& with, command& chosen);
+void add_policy(CLI::App& app, session& with, command& chosen);
+void add_audit(CLI::App& app, session& with, command& chosen);
+void add_cluster(CLI::App& app, session& with, command& chosen);
+void add_node(CLI::App& app, session& with, command& chosen);
+void add_doctor(CLI::App& app, session& with, command& chosen);
+void add_config(CLI::App& app, session& with, command& chosen);
+void add_key(CLI::App& app, session& with, command& chosen);
+void add_house(CLI::App& app, session& with, command& chosen); ///< version, completion, reference
+
+} // namespace candor::ctl
