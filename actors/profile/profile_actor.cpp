@@ -14,7 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto sweep_every = 1s;
-constexpr std::size_t sweep_persons = 32;
+constexpr std::size_t sweep_persons = 8;
 constexpr auto reopen_every = 500ms;
 
 /// How many events had which outcome; of the process, whatever the shard.
@@ -272,7 +272,8 @@ private:
     in_flight_.back().push_back(std::move(then));
     auto request = std::make_shared<const replication::append_request>(
         replication::append_request{table_.shard(), epoch_, std::move(drafts)});
-    this->request(door_.actor, limits::room_deadline, replication::append_request_ptr{request})
+    // No deadline: the door is in this process, answers all it took, and bounds what it takes.
+    this->request(door_.actor, caf::infinite, replication::append_request_ptr{request})
         .then([this](const replication::append_result_ptr& outcome) { settle(*outcome); },
               [this](const caf::error& e) { settle(tl::unexpected<error>{from_caf(e)}); });
   }

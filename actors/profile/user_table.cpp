@@ -270,18 +270,24 @@ model::half_lives user_table::half_lives() const {
   return periods;
 }
 
-void user_table::fold(slot& s) const {
+model::user_record user_table::folded(const slot& s) const {
+  auto record = s.base;
   auto periods = half_lives();
   for (const auto& delta : s.unfolded)
-    model::fold(s.base, delta, periods);
-  s.base.version += s.unfolded.size();
-  s.unfolded.clear();
+    model::fold(record, delta, periods);
+  record.version += s.unfolded.size();
   // Retention runs on the calendar, the dedupe window on log time.
   auto now = around_.time.now();
   auto in_force = policies_.in_force(now);
-  model::prune(s.base, now, in_force ? in_force->retention : default_retention,
+  model::prune(record, now, in_force ? in_force->retention : default_retention,
                log_time() - limits::dedupe_window, periods,
                [&](std::uint32_t run) { return imports_.contains(run); });
+  return record;
+}
+
+void user_table::fold(slot& s) const {
+  s.base = folded(s);
+  s.unfolded.clear();
   s.seen.clear();
   for (const auto& event : s.base.seen)
     s.seen.emplace(event.tag, event);
@@ -418,13 +424,11 @@ region_state user_table::state_of_region(const model::person& who, timestamp now
 }
 
 user_view user_table::view(const slot& s) const {
-  auto folded = s;
-  fold(folded);
   auto now = around_.time.now();
   auto periods = half_lives();
   user_view v;
   v.at = now;
-  v.record = std::move(folded.base);
+  v.record = folded(s);
   v.region = state_of_region(v.record.person, now);
   if (auto in_force = policies_.in_force(now))
     v.policy_version = in_force->version;
@@ -459,9 +463,7 @@ result<decided<bool>> user_table::forget_interest(const user_id& user, model::to
   if (!s->exists)
     return fail(errc::user_not_found);
   auto is_topic = [&](const model::interest& i) { return i.topic == topic; };
-  auto folded = *s;
-  fold(folded);
-  if (std::erase_if(folded.base.interests, is_topic) == 0)
+  if (std::ranges::none_of(folded(*s).interests, is_topic))
     return fail(errc::not_found, "this person has no such interest");
   auto entry = begin_entry();
   fold(*s);
@@ -636,14 +638,13 @@ result<std::vector<replication::draft>> user_table::sweep(std::size_t persons) {
     const auto& looked_at = read ? *read : cached->second;
     if (!looked_at.exists)
       continue;
-    auto folded = looked_at;
-    fold(folded);
+    auto record = folded(looked_at);
     auto in_force = policies_.in_force(now);
-    auto excluded = model::excluded_since(policies_, around_.regions, folded.base.person, now);
+    auto excluded = model::excluded_since(policies_, around_.regions, record.person, now);
     auto is_ai = [](const model::interest& i) { return i.source == model::source::ai; };
     auto purge = excluded && in_force && *excluded + in_force->purge_grace <= now &&
-                 std::ranges::any_of(folded.base.interests, is_ai);
-    auto dropped = folded.base.interests.size() < looked_at.base.interests.size();
+                 std::ranges::any_of(record.interests, is_ai);
+    auto dropped = record.interests.size() < looked_at.base.interests.size();
     if (!purge && !dropped)
       continue;
     CANDOR_TRY(s, find(who));

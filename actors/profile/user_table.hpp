@@ -168,6 +168,8 @@ private:
 
   /// Makes the person and its key; adds the rows that say where the key lies.
   result<void> create(slot& s, const user_id& user, replication::draft& entry);
+  /// The record with its deltas folded in, and without what is too old.
+  model::user_record folded(const slot& s) const;
   void fold(slot& s) const;
   /// Folds, and puts the base row in place of the deltas.
   void put_base(slot& s, replication::draft& entry);

@@ -14,7 +14,7 @@ namespace candor::bench {
 struct ingest_options {
   std::uint64_t events = 100'000;
   std::uint64_t users = 10'000;
-  std::size_t batch = 64;                      ///< events in one message
+  std::size_t batch = 256;                      ///< events in one message
   std::size_t outstanding = 8;                 ///< batches on their way at a time
   int repeats = 3;                             ///< medians are of these
   std::optional<std::filesystem::path> folder; ///< on the disk to measure; default: a temporary one

@@ -175,7 +175,7 @@ int main(int argc, char** argv) {
   app.add_option("-o,--output", form, "text or json")
       ->capture_default_str()
       ->type_name("FORM")
-      ->check(CLI::IsMember({"text", "json"}).name(""));
+      ->check(CLI::IsMember({"text", "json"}).description(""));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

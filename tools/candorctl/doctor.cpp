@@ -46,7 +46,7 @@ std::vector<finding> judge(const json& status, timestamp machine_now) {
     made.push_back({"clock", true, fmt::format("settable, {}", field(status, "now")), {}});
   } else if (now) {
     auto skew = std::chrono::abs(*now - machine_now);
-    made.push_back({"clock", skew < limits::future_tolerance / 10,
+    made.push_back({"clock", skew < millis{limits::future_tolerance} / 10,
                     fmt::format("{:.1f} s from this machine's",
                                 static_cast<double>(skew.count()) / 1000),
                     "Let a time service (chrony, systemd-timesyncd) run on both machines."});

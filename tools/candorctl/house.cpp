@@ -228,7 +228,7 @@ void add_house(CLI::App& app, session& with, command& chosen) {
   });
   auto* completion = add_command(app, "completion", "Print a completion script for a shell",
                                  "  source <(candorctl completion bash)");
-  completion->add_option("SHELL", "bash")->required()->check(CLI::IsMember({"bash"}).name(""));
+  completion->add_option("SHELL", "bash")->required()->check(CLI::IsMember({"bash"}).description(""));
   completion->callback([&app, &chosen] {
     chosen = [&app] { return write_bash_completion(app); };
   });

@@ -324,7 +324,7 @@ void add_ingest(CLI::App& app, session& with, command& chosen) {
       ->check(CLI::Range(std::size_t{1}, limits::bulk_events).description(""));
   c->add_option("--format", o->format, "ndjson or msgpack, whatever the names are")
       ->type_name("FORMAT")
-      ->check(CLI::IsMember({"ndjson", "msgpack"}).name(""));
+      ->check(CLI::IsMember({"ndjson", "msgpack"}).description(""));
   c->add_option_function<std::string>(
        "--patience", [o](const std::string& text) { o->patience = *parse_duration(text); },
        "give up after this long without progress [60s]")

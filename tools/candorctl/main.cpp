@@ -18,7 +18,7 @@ void add_common_options(CLI::App& app, session& with) {
          "-o,--output", [&with](const std::string& form) { with.as = forms.at(form); },
          "how results are printed: text, json or jsonl (a JSON object a line) [text]")
       ->type_name("FORM")
-      ->check(CLI::IsMember(forms).name(""));
+      ->check(CLI::IsMember(forms).description(""));
   app.add_option("--node", with.node, "URL of a node [http://127.0.0.1:8080]")
       ->envname("CANDOR_NODE")
       ->type_name("URL");

@@ -45,7 +45,7 @@ void add_notice(CLI::App& app, session& with, command& chosen) {
   c->add_option("--channel", g->channel, "in_app or email")
       ->required()
       ->type_name("CHANNEL")
-      ->check(CLI::IsMember({"in_app", "email"}).name(""));
+      ->check(CLI::IsMember({"in_app", "email"}).description(""));
   c->add_option("--at", g->at, "when it reached them [now]")->type_name("TIME");
   c->callback([=, &with, &chosen] {
     chosen = [=, &with] {
@@ -222,7 +222,7 @@ void add_node(CLI::App& app, session& with, command& chosen) {
   auto name = std::make_shared<std::string>();
   level->add_option("LEVEL", *name, "debug, info, warn or error")
       ->required()
-      ->check(CLI::IsMember({"debug", "info", "warn", "error"}).name(""));
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}).description(""));
   level->callback([=, &with, &chosen] {
     chosen = [=, &with] {
       return ask(with, "log_level", {{"level", *name}},

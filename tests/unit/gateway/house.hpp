@@ -47,6 +47,7 @@ struct notebook {
 /// The id says what comes of an event: "dup…", "late…", "busy…", "hang…" (no answer at all).
 inline ingestion_handle::behavior_type ingestion_room(ingestion_handle::pointer self,
                                                       std::shared_ptr<notebook> notes) {
+  auto open_questions = std::make_shared<std::vector<caf::typed_response_promise<verdicts>>>();
   return {[=](event_batch_ptr& batch) -> caf::result<verdicts> {
     verdicts answer;
     std::vector<std::string> ids;
@@ -66,7 +67,7 @@ inline ingestion_handle::behavior_type ingestion_room(ingestion_handle::pointer 
     }
     if (!hangs)
       return answer;
-    self->make_response_promise<verdicts>();
+    open_questions->push_back(self->make_response_promise<verdicts>());
     return caf::delegated<verdicts>{};
   }};
 }

@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+"""The first half of the story: from the announcement to the erasure of a person, with real calls.
+
+Each outcome is printed and checked. Exit 1: one was not what the story says. Run by tools/playground.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from node import Node, ROOT, free_port  # noqa: E402
+
+COLOUR = os.environ.get("NO_COLOR") is None and (sys.stdout.isatty() or os.environ.get("FORCE_COLOR"))
+
+
+def paint(code, text):
+    return f"\x1b[{code}m{text}\x1b[0m" if COLOUR else text
+
+
+class Mismatch(Exception):
+    pass
+
+
+class Teller:
+    """Prints the story and holds the node to it."""
+
+    def __init__(self, node):
+        self.node = node
+        self.chapters = 0
+        self.checks = 0
+        self.sent = 0
+
+    def chapter(self, title):
+        self.chapters += 1
+        print(f"\n{paint('1;36', f'{self.chapters}. {title}')}")
+
+    def say(self, text):
+        print(f"   {paint('2', text)}")
+
+    def check(self, what, got, wanted):
+        self.checks += 1
+        if got == wanted:
+            print(f"   {paint('32', '✓')} {what}")
+            return
+        print(f"   {paint('1;31', '✗')} {what}")
+        raise Mismatch(f"{what}: the story says {wanted!r}, the node says {got!r}")
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def ctl(self, *arguments):
+        """candorctl's JSON."""
+        return json.loads(self.node.candorctl(*arguments, "-o", "json").stdout)
+
+    def refused(self, *arguments):
+        """The code of candorctl's error."""
+        done = self.node.candorctl(*arguments, "-o", "json", check=False)
+        return json.loads(done.stderr)["code"] if done.returncode == 1 else f"exit {done.returncode}"
+
+    def now(self):
+        return self.ctl("node", "clock", "show")["now"]
+
+    def set_clock(self, time_text):
+        self.ctl("node", "clock", "set", time_text)
+        self.say(f"the clock is set: {time_text}")
+
+    def event_id(self):
+        self.sent += 1
+        return f"story-{self.sent}"
+
+    def interaction(self, user, text, lang="en", at=None, **more):
+        return {"id": self.event_id(), "user": user, "at": at or self.now(), "kind": "ai_interaction",
+                "modality": "text", "lang": lang, "text": text, **more}
+
+    def voice(self, user, transcript, lang="en"):
+        return {"id": self.event_id(), "user": user, "at": self.now(), "kind": "ai_interaction",
+                "modality": "voice", "lang": lang, "transcript": transcript, "confidence": 0.96}
+
+    def like(self, user, topic, page, at=None):
+        return {"id": self.event_id(), "user": user, "at": at or self.now(), "kind": "engagement",
+                "action": "like", "object": {"id": page, "topics": [topic]}}
+
+    def send(self, events, wanted):
+        """Sends the events together; each must come to `wanted`, such as "withheld: sensitive"."""
+        for event, verdict in zip(events, self.node.events(events), strict=True):
+            text = event.get("text") or event.get("transcript")
+            what = f"“{text}”" if text else f"{event['action']}s {event['object']['id']}"
+            got = verdict["status"] + (": " + verdict["reason"] if "reason" in verdict else "")
+            self.check(f"{event['user']:<7} {what} → {paint('1', got)}", got, wanted)
+
+    def interests(self, user):
+        return self.ctl("user", "interests", user)["interests"]
+
+    def counts(self, user):
+        """{(topic, source): events}"""
+        return {(i["topic"], i["source"]): i["events"] for i in self.interests(user)}
+
+    def show(self, user):
+        for line in self.node.candorctl("user", "interests", user).stdout.splitlines():
+            self.say(line)
+
+
+# Who is who: region, and whether a notice reached them.
+PEOPLE = {"ann": ("US", True), "carl": ("CA", True), "bruno": ("BR", True), "gwen": ("GB", True),
+          "dieter": ("DE", True), "minji": ("KR", True), "lia": ("US", False), "nora": ("US", False)}
+
+CONVERSATION = ["which hiking boots are good in winter?",
+                "and a small tent for two people?",
+                "what should I pack for three days of hiking?",
+                "can you give me a recipe for vegetable soup?",
+                "how do I keep bread fresh on the trail?",
+                "plan a weekend of hiking in the mountains"]
+
+
+def tell(t):
+    t.chapter("A node, and a policy that is announced")
+    t.check("candorctl doctor finds nothing wrong", t.ctl("doctor")["ok"], True)
+    shown = t.ctl("policy", "show")
+    t.check("the reference policy is known, and none is in force yet",
+            (shown["in_force"], shown["versions"][0]["version"]), (None, "2025-12-16.1"))
+    t.set_clock("2025-11-01T09:00:00Z")
+    for user, (region, told) in PEOPLE.items():
+        t.ctl("user", "put", user, "--region", region, "--region-since", "2024-01-01", "--lang", "en")
+        if told:
+            t.ctl("notice", "reached", user, "--policy", "ai-interactions", "--revision", 1,
+                  "--channel", "in_app")
+    t.say("people: " + ", ".join(f"{u} ({r}{'' if told else ', not told'})" for u, (r, told) in PEOPLE.items()))
+    t.check("a person who was told carries the notice",
+            t.ctl("user", "show", "ann")["notices"][0]["policy"], "ai-interactions")
+
+    t.chapter("Before the date nothing is used")
+    t.send([t.interaction("ann", CONVERSATION[0]),
+            t.interaction("bruno", "as melhores praias para um fim de semana?", "pt")],
+           "withheld: policy_not_effective")
+    t.check("ann has no interests", t.counts("ann"), {})
+
+    t.chapter("The date comes: 16 December 2025")
+    t.set_clock("2025-12-16T08:00:00Z")
+    t.check("the policy is in force", t.ctl("policy", "show")["in_force"], "2025-12-16.1")
+    t.say("what was said the night before stays out, even when it arrives now:")
+    t.send([t.interaction("ann", "which sleeping bag keeps warm at ten degrees?", at="2025-12-15T22:00:00Z")],
+           "withheld: policy_not_effective")
+    t.set_clock("2025-12-17T09:00:00Z")
+
+    t.chapter("A conversation and some likes make interests")
+    conversation = [t.interaction("ann", text) for text in CONVERSATION]
+    likes = [t.like("ann", "outdoors", "page-trails-of-the-alps"), t.like("ann", "music", "page-jazz-festival")]
+    t.send(conversation + likes, "accepted")
+    t.send([t.interaction("carl", "where can I buy a used canoe for camping trips?"),
+            t.voice("bruno", "which football boots are good on wet grass?")], "accepted")
+    t.show("ann")
+    ann = t.counts("ann")
+    t.check("ann: outdoors from the assistant and, apart from it, from her like",
+            (ann.get(("outdoors", "ai"), 0) >= 3, ann.get(("outdoors", "engagement"))), (True, 1))
+    t.check("ann: food from the assistant", ann.get(("food_drink", "ai"), 0) >= 1, True)
+    t.check("both may serve ads and content",
+            [i["uses"] for i in t.interests("ann") if i["topic"] == "outdoors"],
+            [{"ads": True, "content": True}] * 2)
+
+    t.chapter("A mention of faith or illness is withheld, whole")
+    t.send([t.interaction("ann", "I was diagnosed with diabetes last week, which soups may I eat?"),
+            t.interaction("ann", "is there a church with a choir near my hotel?"),
+            t.interaction("ann", "¿qué puedo cocinar si tengo cáncer?", "es"),
+            t.interaction("ann", "Wo ist die nächste Moschee für das Freitagsgebet?", "de"),
+            t.voice("ann", "I feel depressed since the divorce, would hiking help?")], "withheld: sensitive")
+    t.check("nothing of it is with ann", t.counts("ann"), ann)
+
+    t.chapter("The United Kingdom, the European Union and South Korea are excluded")
+    t.send([t.interaction("gwen", "which hiking boots are good in winter?"),
+            t.interaction("dieter", "Welche Wanderschuhe sind gut im Winter?", "de"),
+            t.interaction("minji", "겨울에 좋은 등산화를 추천해 줘", "ko")], "withheld: region_excluded")
+    t.say("their likes are learned from, as everywhere:")
+    t.send([t.like("gwen", "outdoors", "page-lake-district"), t.like("dieter", "outdoors", "page-harz"),
+            t.like("minji", "music", "page-concerts")], "accepted")
+    for user, topic in (("gwen", "outdoors"), ("dieter", "outdoors"), ("minji", "music")):
+        t.check(f"{user}: {topic} from a like, nothing from the assistant", t.counts(user),
+                {(topic, "engagement"): 1})
+
+    t.chapter("Who only likes is untouched; who was not told is left out")
+    t.send([t.like("lia", "pets", "page-puppies")], "accepted")
+    t.check("lia: no use of the assistant is noted, one interest from a like",
+            (t.ctl("user", "show", "lia")["assistant_user_since"], t.counts("lia")),
+            (None, {("pets", "engagement"): 1}))
+    t.send([t.interaction("nora", "which guitar should a beginner buy?")], "withheld: not_notified")
+    t.ctl("notice", "reached", "nora", "--policy", "ai-interactions", "--revision", 1, "--channel", "in_app")
+    t.say("a notice reaches nora; from then on:")
+    t.send([t.interaction("nora", "and which guitar strings?")], "accepted")
+
+    t.chapter("Sent again, nothing counts twice")
+    before = t.counts("ann")
+    t.send(conversation[:2] + likes[:1], "duplicate")
+    t.check("ann's interests are the same", t.counts("ann"), before)
+
+    t.chapter("Whoever moves into an excluded region is no longer matched")
+    t.ctl("user", "put", "carl", "--region", "DE")
+    t.check("carl: what came from the assistant serves nothing now",
+            [i["uses"] for i in t.interests("carl") if i["source"] == "ai"][:1],
+            [{"ads": {"not": "region_excluded"}, "content": {"not": "region_excluded"}}])
+
+    t.chapter("Rights: see, correct, export, erase")
+    t.check("the reference policy offers no opt-out, and says so", t.refused("user", "opt-out", "ann"),
+            "opt_out_not_offered")
+    t.ctl("user", "forget-interest", "ann", "food_drink")
+    t.check("ann's interest in food is gone", ("food_drink", "ai") in t.counts("ann"), False)
+    export = t.ctl("user", "export", "ann")
+    t.check("the export names her region, notices and interests",
+            (export["region"], len(export["notices"]), len(export["interests"]) > 0), ("US", 1, True))
+    before_erasure = t.now()
+    receipt = t.ctl("user", "erase", "ann")
+    t.say(f"receipt {receipt['receipt']}: {receipt['subject']} is unreadable since {receipt['unreadable_at']}")
+    t.check("ann is not known any more", t.refused("user", "show", "ann") in ("user_not_found", "erased"), True)
+    t.send([t.like("ann", "outdoors", "page-old", at=before_erasure)], "withheld: erased")
+
+    t.chapter("The audit log holds all of it together")
+    tail = t.ctl("audit", "tail", "--subject", receipt["subject"])["records"]
+    t.check("it names ann by a pseudonym: told, corrected, exported, erased",
+            {"notice_recorded", "user_exported", "user_erased"} <= {r["action"] for r in tail}, True)
+    t.check("the erasure in it is the receipt's", tail[-1]["hash"], receipt["audit"]["hash"])
+    verified = t.ctl("audit", "verify")
+    t.check(f"every chain holds ({verified['entries']} entries)", verified["ok"], True)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--bin-dir", required=True)
+    options.add_argument("--port", type=int, help="default: 8080, or the next that is free")
+    options.add_argument("--exit", action="store_true", help="stop after the story")
+    given = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    started = time.monotonic()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="candor-playground-"))
+    node = Node(given.bin_dir, folder, port=free_port(given.port or 8080), config=ROOT / "configs/playground.toml")
+    try:
+        node.start()
+        teller = Teller(node)
+        tell(teller)
+        print(f"\n{paint('1;32', 'The story holds')}: {teller.checks} outcomes checked in "
+              f"{time.monotonic() - started:.1f} s.")
+        if given.exit:
+            return 0
+        print(f"\n   API       {node.url}\n   metrics   {node.url}/metrics\n   openapi   {node.url}/v1/openapi.yaml\n"
+              f"   data      {node.data}\n   try       CANDOR_NODE={node.url} {node.bin_dir}/candorctl user interests "
+              f"gwen\n\nServing until Ctrl-C.", flush=True)
+        node.process.wait()
+        print(f"the node ended by itself:\n{node.log_text()[-2000:]}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print()
+        return 0
+    except (Mismatch, RuntimeError, OSError, KeyError, ValueError) as why:
+        print(f"\n{paint('1;31', 'The story does not hold')}: {why}", file=sys.stderr)
+        return 1
+    finally:
+        node.remove()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
