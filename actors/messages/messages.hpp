@@ -122,6 +122,78 @@ struct record_notice {
   std::string caller;
 };
 
+/// Where the policy in force offers an opt-out. Error: `opt_out_not_offered`.
+struct opt_out_user {
+  shard_id shard = 0;
+  std::string user;
+  std::string caller;
+};
+
+// -- notices (notification -> profile) ---------------------------------------------------------
+
+/// Looks at some further persons of the shard: creates the ledger lines that are missing, and names the mails that are
+/// due. Goes round the shard call by call.
+struct find_notices {
+  shard_id shard = 0;
+  std::uint32_t persons = 0; ///< to look at
+  std::uint32_t lines_max = 0; ///< to create
+};
+
+/// A durable intent to send one mail.
+struct mail_order {
+  std::string user;
+  std::string notice; ///< id of the ledger's line
+  std::string address, lang, zone, app;
+  std::string policy_version; ///< whose templates and dates
+  std::uint32_t attempts = 0; ///< so far
+};
+
+/// Of one policy and revision in one shard, as of the last whole round.
+struct notice_counts {
+  std::string policy;
+  std::uint32_t revision = 0;
+  std::uint64_t audience = 0; ///< persons whom it is for
+  std::uint64_t reached = 0;  ///< of these, by any channel
+  std::uint64_t waiting = 0;  ///< of these, without any line yet
+  std::uint64_t mails_intended = 0, mails_sent = 0, mails_failed = 0, in_app = 0;
+};
+
+struct notices_found {
+  std::vector<mail_order> mails;
+  std::uint32_t created = 0;
+  std::vector<notice_counts> counts; ///< empty until the first round is whole
+};
+
+enum class mail_outcome : std::uint8_t { accepted, deferred, failed };
+
+struct record_mail {
+  shard_id shard = 0;
+  std::string user;
+  std::string notice;
+  mail_outcome outcome = mail_outcome::deferred;
+  timestamp at;
+  timestamp next_try; ///< of what is deferred
+};
+
+struct read_inbox {
+  shard_id shard = 0;
+  std::string user;
+  bool fetched = false; ///< by the person's own client: what lies there has reached them
+};
+
+struct inbox_line {
+  std::string id, policy, lang;
+  std::uint32_t revision = 0;
+  std::uint8_t channel = 0;
+  timestamp sent;
+  std::int64_t reached_ms = -1; ///< -1: not yet
+};
+
+struct inbox {
+  std::vector<inbox_line> lines;
+  std::string app;
+};
+
 // -- shards (admin, policy -> profile) ---------------------------------------------------------
 
 /// Logged by every shard's primary; answered once it is durable.
@@ -149,6 +221,23 @@ struct follow_clock {
   shard_id shard = 0;
   timestamp now;
   std::string caller;
+};
+
+/// What a policy would change for the shard's people, if it were in force at its effective time.
+struct simulate_policy {
+  shard_id shard = 0;
+  std::string text;
+};
+
+struct policy_effect {
+  std::uint64_t persons = 0;
+  std::uint64_t audience = 0;        ///< whom its notices are for
+  std::uint64_t notices_needed = 0;  ///< of these, not told yet
+  std::uint64_t excluded = 0;        ///< in a region that it excludes
+  std::uint64_t region_unknown = 0;
+  std::uint64_t minors = 0;
+  std::uint64_t newly_excluded = 0;  ///< excluded by it, and not by what is in force
+  std::uint64_t interests_to_purge = 0; ///< assistant interests of the newly excluded
 };
 
 struct shard_status_request {
@@ -270,6 +359,20 @@ CANDOR_INSPECT(erase_user, x.shard, x.user, x.caller)
 CANDOR_INSPECT(receipt, x.id, x.subject, x.erased_at, x.unreadable_at, x.final_at_ms, x.audit_shard,
                x.audit_entry, x.audit_hash)
 CANDOR_INSPECT(record_notice, x.shard, x.user, x.policy, x.revision, x.channel, x.at, x.caller)
+CANDOR_INSPECT(opt_out_user, x.shard, x.user, x.caller)
+CANDOR_INSPECT(find_notices, x.shard, x.persons, x.lines_max)
+CANDOR_INSPECT(mail_order, x.user, x.notice, x.address, x.lang, x.zone, x.app, x.policy_version,
+               x.attempts)
+CANDOR_INSPECT(notice_counts, x.policy, x.revision, x.audience, x.reached, x.waiting,
+               x.mails_intended, x.mails_sent, x.mails_failed, x.in_app)
+CANDOR_INSPECT(notices_found, x.mails, x.created, x.counts)
+CANDOR_INSPECT(record_mail, x.shard, x.user, x.notice, x.outcome, x.at, x.next_try)
+CANDOR_INSPECT(read_inbox, x.shard, x.user, x.fetched)
+CANDOR_INSPECT(inbox_line, x.id, x.policy, x.lang, x.revision, x.channel, x.sent, x.reached_ms)
+CANDOR_INSPECT(inbox, x.lines, x.app)
+CANDOR_INSPECT(simulate_policy, x.shard, x.text)
+CANDOR_INSPECT(policy_effect, x.persons, x.audience, x.notices_needed, x.excluded,
+               x.region_unknown, x.minors, x.newly_excluded, x.interests_to_purge)
 CANDOR_INSPECT(apply_policy, x.shard, x.text, x.caller)
 CANDOR_INSPECT(open_import, x.shard, x.run, x.name, x.caller)
 CANDOR_INSPECT(close_import, x.shard, x.run, x.caller)
@@ -303,6 +406,14 @@ CAF_ADD_TYPE_ID(candor, (candor::forget_interest))
 CAF_ADD_TYPE_ID(candor, (candor::erase_user))
 CAF_ADD_TYPE_ID(candor, (candor::receipt))
 CAF_ADD_TYPE_ID(candor, (candor::record_notice))
+CAF_ADD_TYPE_ID(candor, (candor::opt_out_user))
+CAF_ADD_TYPE_ID(candor, (candor::find_notices))
+CAF_ADD_TYPE_ID(candor, (candor::notices_found))
+CAF_ADD_TYPE_ID(candor, (candor::record_mail))
+CAF_ADD_TYPE_ID(candor, (candor::read_inbox))
+CAF_ADD_TYPE_ID(candor, (candor::inbox))
+CAF_ADD_TYPE_ID(candor, (candor::simulate_policy))
+CAF_ADD_TYPE_ID(candor, (candor::policy_effect))
 CAF_ADD_TYPE_ID(candor, (candor::apply_policy))
 CAF_ADD_TYPE_ID(candor, (candor::open_import))
 CAF_ADD_TYPE_ID(candor, (candor::close_import))
@@ -330,6 +441,11 @@ using profile_handle = caf::typed_actor<
     caf::replies_to<forget_interest>::with<acknowledged>,
     caf::replies_to<erase_user>::with<receipt>, caf::replies_to<record_notice>::with<acknowledged>,
     caf::replies_to<apply_policy>::with<acknowledged>,
+    caf::replies_to<opt_out_user>::with<acknowledged>,
+    caf::replies_to<find_notices>::with<notices_found>,
+    caf::replies_to<record_mail>::with<acknowledged>,
+    caf::replies_to<read_inbox>::with<inbox>,
+    caf::replies_to<simulate_policy>::with<policy_effect>,
     caf::replies_to<open_import>::with<acknowledged>,
     caf::replies_to<close_import>::with<acknowledged>,
     caf::replies_to<follow_clock>::with<acknowledged>,

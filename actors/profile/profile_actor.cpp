@@ -51,6 +51,23 @@ user_answer to_message(const user_view& view) {
   return answer;
 }
 
+candor::inbox to_inbox(const model::user_record& record) {
+  candor::inbox answer;
+  answer.app = record.app;
+  for (const auto& n : record.notices) {
+    inbox_line line{n.id,
+                    n.policy,
+                    n.lang,
+                    n.revision,
+                    static_cast<std::uint8_t>(n.channel),
+                    n.sent.value_or(n.created)};
+    if (n.reached)
+      line.reached_ms = to_int(*n.reached);
+    answer.lines.push_back(std::move(line));
+  }
+  return answer;
+}
+
 using self_handle = profile_handle::extend<caf::reacts_to<tick_atom>, caf::reacts_to<retry_atom>>;
 
 class profile_actor final : public self_handle::base {
@@ -124,6 +141,38 @@ public:
                                m.caller));
                 return after(std::move(recorded.entry), acknowledged{});
               });
+        },
+        [this](const candor::opt_out_user& m) {
+          return with_user<acknowledged>(m.user,
+                                         [&](const user_id& user) -> result<pending<acknowledged>> {
+                                           return only_entry(table_.opt_out(user, m.caller));
+                                         });
+        },
+        [this](const candor::find_notices& m) { return find_notices(m); },
+        [this](const candor::record_mail& m) {
+          return with_user<acknowledged>(
+              m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                return only_entry(table_.record_mail(
+                    user, m.notice, static_cast<mail_result>(m.outcome), m.at, m.next_try));
+              });
+        },
+        [this](const candor::read_inbox& m) {
+          return with_user<candor::inbox>(
+              m.user, [&](const user_id& user) -> result<pending<candor::inbox>> {
+                CANDOR_TRY(read, table_.inbox(user, m.fetched));
+                return after(std::move(read.entry), to_inbox(read.answer));
+              });
+        },
+        [this](const candor::simulate_policy& m) -> caf::result<policy_effect> {
+          if (!open_)
+            return to_caf(not_open());
+          auto effect = table_.simulate(m.text);
+          if (!effect)
+            return to_caf(effect.error());
+          return policy_effect{effect->persons,        effect->audience,
+                               effect->notices_needed, effect->excluded,
+                               effect->region_unknown, effect->minors,
+                               effect->newly_excluded, effect->interests_to_purge};
         },
         [this](const candor::apply_policy& m) {
           return answer<acknowledged>(
@@ -254,6 +303,33 @@ private:
              promise.deliver(std::move(*answers));
            });
     return caf::delegated<verdicts>{};
+  }
+
+  caf::result<notices_found> find_notices(const candor::find_notices& m) {
+    if (!open_)
+      return to_caf(not_open());
+    auto round = table_.find_notices(std::min<std::size_t>(m.persons, limits::batch_events),
+                                     door_.full() ? 0 : m.lines_max);
+    if (!round)
+      return to_caf(round.error());
+    auto answer = std::make_shared<notices_found>();
+    answer->created = round->created;
+    for (auto& mail : round->mails)
+      answer->mails.push_back({std::move(mail.user), std::move(mail.notice),
+                               std::move(mail.address), std::move(mail.lang), std::move(mail.zone),
+                               std::move(mail.app), std::move(mail.policy_version), mail.attempts});
+    for (const auto& c : round->counts)
+      answer->counts.push_back({c.policy, c.revision, c.audience, c.reached, c.waiting,
+                                c.mails_intended, c.mails_sent, c.mails_failed, c.in_app});
+    auto promise = make_response_promise<notices_found>();
+    append(std::move(round->entries),
+           [promise, answer](const replication::append_result& outcome) mutable {
+             if (outcome)
+               promise.deliver(std::move(*answer));
+             else
+               promise.deliver(to_caf(outcome.error()));
+           });
+    return caf::delegated<notices_found>{};
   }
 
   /// Calls `then` when the drafts are durable; without drafts, when everything before is.

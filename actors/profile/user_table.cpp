@@ -90,6 +90,9 @@ result<void> user_table::open(const replication::shard_opening& opening) {
   imports_.clear();
   key_cursor_ = {};
   sweep_from_.clear();
+  notices_from_.clear();
+  counting_.clear();
+  counts_.clear();
   settled_ = appended_;
   log_clock_ = opening.time;
 
@@ -159,17 +162,15 @@ result<user_table::slot> user_table::load(const storage_key& key) const {
   };
   std::vector<row> rows;
   auto prefix = engine::user_prefix(shard_, key);
-  CANDOR_TRY_VOID(
-      around_.db.scan(table::user, prefix, engine::prefix_end(prefix),
-                      [&](std::string_view row_key, std::string_view value) {
-                        auto rest = row_key.substr(prefix.size());
-                        auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
-                        auto version = kind == user_row::delta
-                                         ? engine::read_big_endian(rest.substr(1), 8)
-                                         : 0;
-                        rows.push_back({kind, version, std::string{value}});
-                        return true;
-                      }));
+  CANDOR_TRY_VOID(around_.db.scan(
+      table::user, prefix, engine::prefix_end(prefix),
+      [&](std::string_view row_key, std::string_view value) {
+        auto rest = row_key.substr(prefix.size());
+        auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
+        auto version = kind == user_row::delta ? engine::read_big_endian(rest.substr(1), 8) : 0;
+        rows.push_back({kind, version, std::string{value}});
+        return true;
+      }));
   for (const auto& r : rows) {
     switch (r.kind) {
       case user_row::key_ref: {
@@ -585,6 +586,27 @@ result<decided<bool>> user_table::follow_clock(timestamp now, const std::string&
   return decided<bool>{true, std::move(entry)};
 }
 
+result<std::vector<storage_key>> user_table::next_persons(std::string& from,
+                                                          std::size_t count) const {
+  std::vector<storage_key> found;
+  auto begin = from.empty() ? engine::shard_begin(shard_) : from;
+  auto more = false;
+  CANDOR_TRY_VOID(around_.db.scan(
+      table::user, begin, engine::shard_end(shard_), [&](std::string_view key, std::string_view) {
+        storage_key who;
+        std::ranges::copy(key.substr(2, who.bytes.size()), who.bytes.begin());
+        if (found.empty() || found.back() != who) {
+          more = found.size() == count;
+          if (more)
+            return false;
+          found.push_back(who);
+        }
+        return true;
+      }));
+  from = more ? engine::prefix_end(engine::user_prefix(shard_, found.back())) : std::string{};
+  return found;
+}
+
 result<std::vector<replication::draft>> user_table::sweep(std::size_t persons) {
   std::vector<replication::draft> entries;
   auto now = around_.time.now();
@@ -611,23 +633,7 @@ result<std::vector<replication::draft>> user_table::sweep(std::size_t persons) {
     entries.push_back(std::move(entry));
   }
 
-  std::vector<storage_key> round;
-  auto prefix_bytes = engine::user_prefix(shard_, {}).size();
-  auto begin = sweep_from_.empty() ? engine::shard_begin(shard_) : sweep_from_;
-  CANDOR_TRY_VOID(around_.db.scan(
-      table::user, begin, engine::shard_end(shard_), [&](std::string_view key, std::string_view) {
-        storage_key who;
-        std::ranges::copy(key.substr(2, who.bytes.size()), who.bytes.begin());
-        if (round.empty() || round.back() != who) {
-          if (round.size() == persons)
-            return false;
-          round.push_back(who);
-        }
-        sweep_from_ = engine::prefix_end(std::string{key.substr(0, prefix_bytes)});
-        return true;
-      }));
-  if (round.size() < persons)
-    sweep_from_.clear(); // round the shard once
+  CANDOR_TRY(round, next_persons(sweep_from_, persons));
   for (const auto& who : round) {
     auto cached = cache_.find(who);
     std::optional<slot> read;

@@ -81,6 +81,35 @@ struct import_run {
   timestamp opened_at;
 };
 
+/// A mail whose intent is durable.
+struct due_mail {
+  std::string user, notice, address, lang, zone, app;
+  std::string policy_version; ///< whose templates and dates
+  std::uint32_t attempts = 0;
+};
+
+/// How the notices of one policy and revision stand in this shard.
+struct notice_count {
+  std::string policy;
+  std::uint32_t revision = 0;
+  std::uint64_t audience = 0, reached = 0, waiting = 0;
+  std::uint64_t mails_intended = 0, mails_sent = 0, mails_failed = 0, in_app = 0;
+};
+
+struct notice_round {
+  std::vector<replication::draft> entries;
+  std::vector<due_mail> mails;
+  std::uint32_t created = 0;
+  std::vector<notice_count> counts; ///< of the last whole round
+};
+
+enum class mail_result : std::uint8_t { accepted, deferred, failed };
+
+struct simulated_effect {
+  std::uint64_t persons = 0, audience = 0, notices_needed = 0, excluded = 0, region_unknown = 0,
+                minors = 0, newly_excluded = 0, interests_to_purge = 0;
+};
+
 class user_table {
 public:
   struct surroundings {
@@ -130,6 +159,23 @@ public:
   /// The clock was set to `now`: log time goes there. Error: `conflict` where that is back.
   result<decided<bool>> follow_clock(timestamp now, const std::string& caller);
 
+  // The ledger of notices (user_table_notices.cpp).
+
+  /// Looks at up to `persons` further persons: drafts the ledger lines that are missing, at most
+  /// `lines_max`, and names the mails that are due. Goes round the shard call by call.
+  result<notice_round> find_notices(std::size_t persons, std::size_t lines_max);
+  /// What became of a mail; `failed` after it was accepted is a bounce. answer: false where it was
+  /// known. Error: `user_not_found`, `not_found`.
+  result<decided<bool>> record_mail(const user_id& user, const std::string& id, mail_result how,
+                                    timestamp at, timestamp next_try);
+  /// The person's record; where `fetched`, what lies in the inbox has reached them. Error:
+  /// `user_not_found`.
+  result<decided<model::user_record>> inbox(const user_id& user, bool fetched);
+  /// Error: `user_not_found`, `opt_out_not_offered`.
+  result<decided<bool>> opt_out(const user_id& user, const std::string& caller);
+  /// What a policy would change here. Reads every person. Error: `policy_invalid`.
+  result<simulated_effect> simulate(const std::string& text);
+
   /// Housekeeping: ends tombstones that are due, and looks at up to `persons` further persons for
   /// what must go (a purge whose grace is over, retention). Goes round the shard call by call.
   result<std::vector<replication::draft>> sweep(std::size_t persons);
@@ -153,7 +199,7 @@ private:
     bool exists = false;
     model::user_record base;
     std::vector<model::learned> unfolded;
-    bool has_delta_rows = false; ///< some are stored, folded or not
+    bool has_delta_rows = false;                        ///< some are stored, folded or not
     std::map<model::event_tag, model::seen_event> seen; ///< of base and unfolded
     std::optional<tombstone> grave;
     std::uint64_t pinned_until = 0; ///< ordinal of its last entry
@@ -178,6 +224,16 @@ private:
   user_view view(const slot& s) const;
   region_state state_of_region(const model::person& who, timestamp now) const;
 
+  /// The next persons of the shard in key order, from `from` on, which moves on; empty again after
+  /// the last.
+  result<std::vector<storage_key>> next_persons(std::string& from, std::size_t count) const;
+
+  void add_notice(model::user_record& record, const model::policy& p, model::channel by);
+  std::vector<model::channel> channels_missing(const model::user_record& record,
+                                               const model::policy& p) const;
+  void count_notices(const model::user_record& record, const model::policy& p, bool reached,
+                     bool waiting);
+
   bool too_old(const model::admission& a) const;
   result<bool> duplicate(const slot& s, const std::string& event_id) const;
   /// The verdict of both steps; nullopt: go on.
@@ -196,6 +252,9 @@ private:
   std::uint64_t appended_ = 0;
   std::uint64_t settled_ = 0;
   std::string sweep_from_;
+  std::string notices_from_;
+  std::vector<notice_count> counting_; ///< of the round that goes on
+  std::vector<notice_count> counts_;
 };
 
 } // namespace candor::profile

@@ -137,7 +137,7 @@ namespace {
 
 using packer = msgpack::packer<msgpack::sbuffer>;
 
-constexpr unsigned user_record_version = 1;
+constexpr unsigned user_record_version = 2; // 2: the ledger of notices
 constexpr unsigned learned_version = 1;
 constexpr unsigned user_details_version = 1;
 
@@ -209,6 +209,7 @@ public:
       throw msgpack::type_error{};
     return {{letters[0], letters[1]}};
   }
+  bool at_end() const { return next_ == end_; }
   template <class Read>
   void each(Read read) {
     reader inner{object()};
@@ -266,7 +267,7 @@ std::string finish(const msgpack::sbuffer& buffer) {
 std::string encode(const user_record& x) {
   msgpack::sbuffer buffer;
   packer to{buffer};
-  to.pack_array(16);
+  to.pack_array(17);
   to.pack(user_record_version);
   pack_string(to, x.user);
   pack_string(to, x.pseudonym);
@@ -307,6 +308,20 @@ std::string encode(const user_record& x) {
   });
   pack_each(to, x.seen, [&](const seen_event& e) { pack_event(to, e); });
   to.pack_uint64(x.version);
+  pack_each(to, x.notices, [&](const notice& n) {
+    to.pack_array(11);
+    pack_string(to, n.id);
+    pack_string(to, n.policy);
+    to.pack(n.revision);
+    to.pack(static_cast<unsigned>(n.channel));
+    pack_string(to, n.lang);
+    pack_time(to, n.created);
+    to.pack(static_cast<unsigned>(n.state));
+    to.pack(n.attempts);
+    pack_time(to, n.next_try);
+    pack_optional(to, n.sent, [&](timestamp t) { pack_time(to, t); });
+    pack_optional(to, n.reached, [&](timestamp t) { pack_time(to, t); });
+  });
   return finish(buffer);
 }
 
@@ -356,6 +371,24 @@ result<user_record> decode_user_record(std::string_view bytes) {
         });
         from.each([&](reader& list) { x.seen.push_back(read_event(list)); });
         x.version = from.value<std::uint64_t>();
+        if (from.at_end())
+          return; // version 1 had no ledger
+        from.each([&](reader& list) {
+          reader n{list.object()};
+          notice line;
+          line.id = n.text();
+          line.policy = n.text();
+          line.revision = n.value<std::uint32_t>();
+          line.channel = n.choice<channel>(2);
+          line.lang = n.text();
+          line.created = n.time();
+          line.state = n.choice<notice_state>(3);
+          line.attempts = n.value<std::uint32_t>();
+          line.next_try = n.time();
+          line.sent = n.optional([](reader& r) { return r.time(); });
+          line.reached = n.optional([](reader& r) { return r.time(); });
+          x.notices.push_back(std::move(line));
+        });
       });
 }
 

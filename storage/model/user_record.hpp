@@ -35,6 +35,31 @@ struct interest {
 /// Keyed by the person's own key: tells nothing once that is destroyed.
 using event_tag = std::array<std::uint8_t, 16>;
 
+enum class notice_state : std::uint8_t {
+  sent,     ///< in the app: it lies in the inbox; by e-mail: accepted (2xx) and not bounced so far
+  intended, ///< e-mail: to be sent, or sent without a known outcome: sent again with the same
+            ///< Message-ID
+  failed,   ///< e-mail: refused, bounced or given up; the app has a notice instead
+};
+
+/// One line of the ledger of notices: who was told what by which channel, and how far that is.
+/// There is one for each policy, revision and channel, whatever node died when.
+struct notice {
+  std::string id; ///< "n-…"
+  std::string policy;
+  std::uint32_t revision = 0;
+  model::channel channel = channel::in_app;
+  std::string lang; ///< BCP 47, as the person's record had it
+  timestamp created;
+  notice_state state = notice_state::sent;
+  std::uint32_t attempts = 0;
+  timestamp next_try;            ///< of what is intended
+  std::optional<timestamp> sent; ///< accepted by the mail server, or put into the inbox
+  std::optional<timestamp>
+      reached; ///< fetched by the person's client, or accepted by the mail server
+  friend bool operator==(const notice&, const notice&) = default;
+};
+
 /// An event id that must not be accepted again.
 struct seen_event {
   event_tag tag{};
@@ -51,7 +76,8 @@ struct user_record {
   std::string lang, zone, email, app;
   std::vector<interest> interests; ///< ascending by (topic, source)
   std::vector<seen_event> seen;
-  std::uint64_t version = 0; ///< of the last delta folded in
+  std::uint64_t version = 0;   ///< of the last delta folded in
+  std::vector<notice> notices; ///< the ledger, in the order of creation
   friend bool operator==(const user_record&, const user_record&) = default;
 };
 

@@ -135,6 +135,12 @@ std::optional<reason> decide_use(const timeline& policies, const region_table& r
   return std::nullopt;
 }
 
+bool in_audience(const policy& p, const region_table& regions, const person& who, timestamp t) {
+  auto region = region_at(who, t);
+  return (p.audience == "everyone" || who.assistant_user_since) && known(regions, region) &&
+         !excludes(p, regions, *region, t) && !is_minor(p, who, t);
+}
+
 std::optional<timestamp> excluded_since(const timeline& policies, const region_table& regions,
                                         const person& who, timestamp now) {
   auto excluded_at = [&](timestamp t) {

@@ -94,6 +94,10 @@ public:
   /// The applied version with the greatest effective time <= t (of equals, the one applied last), or nullptr.
   const policy* in_force(timestamp t) const noexcept;
 
+  /// The versions whose notices go out at `t`: the one in force, and those that are announced and not yet in force.
+  /// Of several with the same policy and revision the first.
+  std::vector<const policy*> announced(timestamp t) const;
+
   /// By version name, or nullptr.
   const policy* find(std::string_view version) const noexcept;
 
@@ -124,6 +128,10 @@ std::optional<reason> decide(const timeline& policies, const region_table& regio
 /// grant is `policy_not_effective`: no policy in force provides for it.
 std::optional<reason> decide_use(const timeline& policies, const region_table& regions,
                                  const person& who, source from, use what, timestamp now);
+
+/// Does the person belong to those whom this version's notices are for at `t`? Its audience, in a region that is known
+/// and not excluded by it, not known to be under age.
+bool in_audience(const policy& p, const region_table& regions, const person& who, timestamp t);
 
 /// The first instant from which the person has been in an excluded region without a break, by the versions in force
 /// over time; nullopt where their region is not excluded at `now`. Starts the purge's grace period: moving from one

@@ -35,4 +35,21 @@ const policy* timeline::find(std::string_view version) const noexcept {
   return it == versions_.end() ? nullptr : &it->policy;
 }
 
+std::vector<const policy*> timeline::announced(timestamp t) const {
+  std::vector<const policy*> found;
+  auto add = [&](const policy& p) {
+    auto same = [&](const policy* other) {
+      return other->id == p.id && other->notice_revision == p.notice_revision;
+    };
+    if (std::ranges::none_of(found, same))
+      found.push_back(&p);
+  };
+  if (auto now = in_force(t))
+    add(*now);
+  for (const auto& v : versions_)
+    if (v.policy.announce_at <= t && v.policy.effective_at > t)
+      add(v.policy);
+  return found;
+}
+
 } // namespace candor::model

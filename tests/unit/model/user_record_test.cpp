@@ -165,6 +165,19 @@ TEST_CASE("assistant_user_since is set once", "[profile]") {
 
 TEST_CASE("records survive their codecs", "[profile]") {
   auto r = full_record();
+  r.notices = {{"n-1", "ai-interactions", 1, channel::in_app, "en", day(1), notice_state::sent, 0,
+                day(1), day(1), day(2)},
+               {"n-2",
+                "ai-interactions",
+                1,
+                channel::email,
+                "pt-BR",
+                day(1),
+                notice_state::intended,
+                2,
+                day(3),
+                {},
+                {}}};
   CHECK(decode_user_record(encode(r)) == r);
   auto delta = learned_event(3, 9, 7);
   delta.event.import_run = 4;

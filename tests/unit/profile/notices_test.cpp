@@ -1,0 +1,255 @@
+#include <catch2/catch.hpp>
+
+#include "tests/support/shard.hpp"
+
+using namespace candor;
+using namespace candor::test;
+using namespace std::chrono_literals;
+using model::channel;
+using model::notice_state;
+using model::reason;
+using model::verdict;
+using profile::mail_result;
+
+namespace {
+
+const auto announced = at("2025-10-08T12:00:00Z");
+const auto in_force = at("2025-12-17T12:00:00Z");
+
+void put(shard& s, const std::string& who, std::string_view region, std::string email,
+         bool uses_assistant = true) {
+  model::user_details d;
+  d.region = *s.regions.find(region);
+  d.region_since = at("2020-01-01T00:00:00Z");
+  d.email = std::move(email);
+  if (uses_assistant)
+    d.assistant_user_since = at("2025-09-01T00:00:00Z");
+  s.commit(s.people->put(user(who), d));
+}
+
+/// One round, made durable.
+profile::notice_round go_round(shard& s, std::size_t lines_max = 100) {
+  auto round = s.people->find_notices(1000, lines_max);
+  REQUIRE(round);
+  for (auto& entry : round->entries)
+    s.append(std::move(entry));
+  return std::move(*round);
+}
+
+std::vector<model::notice> ledger(shard& s, const std::string& who) {
+  return s.people->read(user(who))->record.notices;
+}
+
+std::string another_version(std::string version, int revision, std::string announce,
+                            std::string effective, std::string excluded) {
+  auto text = shipped_policy();
+  auto put = [&](const std::string& key, const std::string& value) {
+    auto from = text.find("\n" + key + " = ") + 1;
+    text.replace(from, text.find('\n', from) - from, key + " = " + value);
+  };
+  put("version", '"' + version + '"');
+  put("notice_revision", std::to_string(revision));
+  put("announce_at", announce);
+  put("effective_at", effective);
+  put("complete_by", effective);
+  put("excluded_regions", excluded);
+  return text;
+}
+
+} // namespace
+
+TEST_CASE("everybody in the audience gets one line a channel, once, over restarts", "[notices]") {
+  shard s{announced};
+  put(s, "ann", "US", "ann@example.org");
+  put(s, "bob", "US", ""); // told in the app
+  for (auto i = 0; i < 4; ++i) {
+    go_round(s);
+    s.reopen();
+  }
+  auto ann = ledger(s, "ann"), bob = ledger(s, "bob");
+  REQUIRE(ann.size() == 2);
+  CHECK(ann[0].channel == channel::in_app);
+  CHECK(ann[1].channel == channel::email);
+  CHECK(ann[1].state == notice_state::intended);
+  REQUIRE(bob.size() == 1);
+  CHECK(bob[0].channel == channel::in_app);
+}
+
+TEST_CASE("who is outside the audience is not told", "[notices]") {
+  shard s{announced};
+  put(s, "likes-only", "US", "", false);
+  put(s, "gus", "GB", "");
+  s.like("l1", "nowhere", announced, outdoors);
+  go_round(s);
+  for (auto who : {"likes-only", "gus", "nowhere"})
+    CHECK(ledger(s, who).empty());
+}
+
+TEST_CASE("nobody is told before the announcement", "[notices]") {
+  shard s{at("2025-10-06T00:00:00Z")};
+  put(s, "ann", "US", "");
+  go_round(s);
+  CHECK(ledger(s, "ann").empty());
+  s.time.set(announced);
+  go_round(s);
+  CHECK(ledger(s, "ann").size() == 1);
+}
+
+TEST_CASE("who first uses the assistant later is told then", "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "", false);
+  go_round(s);
+  CHECK(ledger(s, "ann").empty());
+  CHECK(s.say("e1", "ann", in_force, "hiking") == verdict::withheld(reason::not_notified));
+  go_round(s);
+  CHECK(ledger(s, "ann").size() == 1);
+}
+
+TEST_CASE("an inbox reaches a person when they fetch it, not before", "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "");
+  go_round(s);
+  CHECK(s.say("e1", "ann", in_force, "hiking") == verdict::withheld(reason::not_notified));
+  s.commit(s.people->inbox(user("ann"), false));
+  CHECK(s.say("e1", "ann", in_force, "hiking") == verdict::withheld(reason::not_notified));
+  s.time.advance(1s);
+  s.commit(s.people->inbox(user("ann"), true));
+  s.reopen();
+  CHECK(s.say("e1", "ann", in_force, "hiking") == verdict::withheld(reason::not_notified));
+  CHECK(s.say("e1", "ann", in_force + 1s, "hiking") == verdict::accepted());
+}
+
+TEST_CASE("a mail is due when its intent is durable, and until its outcome is known", "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "ann@example.org");
+  CHECK(go_round(s).mails.empty());
+  auto mails = go_round(s).mails;
+  REQUIRE(mails.size() == 1);
+  CHECK(mails[0].address == "ann@example.org");
+  s.reopen(); // a crash after the mail went out
+  auto again = go_round(s).mails;
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].notice == mails[0].notice); // the same Message-ID
+  CHECK(s.commit(
+      s.people->record_mail(user("ann"), mails[0].notice, mail_result::accepted, in_force, {})));
+  CHECK(!s.commit(
+      s.people->record_mail(user("ann"), mails[0].notice, mail_result::accepted, in_force, {})));
+  CHECK(go_round(s).mails.empty());
+  CHECK(s.say("e1", "ann", in_force, "hiking") == verdict::accepted());
+}
+
+TEST_CASE("a deferred mail waits, a refused one falls back to the app", "[notices]") {
+  auto text = shipped_policy();
+  auto channels = text.find("channels = [\"in_app\", \"email\"]");
+  REQUIRE(channels != std::string::npos);
+  text.replace(channels, 30, "channels = [\"email\"]");
+  shard only_mail{in_force, text};
+  put(only_mail, "ann", "US", "ann@example.org");
+  go_round(only_mail);
+  auto mail = go_round(only_mail).mails.at(0);
+  only_mail.commit(only_mail.people->record_mail(user("ann"), mail.notice, mail_result::deferred,
+                                                 in_force, in_force + 5min));
+  CHECK(go_round(only_mail).mails.empty());
+  only_mail.time.advance(5min);
+  CHECK(go_round(only_mail).mails.size() == 1);
+  only_mail.commit(
+      only_mail.people->record_mail(user("ann"), mail.notice, mail_result::failed, in_force, {}));
+  go_round(only_mail);
+  auto lines = ledger(only_mail, "ann");
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].state == notice_state::failed);
+  CHECK(lines[1].channel == channel::in_app);
+}
+
+TEST_CASE("a mail that bounces after it was accepted has not reached anybody", "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "ann@example.org");
+  go_round(s);
+  auto mail = go_round(s).mails.at(0);
+  s.commit(s.people->record_mail(user("ann"), mail.notice, mail_result::accepted, in_force, {}));
+  CHECK(s.say("e1", "ann", in_force, "hiking") == verdict::accepted());
+  s.commit(s.people->record_mail(user("ann"), mail.notice, mail_result::failed, in_force, {}));
+  CHECK(s.say("e2", "ann", in_force, "hiking") == verdict::withheld(reason::not_notified));
+}
+
+TEST_CASE("a rollback notifies nobody anew, a new revision everybody", "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "");
+  go_round(s);
+  s.commit(s.people->inbox(user("ann"), true));
+  s.commit(s.people->apply_policy(another_version("2025-12-18.1", 2, "2025-12-17T00:00:00Z",
+                                                  "2025-12-18T00:00:00Z", "[\"GB\"]"),
+                                  "test"));
+  go_round(s);
+  CHECK(ledger(s, "ann").size() == 2);
+  s.time.set(at("2025-12-19T00:00:00Z"));
+  s.commit(
+      s.people->apply_policy(another_version("2025-12-19.1", 1, "2025-12-19T00:00:00Z",
+                                             "2025-12-19T00:00:00Z", "[\"GB\", \"EU\", \"KR\"]"),
+                             "test"));
+  go_round(s);
+  CHECK(ledger(s, "ann").size() == 2);
+}
+
+TEST_CASE("a region that is admitted later is told first", "[notices]") {
+  shard s{in_force};
+  put(s, "gus", "GB", "");
+  s.commit(s.people->apply_policy(another_version("2026-01-10.1", 2, "2025-12-17T00:00:00Z",
+                                                  "2026-01-10T00:00:00Z", "[\"EU\", \"KR\"]"),
+                                  "test"));
+  go_round(s);
+  CHECK(ledger(s, "gus").size() == 1);
+  CHECK(s.say("e1", "gus", in_force, "hiking") == verdict::withheld(reason::region_excluded));
+  s.commit(s.people->inbox(user("gus"), true));
+  s.time.set(at("2026-01-11T00:00:00Z"));
+  s.commit(s.people->follow_clock(s.time.now(), "test"));
+  CHECK(s.say("e2", "gus", s.time.now(), "hiking") == verdict::accepted());
+}
+
+TEST_CASE("no more lines are created than asked for, and the counts say who waits", "[notices]") {
+  shard s{announced};
+  for (auto i = 0; i < 10; ++i)
+    put(s, "u" + std::to_string(i), "US", "");
+  CHECK(go_round(s, 4).created == 4);
+  auto counts = go_round(s, 0).counts;
+  REQUIRE(counts.size() == 1);
+  CHECK(counts[0].audience == 10);
+  CHECK(counts[0].waiting == 6);
+  CHECK(counts[0].in_app == 4);
+  CHECK(counts[0].reached == 0);
+}
+
+TEST_CASE("an opt-out is taken where it is offered, refused where not", "[notices]") {
+  shard s{in_force};
+  s.introduce("ann", "US", announced);
+  CHECK(s.people->opt_out(user("ann"), "test").error().code == errc::opt_out_not_offered);
+  auto text = shipped_policy();
+  text.replace(text.find("opt_out = \"none\""), 16, "opt_out = \"all\"");
+  shard offering{in_force, text};
+  offering.introduce("ann", "US", announced);
+  CHECK(offering.say("e1", "ann", in_force, "hiking") == verdict::accepted());
+  offering.commit(offering.people->opt_out(user("ann"), "test"));
+  offering.reopen();
+  CHECK(offering.say("e2", "ann", in_force, "hiking") == verdict::withheld(reason::opted_out));
+}
+
+TEST_CASE("a simulation counts whom a policy would change, and changes nothing", "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "");
+  put(s, "gus", "GB", "");
+  put(s, "br", "BR", "");
+  s.commit(
+      s.people->record_notice(user("br"), {"ai-interactions", 1, channel::in_app, announced}, "t"));
+  s.say("e1", "br", in_force, "hiking");
+  auto effect = s.people->simulate(another_version("2026-02-01.1", 2, "2025-12-20T00:00:00Z",
+                                                   "2026-02-01T00:00:00Z", "[\"BR\"]"));
+  REQUIRE(effect);
+  CHECK(effect->persons == 3);
+  CHECK(effect->excluded == 1);
+  CHECK(effect->newly_excluded == 1);
+  CHECK(effect->interests_to_purge == 1);
+  CHECK(effect->audience == 2);
+  CHECK(effect->notices_needed == 2);
+  CHECK(s.people->policies().versions().size() == 1);
+  CHECK(s.people->simulate("nonsense").error().code == errc::policy_invalid);
+}
