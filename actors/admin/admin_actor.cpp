@@ -63,6 +63,11 @@ public:
         {"imports", &admin_actor::imports},
         {"audit_tail", &admin_actor::audit_tail},
         {"audit_verify", &admin_actor::audit_verify},
+        {"policy_put", &admin_actor::policy_put},
+        {"policy_apply", &admin_actor::policy_apply},
+        {"policy_simulate", &admin_actor::policy_simulate},
+        {"policy_readiness", &admin_actor::policy_readiness},
+        {"notices_pause", &admin_actor::notices_pause},
         {"policy_show", &admin_actor::policy_show},
         {"stop", &admin_actor::stop},
     };
@@ -79,8 +84,8 @@ public:
       auto given = arguments::parse(call.arguments);
       auto started = given ? (this->*verb->second)(*given, call.caller, promise)
                            : tl::unexpected<error>{given.error()};
-      if (!started)
-        return to_caf(started.error());
+      if (!started) // the promise has taken the request over: only it can answer
+        promise.deliver(to_caf(started.error()));
       return caf::delegated<admin_answer>{};
     }};
   }
@@ -338,11 +343,133 @@ private:
                 }
                 versions.push_back({{"version", shown.versions[i]},
                                     {"effective_at", format_time(from)},
+                                    {"applied_at", format_time(shown.applied_at[i])},
                                     {"text", shown.texts[i]}});
               }
               deliver(to, {{"in_force", std::move(in_force)},
                            {"versions", std::move(versions)},
                            {"shards_missing", shown.missing}});
+            },
+            [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  result<void> policy_put(arguments& given, const std::string& caller, promise to) {
+    CANDOR_TRY(text, given.text("text"));
+    CANDOR_TRY_VOID(given.all_known());
+    request(around_.policy, limits::room_deadline, put_policy{text, caller})
+        .then(
+            [to](const acknowledged&) mutable {
+              deliver(to, {{"stored", true}});
+            },
+            [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  result<void> policy_apply(arguments& given, const std::string& caller, promise to) {
+    CANDOR_TRY(version, given.text("version"));
+    CANDOR_TRY(late, given.truth("late"));
+    CANDOR_TRY_VOID(given.all_known());
+    request(around_.policy, 2 * limits::room_deadline, apply_version{version, late, caller})
+        .then(
+            [to, version](const version_applied& applied) mutable {
+              deliver(to, {{"version", version},
+                           {"applied", applied.missing.empty()},
+                           {"shards_missing", applied.missing}});
+            },
+            [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  result<void> policy_simulate(arguments& given, const std::string&, promise to) {
+    CANDOR_TRY(text, given.text("text"));
+    CANDOR_TRY_VOID(given.all_known());
+    ask_all<policy_effect>(
+        to,
+        [&](shard_id shard) {
+          return simulate_policy{shard, text};
+        },
+        [](promise& to, const std::map<shard_id, policy_effect>& effects) {
+          policy_effect all;
+          for (const auto& [_, e] : effects) {
+            all.persons += e.persons;
+            all.audience += e.audience;
+            all.notices_needed += e.notices_needed;
+            all.excluded += e.excluded;
+            all.region_unknown += e.region_unknown;
+            all.minors += e.minors;
+            all.newly_excluded += e.newly_excluded;
+            all.interests_to_purge += e.interests_to_purge;
+          }
+          deliver(to, {{"persons", all.persons},
+                       {"audience", all.audience},
+                       {"notices_needed", all.notices_needed},
+                       {"excluded", all.excluded},
+                       {"region_unknown", all.region_unknown},
+                       {"minors", all.minors},
+                       {"newly_excluded", all.newly_excluded},
+                       {"interests_to_purge", all.interests_to_purge}});
+        });
+    return {};
+  }
+
+  result<void> policy_readiness(arguments& given, const std::string&, promise to) {
+    CANDOR_TRY_VOID(given.all_known());
+    if (!around_.notification)
+      return fail(errc::unavailable, "this node sends no notices");
+    request(around_.notification, limits::room_deadline, show_readiness{})
+        .then(
+            [this, to](const readiness_shown& shown) mutable {
+              json notices = json::array();
+              for (std::size_t i = 0; i < shown.counts.size(); ++i)
+                notices.push_back(
+                    readiness_of(shown.counts[i], shown.complete_by_ms[i], shown.lines_per_second));
+              deliver(to, {{"notices", std::move(notices)},
+                           {"paused", shown.paused},
+                           {"notices_per_second", shown.lines_per_second},
+                           {"shards_counted", shown.shards_counted}});
+            },
+            [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  json readiness_of(const notice_counts& c, std::int64_t complete_by_ms, double per_second) const {
+    json line = {
+        {"policy", c.policy},
+        {"revision", c.revision},
+        {"audience", c.audience},
+        {"reached", c.reached},
+        {"waiting", c.waiting},
+        {"in_app", c.in_app},
+        {"mails",
+         {{"intended", c.mails_intended}, {"sent", c.mails_sent}, {"failed", c.mails_failed}}}};
+    auto left = c.waiting + c.mails_intended;
+    if (complete_by_ms >= 0) {
+      auto complete_by = from_int(complete_by_ms);
+      line["complete_by"] = format_time(complete_by);
+      auto now = around_.time.now();
+      // At the present rate; with nothing left to send it is met, with no rate it is not known.
+      if (left == 0)
+        line["will_be_met"] = true;
+      else if (per_second > 0)
+        line["will_be_met"] = now + millis{static_cast<std::int64_t>(
+                                        1000.0 * static_cast<double>(left) / per_second)} <=
+                              complete_by;
+      else
+        line["will_be_met"] = nullptr;
+    }
+    return line;
+  }
+
+  result<void> notices_pause(arguments& given, const std::string& caller, promise to) {
+    CANDOR_TRY(paused, given.truth("paused"));
+    CANDOR_TRY_VOID(given.all_known());
+    if (!around_.notification)
+      return fail(errc::unavailable, "this node sends no notices");
+    request(around_.notification, limits::room_deadline, pause_notices{paused, caller})
+        .then(
+            [to, paused](const acknowledged&) mutable {
+              deliver(to, {{"paused", paused}});
             },
             [to](const caf::error& e) mutable { to.deliver(e); });
     return {};

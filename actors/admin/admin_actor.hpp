@@ -17,6 +17,7 @@ namespace candor::admin {
 struct surroundings {
   std::shared_ptr<const shard_directory> shards;
   policy_handle policy;
+  notification_handle notification;
   const engine::engine& db; ///< for reading the audit log
   candor::clock& time;
   rng& random;

@@ -44,6 +44,16 @@ result<std::uint64_t> arguments::number_or(const std::string& field, std::uint64
   return number(field, max);
 }
 
+result<bool> arguments::truth(const std::string& field) {
+  asked_.insert(field);
+  auto it = object_.find(field);
+  if (it == object_.end())
+    return false;
+  if (!it->is_boolean())
+    return fail(errc::bad_value, field + " is true or false");
+  return it->get<bool>();
+}
+
 result<timestamp> arguments::time(const std::string& field) {
   CANDOR_TRY(value, text(field));
   auto parsed = parse_time(value);

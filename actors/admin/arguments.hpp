@@ -23,6 +23,8 @@ public:
   result<std::uint64_t> number(const std::string& field, std::uint64_t max);
   result<std::uint64_t> number_or(const std::string& field, std::uint64_t max,
                                   std::uint64_t otherwise);
+  /// false where the field is absent.
+  result<bool> truth(const std::string& field);
   /// RFC 3339
   result<timestamp> time(const std::string& field);
   bool has(const std::string& field) const { return object_.contains(field); }
@@ -32,7 +34,8 @@ public:
 
 private:
   // Round brackets: of curly ones nlohmann-json makes an array.
-  explicit arguments(nlohmann::json object) : object_(std::move(object)) {}
+  explicit arguments(nlohmann::json object)
+    : object_(std::move(object)) {}
 
   nlohmann::json object_;
   std::set<std::string> asked_;

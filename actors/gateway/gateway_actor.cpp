@@ -47,18 +47,21 @@ public:
   explicit route_probe(const std::string& route)
     : seconds_{metrics::seconds("candor_gateway_answer_seconds",
                                 "From a request's head to its answer.", {{"route", route}})} {
-    for (std::size_t i = 0; i < requests_.size(); ++i)
-      requests_[i] = &metrics::counter("candor_gateway_requests_total", "Requests answered.",
-                                       {{"route", route}, {"outcome", fmt::format("{}xx", i + 1)}});
+    auto counter = [&](const char* outcome) {
+      return &metrics::counter("candor_gateway_requests_total", "Requests answered.",
+                               {{"route", route}, {"outcome", outcome}});
+    };
+    done_ = counter("2xx");
+    refused_ = counter("4xx");
+    failed_ = counter("5xx");
   }
   void count(int status, std::chrono::nanoseconds took) {
-    auto at = static_cast<std::size_t>(std::clamp(status / 100, 1, 5) - 1);
-    requests_[at]->Increment();
+    (status < 400 ? done_ : status < 500 ? refused_ : failed_)->Increment();
     seconds_.Observe(std::chrono::duration<double>(took).count());
   }
 
 private:
-  std::array<prometheus::Counter*, 5> requests_;
+  prometheus::Counter *done_, *refused_, *failed_;
   prometheus::Histogram& seconds_;
 };
 
@@ -155,8 +158,7 @@ public:
     add("GET", "/v1/users/{id}/interests", user, body_form::none, true, &routes::get_interests);
     add("DELETE", "/v1/users/{id}/interests/{topic}", user, body_form::none, true,
         &routes::delete_interest);
-    add("POST", "/v1/users/{id}/opt-out", user, body_form::json_or_none, true,
-        &routes::post_opt_out);
+    add("POST", "/v1/users/{id}/opt-out", user, body_form::none, true, &routes::post_opt_out);
     add("GET", "/v1/audit", auditor, body_form::none, false, &routes::get_audit);
     add("GET", "/v1/cluster", none, body_form::none, false, &routes::get_cluster);
     add("POST", "/v1/admin/{verb}", auditor, body_form::json_or_none, false, &routes::post_admin);
@@ -681,13 +683,15 @@ private:
     co_return make_reply(200, json_type, body.dump() + "\n");
   }
 
-  /// The rooms of this version know policies without an opt-out only.
   asio::awaitable<reply> post_opt_out(exchange& x) {
     auto whom = address(x);
     if (!whom)
       co_return problem(x, whom.error());
-    error why{errc::opt_out_not_offered, {}};
-    co_return problem(x, why);
+    candor::opt_out_user message{whom->shard, whom->user.value(), x.caller.name};
+    auto done = co_await knocker_.ask<acknowledged>(whom->room, config_.bounds.room_deadline,
+                                                    std::move(message));
+    co_return done ? make_reply(200, json_type, "{\"opted_out\":true}\n")
+                   : problem(x, done.error());
   }
 
   // -- operators and auditors --------------------------------------------------------------------

@@ -264,20 +264,29 @@ private:
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, ec));
         continue;
       }
-      socket.set_option(tcp::no_delay{true}, ec);
-      auto on = socket.get_executor();
-      if (connections_ >= bounds_.connections) {
-        turned_away_.Increment();
-        if (tls_ || turning_away_ >= turned_away_max)
-          continue;
-        ++turning_away_;
-        asio::co_spawn(on, turn_away(std::move(socket)), asio::detached);
-      } else {
-        ++connections_;
-        connections_gauge_.Increment();
-        asio::co_spawn(on, serve(std::move(socket)), asio::detached);
+      try {
+        admit(std::move(socket));
+      } catch (const std::exception& e) {
+        log::error("gateway", "a connection could not be taken: {}", e.what());
       }
     }
+  }
+
+  void admit(tcp::socket socket) {
+    error_code ec;
+    socket.set_option(tcp::no_delay{true}, ec);
+    auto on = socket.get_executor();
+    if (connections_ < bounds_.connections) {
+      ++connections_;
+      connections_gauge_.Increment();
+      asio::co_spawn(on, serve(std::move(socket)), asio::detached);
+      return;
+    }
+    turned_away_.Increment();
+    if (tls_ || turning_away_ >= turned_away_max)
+      return;
+    ++turning_away_;
+    asio::co_spawn(on, turn_away(std::move(socket)), asio::detached);
   }
 
   asio::awaitable<void> turn_away(tcp::socket socket) {
@@ -384,7 +393,8 @@ private:
                                      beast::flat_buffer& buffer, deadline& until) {
     http::request_parser<http::buffer_body> parser;
     parser.header_limit(limits::header_bytes);
-    // Ours depends on the route. (None at all would refuse every body: Boost 1.74 compares with it.)
+    // Ours depends on the route. (None at all would refuse every body: Boost 1.74 compares with
+    // it.)
     parser.body_limit(std::numeric_limits<std::uint64_t>::max());
     exchange x;
     body_share share{memory_};

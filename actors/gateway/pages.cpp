@@ -9,7 +9,8 @@ std::string_view front_page() noexcept {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Candor</title>
 <style>
-  body { font: 16px/1.5 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem }
+  body { font: 16px/1.5 system-ui, sans-serif }
+  body { max-width: 42rem; margin: 3rem auto; padding: 0 1rem }
   code { background: #8882; padding: .1em .3em; border-radius: .2em }
 </style>
 <h1>Candor</h1>

@@ -131,11 +131,11 @@ struct opt_out_user {
 
 // -- notices (notification -> profile) ---------------------------------------------------------
 
-/// Looks at some further persons of the shard: creates the ledger lines that are missing, and names the mails that are
-/// due. Goes round the shard call by call.
+/// Looks at some further persons of the shard: creates the ledger lines that are missing, and names
+/// the mails that are due. Goes round the shard call by call.
 struct find_notices {
   shard_id shard = 0;
-  std::uint32_t persons = 0; ///< to look at
+  std::uint32_t persons = 0;   ///< to look at
   std::uint32_t lines_max = 0; ///< to create
 };
 
@@ -231,12 +231,12 @@ struct simulate_policy {
 
 struct policy_effect {
   std::uint64_t persons = 0;
-  std::uint64_t audience = 0;        ///< whom its notices are for
-  std::uint64_t notices_needed = 0;  ///< of these, not told yet
-  std::uint64_t excluded = 0;        ///< in a region that it excludes
+  std::uint64_t audience = 0;       ///< whom its notices are for
+  std::uint64_t notices_needed = 0; ///< of these, not told yet
+  std::uint64_t excluded = 0;       ///< in a region that it excludes
   std::uint64_t region_unknown = 0;
   std::uint64_t minors = 0;
-  std::uint64_t newly_excluded = 0;  ///< excluded by it, and not by what is in force
+  std::uint64_t newly_excluded = 0;     ///< excluded by it, and not by what is in force
   std::uint64_t interests_to_purge = 0; ///< assistant interests of the newly excluded
 };
 
@@ -267,8 +267,79 @@ struct show_policies {};
 struct policies_shown {
   std::vector<std::string> versions;
   std::vector<timestamp> effective_at;
+  std::vector<timestamp> applied_at;
   std::vector<std::string> texts; ///< the files
   std::vector<shard_id> missing;  ///< shards that have not logged all of them yet
+};
+
+/// Keeps a version's file, to be applied later. Error: `policy_invalid`, `policy_conflict`.
+struct put_policy {
+  std::string text;
+  std::string caller;
+};
+
+/// Every shard's primary logs it. Error: `not_found`, `policy_late`.
+struct apply_version {
+  std::string version;
+  bool late = false; ///< although its effective time has passed
+  std::string caller;
+};
+
+struct version_applied {
+  std::vector<shard_id>
+      missing; ///< that have not logged it yet; it is handed to them until they have
+};
+
+/// policy -> profile: what a shard has logged, and the files that were put (they lie in shard 0).
+struct read_policies {
+  shard_id shard = 0;
+};
+
+struct policies_logged {
+  std::vector<std::string> applied;
+  std::vector<timestamp> applied_at;
+  std::vector<std::string> stored;
+};
+
+/// policy -> profile, shard 0
+struct store_policy {
+  shard_id shard = 0;
+  std::string text;
+  std::string caller;
+};
+
+// -- notices (gateway, admin -> notification) --------------------------------------------------
+
+struct fetch_inbox {
+  std::string user;
+  bool fetched = false; ///< by the person's own client
+};
+
+struct notice_shown {
+  std::string id, policy, channel, lang, title, body;
+  std::uint32_t revision = 0;
+  timestamp sent;
+  std::int64_t reached_ms = -1; ///< -1: not yet
+};
+
+struct inbox_shown {
+  std::vector<notice_shown> notices;
+};
+
+struct show_readiness {};
+
+struct readiness_shown {
+  std::vector<notice_counts> counts;        ///< summed over the shards, of the last whole rounds
+  std::vector<std::int64_t> complete_by_ms; ///< of each; -1: none
+  double lines_per_second = 0;              ///< created lately
+  std::uint32_t shards_counted = 0;         ///< that have gone round once
+  bool paused = false;
+};
+
+/// Stops the creation and sending of notices, or lets it go on.
+struct pause_notices {
+  bool paused = false;
+  std::string caller;
 };
 
 // -- operators (gateway -> admin) --------------------------------------------------------------
@@ -371,8 +442,8 @@ CANDOR_INSPECT(read_inbox, x.shard, x.user, x.fetched)
 CANDOR_INSPECT(inbox_line, x.id, x.policy, x.lang, x.revision, x.channel, x.sent, x.reached_ms)
 CANDOR_INSPECT(inbox, x.lines, x.app)
 CANDOR_INSPECT(simulate_policy, x.shard, x.text)
-CANDOR_INSPECT(policy_effect, x.persons, x.audience, x.notices_needed, x.excluded,
-               x.region_unknown, x.minors, x.newly_excluded, x.interests_to_purge)
+CANDOR_INSPECT(policy_effect, x.persons, x.audience, x.notices_needed, x.excluded, x.region_unknown,
+               x.minors, x.newly_excluded, x.interests_to_purge)
 CANDOR_INSPECT(apply_policy, x.shard, x.text, x.caller)
 CANDOR_INSPECT(open_import, x.shard, x.run, x.name, x.caller)
 CANDOR_INSPECT(close_import, x.shard, x.run, x.caller)
@@ -382,7 +453,21 @@ CANDOR_INSPECT(shard_status, x.shard, x.term, x.seq, x.log_time, x.users_cached,
                x.audit_hash, x.policies, x.imports_open)
 CANDOR_INSPECT(acknowledged)
 CANDOR_INSPECT(show_policies)
-CANDOR_INSPECT(policies_shown, x.versions, x.effective_at, x.texts, x.missing)
+CANDOR_INSPECT(policies_shown, x.versions, x.effective_at, x.applied_at, x.texts, x.missing)
+CANDOR_INSPECT(put_policy, x.text, x.caller)
+CANDOR_INSPECT(apply_version, x.version, x.late, x.caller)
+CANDOR_INSPECT(version_applied, x.missing)
+CANDOR_INSPECT(read_policies, x.shard)
+CANDOR_INSPECT(policies_logged, x.applied, x.applied_at, x.stored)
+CANDOR_INSPECT(store_policy, x.shard, x.text, x.caller)
+CANDOR_INSPECT(fetch_inbox, x.user, x.fetched)
+CANDOR_INSPECT(notice_shown, x.id, x.policy, x.channel, x.lang, x.title, x.body, x.revision, x.sent,
+               x.reached_ms)
+CANDOR_INSPECT(inbox_shown, x.notices)
+CANDOR_INSPECT(show_readiness)
+CANDOR_INSPECT(readiness_shown, x.counts, x.complete_by_ms, x.lines_per_second, x.shards_counted,
+               x.paused)
+CANDOR_INSPECT(pause_notices, x.paused, x.caller)
 CANDOR_INSPECT(admin_call, x.verb, x.arguments, x.caller)
 CANDOR_INSPECT(admin_answer, x.json)
 
@@ -423,6 +508,17 @@ CAF_ADD_TYPE_ID(candor, (candor::shard_status))
 CAF_ADD_TYPE_ID(candor, (candor::acknowledged))
 CAF_ADD_TYPE_ID(candor, (candor::show_policies))
 CAF_ADD_TYPE_ID(candor, (candor::policies_shown))
+CAF_ADD_TYPE_ID(candor, (candor::put_policy))
+CAF_ADD_TYPE_ID(candor, (candor::apply_version))
+CAF_ADD_TYPE_ID(candor, (candor::version_applied))
+CAF_ADD_TYPE_ID(candor, (candor::read_policies))
+CAF_ADD_TYPE_ID(candor, (candor::policies_logged))
+CAF_ADD_TYPE_ID(candor, (candor::store_policy))
+CAF_ADD_TYPE_ID(candor, (candor::fetch_inbox))
+CAF_ADD_TYPE_ID(candor, (candor::inbox_shown))
+CAF_ADD_TYPE_ID(candor, (candor::show_readiness))
+CAF_ADD_TYPE_ID(candor, (candor::readiness_shown))
+CAF_ADD_TYPE_ID(candor, (candor::pause_notices))
 CAF_ADD_TYPE_ID(candor, (candor::admin_call))
 CAF_ADD_TYPE_ID(candor, (candor::admin_answer))
 // A room's own clock strikes.
@@ -443,15 +539,22 @@ using profile_handle = caf::typed_actor<
     caf::replies_to<apply_policy>::with<acknowledged>,
     caf::replies_to<opt_out_user>::with<acknowledged>,
     caf::replies_to<find_notices>::with<notices_found>,
-    caf::replies_to<record_mail>::with<acknowledged>,
-    caf::replies_to<read_inbox>::with<inbox>,
+    caf::replies_to<record_mail>::with<acknowledged>, caf::replies_to<read_inbox>::with<inbox>,
     caf::replies_to<simulate_policy>::with<policy_effect>,
+    caf::replies_to<read_policies>::with<policies_logged>,
+    caf::replies_to<store_policy>::with<acknowledged>,
     caf::replies_to<open_import>::with<acknowledged>,
     caf::replies_to<close_import>::with<acknowledged>,
     caf::replies_to<follow_clock>::with<acknowledged>,
     caf::replies_to<shard_status_request>::with<shard_status>>;
 
-using policy_handle = caf::typed_actor<caf::replies_to<show_policies>::with<policies_shown>>;
+using policy_handle = caf::typed_actor<caf::replies_to<show_policies>::with<policies_shown>,
+                                       caf::replies_to<put_policy>::with<acknowledged>,
+                                       caf::replies_to<apply_version>::with<version_applied>>;
+
+using notification_handle = caf::typed_actor<caf::replies_to<fetch_inbox>::with<inbox_shown>,
+                                             caf::replies_to<show_readiness>::with<readiness_shown>,
+                                             caf::replies_to<pause_notices>::with<acknowledged>>;
 
 using admin_handle = caf::typed_actor<caf::replies_to<admin_call>::with<admin_answer>>;
 

@@ -1,99 +1,211 @@
 #include "actors/policy/policy_actor.hpp"
 
+#include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
 #include "storage/base/limits.hpp"
+#include "storage/base/log.hpp"
 
 namespace candor::policy {
 
 namespace {
 
 constexpr auto retry_every = std::chrono::milliseconds{500};
+constexpr shard_id first_shard = 0; ///< holds the files, and decides what counts as applied
 
 using self_handle = policy_handle::extend<caf::reacts_to<retry_atom>>;
 
 class policy_actor final : public self_handle::base {
 public:
-  policy_actor(caf::actor_config& config, std::shared_ptr<const shard_directory> shards,
-               std::vector<model::policy> policies, std::function<void(result<void>)> outcome)
+  policy_actor(caf::actor_config& config, surroundings around,
+               std::vector<model::policy> configured, std::function<void(result<void>)> outcome)
     : self_handle::base{config}
-    , shards_{std::move(shards)}
-    , policies_{std::move(policies)}
+    , around_{std::move(around)}
     , outcome_{std::move(outcome)} {
-    for (std::size_t i = 0; i < shards_->size(); ++i)
-      missing_.insert(static_cast<shard_id>(i));
+    for (auto& p : configured)
+      versions_.push_back({std::move(p), {}});
+    all_missing();
   }
 
   const char* name() const override { return "policy"; }
 
   behavior_type make_behavior() override {
-    apply_where_missing();
+    read_logged();
     return {
-        [this](show_policies) {
-          policies_shown shown;
-          for (const auto& p : policies_) {
-            shown.versions.push_back(p.version);
-            shown.effective_at.push_back(p.effective_at);
-            shown.texts.push_back(p.text);
-          }
-          shown.missing.assign(missing_.begin(), missing_.end());
-          return shown;
+        [this](const show_policies&) { return shown(); },
+        [this](const put_policy& m) { return put(m); },
+        [this](const apply_version& m) { return apply(m); },
+        [this](retry_atom) {
+          if (is_read_)
+            hand_out();
+          else
+            read_logged();
         },
-        [this](retry_atom) { apply_where_missing(); },
     };
   }
 
 private:
-  void apply_where_missing() {
-    asked_ = missing_.size();
-    for (auto shard : std::vector<shard_id>{missing_.begin(), missing_.end()})
-      apply(shard, 0);
+  void all_missing() {
+    for (std::size_t i = 0; i < around_.shards->size(); ++i)
+      missing_.insert(static_cast<shard_id>(i));
   }
 
-  /// One version after the other, in the order of the configuration.
-  void apply(shard_id shard, std::size_t version) {
-    if (version == policies_.size()) {
-      missing_.erase(shard);
+  const model::policy* find(const std::string& version) const {
+    auto it = std::ranges::find_if(
+        versions_, [&](const model::applied_policy& v) { return v.policy.version == version; });
+    return it == versions_.end() ? nullptr : &it->policy;
+  }
+
+  /// What was applied and put before this process began.
+  void read_logged() {
+    request(around_.shards->primary(first_shard), limits::room_deadline, read_policies{first_shard})
+        .then(
+            [this](const policies_logged& logged) {
+              for (std::size_t i = 0; i < logged.applied.size(); ++i)
+                if (auto p = model::parse_policy(logged.applied[i], "policy", around_.regions))
+                  note_applied(std::move(*p), logged.applied_at[i]);
+              for (const auto& text : logged.stored)
+                if (auto p = model::parse_policy(text, "policy", around_.regions))
+                  stored_[p->version] = text;
+              is_read_ = true;
+              hand_out();
+            },
+            [this](const caf::error&) { delayed_send(this, retry_every, retry_atom_v); });
+  }
+
+  void note_applied(model::policy p, timestamp at) {
+    auto it = std::ranges::find_if(
+        versions_, [&](const model::applied_policy& v) { return v.policy.version == p.version; });
+    if (it == versions_.end())
+      versions_.push_back({std::move(p), at});
+    else
+      it->applied_at = at;
+  }
+
+  /// Shard by shard what it may lack, one version after the other.
+  void hand_out() {
+    if (asked_ > 0)
+      return; // a round is under way; it starts another where something is missing after it
+    auto round = std::vector<shard_id>{missing_.begin(), missing_.end()};
+    asked_ = round.size();
+    for (auto shard : round)
+      hand_out(shard, 0, versions_.size());
+  }
+
+  void hand_out(shard_id shard, std::size_t version, std::size_t count) {
+    if (version == count) {
+      if (count == versions_.size())
+        missing_.erase(shard);
       return answered();
     }
-    request(shards_->primary(shard), limits::room_deadline,
-            apply_policy{shard, policies_[version].text, "candor"})
-        .then([this, shard, version](const acknowledged&) { apply(shard, version + 1); },
-              [this](const caf::error& e) {
-                if (auto why = from_caf(e);
-                    why.code != errc::unavailable && why.code != errc::timed_out)
-                  refused_ = std::move(why);
-                answered();
-              });
+    auto at = around_.time.now();
+    request(around_.shards->primary(shard), limits::room_deadline,
+            apply_policy{shard, versions_[version].policy.text, "candor"})
+        .then(
+            [this, shard, version, count, at](const acknowledged&) {
+              if (versions_[version].applied_at == timestamp{})
+                versions_[version].applied_at = at;
+              hand_out(shard, version + 1, count);
+            },
+            [this](const caf::error& e) {
+              auto why = from_caf(e);
+              if (why.code != errc::unavailable && why.code != errc::timed_out &&
+                  why.code != errc::outcome_unknown)
+                refused_ = std::move(why);
+              answered();
+            });
   }
 
   void answered() {
     if (--asked_ > 0)
       return;
-    if (refused_)
-      outcome_(tl::unexpected<error>{*refused_});
-    else if (missing_.empty())
-      outcome_({});
-    else
+    tell_waiting();
+    if (outcome_ && (refused_ || missing_.empty()))
+      std::exchange(outcome_, nullptr)(refused_ ? result<void>{tl::unexpected<error>{*refused_}}
+                                                : result<void>{});
+    if (!missing_.empty() && !refused_)
       delayed_send(this, retry_every, retry_atom_v);
   }
 
-  std::shared_ptr<const shard_directory> shards_;
-  std::vector<model::policy> policies_;
+  policies_shown shown() const {
+    policies_shown s;
+    for (const auto& v : versions_) {
+      s.versions.push_back(v.policy.version);
+      s.effective_at.push_back(v.policy.effective_at);
+      s.applied_at.push_back(v.applied_at);
+      s.texts.push_back(v.policy.text);
+    }
+    s.missing.assign(missing_.begin(), missing_.end());
+    return s;
+  }
+
+  caf::result<acknowledged> put(const put_policy& m) {
+    auto policy = model::parse_policy(m.text, "policy", around_.regions);
+    if (!policy)
+      return to_caf(policy.error());
+    auto promise = make_response_promise<acknowledged>();
+    request(around_.shards->primary(first_shard), limits::room_deadline,
+            store_policy{first_shard, m.text, m.caller})
+        .then(
+            [this, promise, version = policy->version,
+             text = m.text](const acknowledged& stored) mutable {
+              stored_[version] = text;
+              promise.deliver(stored);
+            },
+            [promise](const caf::error& e) mutable { promise.deliver(e); });
+    return caf::delegated<acknowledged>{};
+  }
+
+  caf::result<version_applied> apply(const apply_version& m) {
+    if (find(m.version))
+      return version_applied{{missing_.begin(), missing_.end()}};
+    auto stored = stored_.find(m.version);
+    if (stored == stored_.end())
+      return to_caf({errc::not_found, "no version " + m.version + " was put"});
+    auto policy = model::parse_policy(stored->second, "policy", around_.regions);
+    if (!policy)
+      return to_caf(policy.error());
+    if (policy->effective_at < around_.time.now() && !m.late)
+      return to_caf({errc::policy_late, "effective at " + format_time(policy->effective_at)});
+    auto promise = make_response_promise<version_applied>();
+    request(around_.shards->primary(first_shard), limits::room_deadline,
+            apply_policy{first_shard, policy->text, m.caller})
+        .then(
+            [this, promise, policy = std::move(*policy)](const acknowledged&) mutable {
+              note_applied(std::move(policy), around_.time.now());
+              all_missing();
+              waiting_.push_back(promise);
+              hand_out();
+            },
+            [promise](const caf::error& e) mutable { promise.deliver(e); });
+    return caf::delegated<version_applied>{};
+  }
+
+  /// Whoever applied hears after one round over all shards, with those that are missing still.
+  void tell_waiting() {
+    for (auto& promise : std::exchange(waiting_, {}))
+      promise.deliver(version_applied{{missing_.begin(), missing_.end()}});
+  }
+
+  surroundings around_;
+  std::vector<model::applied_policy> versions_; ///< in the order in which they were applied
+  std::map<std::string, std::string> stored_;
   std::function<void(result<void>)> outcome_;
   std::optional<error> refused_;
   std::set<shard_id> missing_;
   std::size_t asked_ = 0; ///< shards whose answer this round still lacks
+  bool is_read_ = false;
+  std::vector<caf::typed_response_promise<version_applied>> waiting_;
 };
 
 } // namespace
 
-policy_handle spawn_policy_actor(caf::actor_system& system,
-                                 std::shared_ptr<const shard_directory> shards,
-                                 std::vector<model::policy> policies,
+policy_handle spawn_policy_actor(caf::actor_system& system, surroundings around,
+                                 std::vector<model::policy> configured,
                                  std::function<void(result<void>)> outcome) {
-  return system.spawn<policy_actor>(std::move(shards), std::move(policies), std::move(outcome));
+  return system.spawn<policy_actor>(std::move(around), std::move(configured), std::move(outcome));
 }
 
 } // namespace candor::policy

@@ -178,6 +178,22 @@ public:
           return answer<acknowledged>(
               [&] { return only_entry(table_.apply_policy(m.text, m.caller)); });
         },
+        [this](const candor::store_policy& m) {
+          return answer<acknowledged>(
+              [&] { return only_entry(table_.store_policy(m.text, m.caller)); });
+        },
+        [this](const candor::read_policies&) {
+          return answer<policies_logged>([&]() -> result<pending<policies_logged>> {
+            policies_logged logged;
+            for (const auto& v : table_.policies().versions()) {
+              logged.applied.push_back(v.policy.text);
+              logged.applied_at.push_back(v.applied_at);
+            }
+            for (const auto& [_, text] : table_.stored_policies())
+              logged.stored.push_back(text);
+            return after<policies_logged>(std::nullopt, std::move(logged));
+          });
+        },
         [this](const candor::open_import& m) {
           return answer<acknowledged>(
               [&] { return only_entry(table_.open_import(m.run, m.name, m.caller)); });

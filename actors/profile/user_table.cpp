@@ -88,6 +88,7 @@ result<void> user_table::open(const replication::shard_opening& opening) {
   recency_.clear();
   policies_ = {};
   imports_.clear();
+  stored_.clear();
   key_cursor_ = {};
   sweep_from_.clear();
   notices_from_.clear();
@@ -120,6 +121,8 @@ result<void> user_table::open(const replication::shard_opening& opening) {
     if (r.name.starts_with("policy/")) {
       CANDOR_TRY(policy, model::parse_policy(r.text, r.name, around_.regions));
       CANDOR_TRY_VOID(policies_.apply(std::move(policy), r.at));
+    } else if (r.name.starts_with("stored/")) {
+      stored_[r.name.substr(7)] = r.text;
     } else if (r.name.starts_with("import/")) {
       imports_[static_cast<std::uint32_t>(std::stoul(r.name.substr(7)))] = {r.text, r.at};
     }
@@ -548,6 +551,25 @@ result<decided<bool>> user_table::apply_policy(const std::string& text, const st
   entry.rows.push_back(
       put_row(table::policy, policy_row_key(shard_, version), timed(entry.time, text)));
   entry.audit.push_back(audit(caller, "policy_applied", version));
+  return decided<bool>{true, std::move(entry)};
+}
+
+result<decided<bool>> user_table::store_policy(const std::string& text, const std::string& caller) {
+  CANDOR_TRY(policy, model::parse_policy(text, "policy", around_.regions));
+  auto applied = policies_.find(policy.version);
+  auto stored = stored_.find(policy.version);
+  if ((applied && applied->text != text) || (stored != stored_.end() && stored->second != text))
+    return fail(errc::policy_conflict, policy.version);
+  if (stored != stored_.end())
+    return decided<bool>{false, {}};
+  if (stored_.size() >= limits::policies)
+    return fail(errc::too_many, fmt::format("at most {} versions are kept", limits::policies));
+  auto entry = begin_entry();
+  entry.rows.push_back(put_row(table::policy,
+                               engine::named_key(shard_, fmt::format("stored/{}", policy.version)),
+                               timed(entry.time, text)));
+  entry.audit.push_back(audit(caller, "policy_stored", policy.version));
+  stored_[policy.version] = text;
   return decided<bool>{true, std::move(entry)};
 }
 

@@ -151,6 +151,9 @@ public:
   /// answer: false where this very version is applied already. Error: `policy_invalid`,
   /// `policy_conflict`.
   result<decided<bool>> apply_policy(const std::string& text, const std::string& caller);
+  /// Keeps a version's file; answer: false where this very file is kept already. Error:
+  /// `policy_invalid`, `policy_conflict`, `too_many`.
+  result<decided<bool>> store_policy(const std::string& text, const std::string& caller);
   /// Error: `too_many`, `conflict`.
   result<decided<bool>> open_import(std::uint32_t run, const std::string& name,
                                     const std::string& caller);
@@ -188,6 +191,8 @@ public:
   shard_id shard() const noexcept { return shard_; }
   const model::timeline& policies() const noexcept { return policies_; }
   const std::map<std::uint32_t, import_run>& imports() const noexcept { return imports_; }
+  /// Files kept, by version.
+  const std::map<std::string, std::string>& stored_policies() const noexcept { return stored_; }
   std::size_t cached() const noexcept { return cache_.size(); }
   timestamp log_time() const;
 
@@ -246,6 +251,7 @@ private:
   replication::log_clock log_clock_;
   model::timeline policies_;
   std::map<std::uint32_t, import_run> imports_;
+  std::map<std::string, std::string> stored_;
   stores::key_ref key_cursor_; ///< the last key given out
   std::unordered_map<storage_key, slot, storage_key_hash> cache_;
   std::list<storage_key> recency_; ///< most recent first

@@ -220,7 +220,8 @@ private:
     auto outcome = std::make_shared<std::promise<result<void>>>();
     auto activated = outcome->get_future();
     policy_ =
-        policy::spawn_policy_actor(*system_, shards_, files_.policies, [outcome](result<void> how) {
+        policy::spawn_policy_actor(
+        *system_, {shards_, files_.regions, *clock_}, files_.policies, [outcome](result<void> how) {
           outcome->set_value(std::move(how));
         });
 
@@ -230,7 +231,7 @@ private:
           ingestion::spawn_ingestion_actor(*system_, shards_, filter_, where));
     rooms_.shards = shards_;
     rooms_.admin = admin::spawn_admin_actor(
-        *system_, {shards_, policy_, *db_, *clock_, *random_, where, config.name, CANDOR_VERSION,
+        *system_, {shards_, policy_, notification_, *db_, *clock_, *random_, where, config.name, CANDOR_VERSION,
                    config.data.string(), [this] { stop_asked_({}); }});
 
     std::vector<caf::actor> others{caf::actor_cast<caf::actor>(policy_),
@@ -293,6 +294,7 @@ private:
   replication::write_door door_;
   std::shared_ptr<shard_directory> shards_;
   policy_handle policy_;
+  notification_handle notification_;
   rooms rooms_;
   caf::actor supervisor_;
   std::unique_ptr<gateway::gateway> gateway_;

@@ -20,7 +20,8 @@ int main(int argc, char** argv) {
   };
 
   bench::ingest_options ingest;
-  auto* i = app.add_subcommand("ingest", "events to durable, sealed profiles, beside the disk alone");
+  auto* i =
+      app.add_subcommand("ingest", "events to durable, sealed profiles, beside the disk alone");
   i->footer("\nExample:\n  candor-bench ingest --events 100000 --folder /var/lib/candor-bench");
   i->add_option("--events", ingest.events, "a run")->capture_default_str();
   i->add_option("--users", ingest.users, "persons")->capture_default_str();

@@ -14,7 +14,7 @@ namespace candor::bench {
 
 struct store_options {
   std::size_t row_bytes = 300;
-  millis span{3000}; ///< of each batch size
+  millis span{3000};                           ///< of each batch size
   std::optional<std::filesystem::path> folder; ///< on the disk to measure; default: a temporary one
   bool json = false;
 };

@@ -82,9 +82,9 @@ public:
       auto last = o.count ? std::min(first + o.batch, *o.count) : first + o.batch;
       auto due = steady::now();
       if (o.events_per_s) {
-        due = all_.start + std::chrono::duration_cast<steady::duration>(
-                               std::chrono::duration<double>(static_cast<double>(first) /
-                                                             *o.events_per_s));
+        due = all_.start +
+              std::chrono::duration_cast<steady::duration>(
+                  std::chrono::duration<double>(static_cast<double>(first) / *o.events_per_s));
         std::this_thread::sleep_until(due);
       }
       if (all_.until && steady::now() >= *all_.until)
@@ -135,8 +135,8 @@ private:
         return count(events, answer->body);
       }
       ++counted.failed_requests;
-      auto why = answer ? http_client::to_failure(*answer)
-                        : http_client::to_failure(answer.error());
+      auto why =
+          answer ? http_client::to_failure(*answer) : http_client::to_failure(answer.error());
       if (!worth_repeating(why) || steady::now() - tried_since >= all_.options.patience) {
         all_.end(std::move(why));
         return false;
@@ -211,8 +211,13 @@ void on_all(std::vector<std::unique_ptr<connection>>& connections, Work work) {
 } // namespace
 
 result<outcome> drive(const driver_options& options) {
-  shared_state all{.options = options, .make = generator{options.events}, .start = {}, .until = {},
-                   .mutex = {}, .acked = {}, .ended_by = {}};
+  shared_state all{.options = options,
+                   .make = generator{options.events},
+                   .start = {},
+                   .until = {},
+                   .mutex = {},
+                   .acked = {},
+                   .ended_by = {}};
   if (!options.acked_file.empty()) {
     all.acked.reset(std::fopen(options.acked_file.c_str(), "ae"));
     if (!all.acked)

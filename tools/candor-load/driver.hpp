@@ -19,16 +19,16 @@ namespace candor::load {
 struct driver_options {
   generator_options events;
   http_client::options node;
-  std::optional<std::uint64_t> count;  ///< of events; none: until `duration`
+  std::optional<std::uint64_t> count; ///< of events; none: until `duration`
   std::optional<millis> duration;
-  std::optional<double> events_per_s;  ///< none: a closed loop
+  std::optional<double> events_per_s; ///< none: a closed loop
   unsigned connections = 4;
-  std::size_t batch = 100;             ///< events a request
-  unsigned query_percent = 0;          ///< of operations: reading a person's interests
-  std::optional<timestamp> at;         ///< of all events; none: the machine's time
-  std::string acked_file;              ///< "id<TAB>user" of every acknowledged event
-  millis patience{10'000};             ///< without an answer, before the load ends
-  bool prepare = false;                ///< make the persons first
+  std::size_t batch = 100;     ///< events a request
+  unsigned query_percent = 0;  ///< of operations: reading a person's interests
+  std::optional<timestamp> at; ///< of all events; none: the machine's time
+  std::string acked_file;      ///< "id<TAB>user" of every acknowledged event
+  millis patience{10'000};     ///< without an answer, before the load ends
+  bool prepare = false;        ///< make the persons first
   std::string region = "US";
   std::string notice_at = "2025-10-08T00:00:00Z";
 };

@@ -33,14 +33,13 @@ generated_event generator::make(std::uint64_t i, timestamp at) const {
   made.id = fmt::format("{}-{}-{}", options_.prefix, options_.seed, i);
   made.user = user(random.next() % options_.users);
   const auto& about = pick(random, subjects);
-  nlohmann::ordered_json event = {
-      {"id", made.id}, {"user", made.user}, {"at", format_time(at)}};
+  nlohmann::ordered_json event = {{"id", made.id}, {"user", made.user}, {"at", format_time(at)}};
   auto parts = options_.ai_parts + options_.engagement_parts;
   if (random.next() % parts < options_.ai_parts) {
     made.sensitive = random.next() % 1000 < options_.sensitive_per_mille;
-    auto text = made.sensitive
-                    ? std::string{pick(random, sensitive_questions)}
-                    : fmt::format(fmt::runtime(pick(random, questions)), pick(random, about.things));
+    auto text = made.sensitive ? std::string{pick(random, sensitive_questions)}
+                               : fmt::format(fmt::runtime(pick(random, questions)),
+                                             pick(random, about.things));
     auto voice = random.next() % 100 < voice_percent;
     event["kind"] = "ai_interaction";
     event["modality"] = voice ? "voice" : "text";

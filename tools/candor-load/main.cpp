@@ -71,8 +71,10 @@ int write_file(const std::string& file, const driver_options& o) {
 
 json latencies(const histogram& h) {
   auto ms = [](std::chrono::microseconds us) { return static_cast<double>(us.count()) / 1000; };
-  return {{"p50", ms(h.quantile(0.5))},   {"p90", ms(h.quantile(0.9))},
-          {"p99", ms(h.quantile(0.99))},  {"p999", ms(h.quantile(0.999))},
+  return {{"p50", ms(h.quantile(0.5))},
+          {"p90", ms(h.quantile(0.9))},
+          {"p99", ms(h.quantile(0.99))},
+          {"p999", ms(h.quantile(0.999))},
           {"max", ms(h.max())}};
 }
 
@@ -167,8 +169,9 @@ int main(int argc, char** argv) {
       ->type_name("FILE");
   app.add_option("--patience", patience, "end after this long without an answer [10s]")
       ->type_name("TIME");
-  app.add_flag("--prepare", o.prepare, "first make the persons: region, and a notice that reached "
-                                       "them");
+  app.add_flag("--prepare", o.prepare,
+               "first make the persons: region, and a notice that reached "
+               "them");
   app.add_option("--region", o.region, "of prepared persons")
       ->capture_default_str()
       ->type_name("CODE");

@@ -46,22 +46,22 @@ std::vector<finding> judge(const json& status, timestamp machine_now) {
     made.push_back({"clock", true, fmt::format("settable, {}", field(status, "now")), {}});
   } else if (now) {
     auto skew = std::chrono::abs(*now - machine_now);
-    made.push_back({"clock", skew < millis{limits::future_tolerance} / 10,
-                    fmt::format("{:.1f} s from this machine's",
-                                static_cast<double>(skew.count()) / 1000),
-                    "Let a time service (chrony, systemd-timesyncd) run on both machines."});
+    made.push_back(
+        {"clock", skew < millis{limits::future_tolerance} / 10,
+         fmt::format("{:.1f} s from this machine's", static_cast<double>(skew.count()) / 1000),
+         "Let a time service (chrony, systemd-timesyncd) run on both machines."});
   }
 
   const auto& data = status.at("data");
   auto free = data.value("free_bytes", std::uint64_t{0});
   made.push_back({"disk space", free >= free_bytes_least,
-                  fmt::format("{:.1f} GB free, {:.3f} GB used",
-                              static_cast<double>(free) / 1e9,
+                  fmt::format("{:.1f} GB free, {:.3f} GB used", static_cast<double>(free) / 1e9,
                               static_cast<double>(data.value("bytes", std::uint64_t{0})) / 1e9),
                   "Free space on the disk of the data folder; at zero the node is read-only."});
   auto folder = field(data, "folder");
   auto fleeting = folder.starts_with("/tmp/") || folder.starts_with("/dev/shm/");
-  made.push_back({"data folder", true,
+  made.push_back({"data folder",
+                  true,
                   folder + (fleeting ? " (it may not outlive a restart of the machine)" : ""),
                   {}});
 
@@ -118,9 +118,9 @@ int examine(const session& with) {
 } // namespace
 
 void add_doctor(CLI::App& app, session& with, command& chosen) {
-  auto* c = add_command(app, "doctor",
-                        "Check that the node is well and say what to do if not (exit 10)",
-                        "  candorctl doctor --node http://127.0.0.1:8080");
+  auto* c =
+      add_command(app, "doctor", "Check that the node is well and say what to do if not (exit 10)",
+                  "  candorctl doctor --node http://127.0.0.1:8080");
   c->callback([&with, &chosen] { chosen = [&with] { return examine(with); }; });
 }
 

@@ -58,7 +58,8 @@ void write_options(const CLI::App& app) {
   fmt::print("\n| option | what |\n| --- | --- |\n");
   for (const auto* o : options)
     fmt::print("| `{}` | {}{} |\n", cell(option_names(*o)), cell(o->get_description()),
-               o->get_envname().empty() ? "" : fmt::format("; environment: `{}`", o->get_envname()));
+               o->get_envname().empty() ? ""
+                                        : fmt::format("; environment: `{}`", o->get_envname()));
 }
 
 void write_footer(const CLI::App& app) {
@@ -144,8 +145,9 @@ int write_bash_completion(const CLI::App& app) {
 }
 
 int check_config(const session& with, const std::string& file) {
-  auto config = config::load(file.empty() ? std::nullopt : std::optional<std::filesystem::path>{file},
-                             config::shipped_folder(), {});
+  auto config =
+      config::load(file.empty() ? std::nullopt : std::optional<std::filesystem::path>{file},
+                   config::shipped_folder(), {});
   if (!config)
     return with.complain(config.error());
   auto files = config::check(*config);
@@ -228,10 +230,10 @@ void add_house(CLI::App& app, session& with, command& chosen) {
   });
   auto* completion = add_command(app, "completion", "Print a completion script for a shell",
                                  "  source <(candorctl completion bash)");
-  completion->add_option("SHELL", "bash")->required()->check(CLI::IsMember({"bash"}).description(""));
-  completion->callback([&app, &chosen] {
-    chosen = [&app] { return write_bash_completion(app); };
-  });
+  completion->add_option("SHELL", "bash")
+      ->required()
+      ->check(CLI::IsMember({"bash"}).description(""));
+  completion->callback([&app, &chosen] { chosen = [&app] { return write_bash_completion(app); }; });
   auto* reference = add_command(app, "reference", "Print docs/reference/cli.md",
                                 "  candorctl reference > docs/reference/cli.md");
   reference->group(""); // hidden: only whoever changes candorctl needs it

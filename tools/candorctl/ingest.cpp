@@ -82,9 +82,8 @@ public:
     if (verdicts_.is_open() && !verdicts_.flush())
       return with_.complain(error{errc::io_failed, "cannot write " + options_.verdicts_file});
     print_tally();
-    return tally_.of("invalid") + tally_.of("unknown") + tally_.of("overloaded") == 0
-               ? exit_fine
-               : exit_failed;
+    return tally_.of("invalid") + tally_.of("unknown") + tally_.of("overloaded") == 0 ? exit_fine
+                                                                                      : exit_failed;
   }
 
 private:
@@ -182,8 +181,8 @@ private:
     std::string path = "/v1/events";
     if (options_.import_run != 0)
       path += fmt::format("?import={}", options_.import_run);
-    auto answer = node_.send("POST", path, body,
-                             is_msgpack ? "application/msgpack" : "application/x-ndjson");
+    auto answer =
+        node_.send("POST", path, body, is_msgpack ? "application/msgpack" : "application/x-ndjson");
     if (!answer)
       return http_client::to_failure(answer.error());
     answered_ = true;
@@ -193,9 +192,9 @@ private:
     std::size_t at = 0, next = 0;
     for (; at < answer->body.size() && next < open.size(); ++next) {
       auto end = std::min(answer->body.find('\n', at), answer->body.size());
-      auto verdict = json::parse(answer->body.begin() + static_cast<std::ptrdiff_t>(at),
-                                 answer->body.begin() + static_cast<std::ptrdiff_t>(end), nullptr,
-                                 false);
+      auto verdict =
+          json::parse(answer->body.begin() + static_cast<std::ptrdiff_t>(at),
+                      answer->body.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
       at = end + 1;
       auto status = verdict.is_object() ? field(verdict, "status") : "-";
       if (status == "-")

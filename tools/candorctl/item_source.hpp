@@ -15,8 +15,8 @@
 namespace candor::ctl {
 
 struct item {
-  std::string bytes;    ///< without a line end
-  std::size_t line = 0; ///< of the file, or the place in the stream; from 1
+  std::string bytes;            ///< without a line end
+  std::size_t line = 0;         ///< of the file, or the place in the stream; from 1
   std::optional<error> refused; ///< `too_large`, `malformed`: it is not worth sending
 };
 

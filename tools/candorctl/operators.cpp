@@ -139,9 +139,9 @@ void add_audit(CLI::App& app, session& with, command& chosen) {
       return int{exit_fine};
     };
   });
-  auto* verify = add_command(*group, "verify",
-                             "Recompute every shard's chain; exits 10 where one is broken",
-                             "  candorctl audit verify");
+  auto* verify =
+      add_command(*group, "verify", "Recompute every shard's chain; exits 10 where one is broken",
+                  "  candorctl audit verify");
   verify->callback([&with, &chosen] {
     chosen = [&with] {
       auto answer = with.admin("audit_verify", json::object());
@@ -192,7 +192,8 @@ void add_cluster(CLI::App& app, session& with, command& chosen) {
                    gigabytes("bytes"), gigabytes("free_bytes"));
         fmt::print("shards    {}, {} log entries, {} audit entries\n", shards.size(), entries,
                    audit);
-        fmt::print("policies  {}\n", policies.empty() ? "none" : fmt::format("{}", fmt::join(policies, ", ")));
+        fmt::print("policies  {}\n",
+                   policies.empty() ? "none" : fmt::format("{}", fmt::join(policies, ", ")));
         fmt::print("imports   {} open\n", runs);
         if (!*all)
           return;
@@ -230,8 +231,8 @@ void add_node(CLI::App& app, session& with, command& chosen) {
     };
   });
   auto* clock = add_group(*group, "clock", "The node's clock");
-  auto* show = add_command(*clock, "show", "What time it is for the node",
-                           "  candorctl node clock show");
+  auto* show =
+      add_command(*clock, "show", "What time it is for the node", "  candorctl node clock show");
   show->callback([&with, &chosen] {
     chosen = [&with] {
       return ask(with, "clock_show", json::object(), [](const json& a) {

@@ -63,7 +63,8 @@ json fields_of(const model::policy& p) {
           {"notices.channels", join(p.notice_channels, slug)},
           {"notices.complete_by",
            p.notices_complete_by ? format_time(*p.notices_complete_by) : std::string{"none"}},
-          {"notices.quiet_hours", p.quiet_from.empty() ? "none" : p.quiet_from + " to " + p.quiet_until},
+          {"notices.quiet_hours",
+           p.quiet_from.empty() ? "none" : p.quiet_from + " to " + p.quiet_until},
           {"notices.rate_per_second", std::to_string(p.notices_per_second)},
           {"notices.templates", p.notice_templates.empty() ? "none" : p.notice_templates}};
 }
@@ -133,8 +134,8 @@ void add_policy(CLI::App& app, session& with, command& chosen) {
       if (!answer)
         return with.complain(answer.error());
       with.print_list(*answer, "versions", [](const json& shown) {
-        fmt::print("in force: {}\n", plain(shown.at("in_force")) == "-" ? "none"
-                                                                        : field(shown, "in_force"));
+        fmt::print("in force: {}\n",
+                   plain(shown.at("in_force")) == "-" ? "none" : field(shown, "in_force"));
         for (const auto& v : shown.at("versions"))
           fmt::print("  {}  effective {}\n", field(v, "version"), field(v, "effective_at"));
         if (auto missing = shown.find("shards_missing");

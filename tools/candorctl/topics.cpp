@@ -69,8 +69,8 @@ result<question> read_question(const std::string& line) {
     made.lang = lang->get<std::string>();
   if (auto turns = object.find("context"); turns != object.end()) {
     if (!turns->is_array() || turns->size() > context_turns)
-      return fail(errc::bad_value, fmt::format("`context` is a list of at most {} texts",
-                                               context_turns));
+      return fail(errc::bad_value,
+                  fmt::format("`context` is a list of at most {} texts", context_turns));
     for (const auto& t : *turns) {
       if (!t.is_string())
         return fail(errc::bad_value, "`context` is a list of texts");

@@ -28,10 +28,9 @@ void print_interests(const json& answer) {
   std::vector<std::vector<std::string>> rows = {
       {"TOPIC", "SOURCE", "STRENGTH", "EVENTS", "SINCE", "LAST", "ADS", "CONTENT"}};
   for (const auto& i : interests)
-    rows.push_back({field(i, "topic"), field(i, "source"), field(i, "strength"),
-                    field(i, "events"), field(i, "since").substr(0, 10),
-                    field(i, "last").substr(0, 10), may(i.at("uses").at("ads")),
-                    may(i.at("uses").at("content"))});
+    rows.push_back({field(i, "topic"), field(i, "source"), field(i, "strength"), field(i, "events"),
+                    field(i, "since").substr(0, 10), field(i, "last").substr(0, 10),
+                    may(i.at("uses").at("ads")), may(i.at("uses").at("content"))});
   print_table(rows);
 }
 
@@ -104,10 +103,10 @@ void add_show(CLI::App& group, session& with, command& chosen) {
 }
 
 void add_interests(CLI::App& group, session& with, command& chosen) {
-  auto* c = add_command(group, "interests",
-                        "Show a person's interests, and what each may serve now",
-                        "  candorctl user interests u-42\n"
-                        "  candorctl user interests u-42 -o jsonl | jq -r .topic");
+  auto* c =
+      add_command(group, "interests", "Show a person's interests, and what each may serve now",
+                  "  candorctl user interests u-42\n"
+                  "  candorctl user interests u-42 -o jsonl | jq -r .topic");
   auto user = std::make_shared<std::string>();
   c->add_option("USER", *user, "the person")->required();
   c->callback([=, &with, &chosen] {
@@ -133,7 +132,8 @@ void add_forget(CLI::App& group, session& with, command& chosen) {
           "DELETE", path_of(*user, "/interests/" + http_client::escape(*topic)));
       if (!answer)
         return with.complain(answer.error());
-      with.print(*answer, [](const json& a) { fmt::print("{} forgotten\n", field(a, "forgotten")); });
+      with.print(*answer,
+                 [](const json& a) { fmt::print("{} forgotten\n", field(a, "forgotten")); });
       return int{exit_fine};
     };
   });
@@ -166,9 +166,9 @@ void add_export(CLI::App& group, session& with, command& chosen) {
 }
 
 void add_erase(CLI::App& group, session& with, command& chosen) {
-  auto* c = add_command(group, "erase",
-                        "Erase a person: their key is destroyed. Prints the receipt",
-                        "  candorctl user erase u-42");
+  auto* c =
+      add_command(group, "erase", "Erase a person: their key is destroyed. Prints the receipt",
+                  "  candorctl user erase u-42");
   auto user = std::make_shared<std::string>();
   c->add_option("USER", *user, "the person")->required();
   c->callback([=, &with, &chosen] {

@@ -184,8 +184,8 @@ result<response> client::send(std::string_view method, const std::string& path,
         return fail(errc::timed_out, fmt::format("{}: {}", with_.url, said));
       case CURLE_WRITE_ERROR:
         if (got.too_large)
-          return fail(errc::too_large, fmt::format("an answer has at most {} bytes here",
-                                                   answer_bytes_max));
+          return fail(errc::too_large,
+                      fmt::format("an answer has at most {} bytes here", answer_bytes_max));
         return fail(errc::io_failed, said);
       case CURLE_URL_MALFORMAT:
       case CURLE_UNSUPPORTED_PROTOCOL:

@@ -170,6 +170,8 @@ def tell(t):
             t.interaction("ann", "Wo ist die nächste Moschee für das Freitagsgebet?", "de"),
             t.voice("ann", "I feel depressed since the divorce, would hiking help?")], "withheld: sensitive")
     t.check("nothing of it is with ann", t.counts("ann"), ann)
+    t.say("what only sounds like it passes:")
+    t.send([t.interaction("ann", "my bishop takes the knight in chess, what now?")], "accepted")
 
     t.chapter("The United Kingdom, the European Union and South Korea are excluded")
     t.send([t.interaction("gwen", "which hiking boots are good in winter?"),
@@ -189,6 +191,7 @@ def tell(t):
             (None, {("pets", "engagement"): 1}))
     t.send([t.interaction("nora", "which guitar should a beginner buy?")], "withheld: not_notified")
     t.ctl("notice", "reached", "nora", "--policy", "ai-interactions", "--revision", 1, "--channel", "in_app")
+    t.send([t.interaction("someone", "which guitar should a beginner buy?")], "withheld: region_unknown")
     t.say("a notice reaches nora; from then on:")
     t.send([t.interaction("nora", "and which guitar strings?")], "accepted")
 

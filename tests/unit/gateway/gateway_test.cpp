@@ -267,11 +267,15 @@ TEST_CASE("an erasure is answered with its receipt", "[gateway]") {
                                     {"audit", {{"shard", 0}, {"entry", 2201}, {"hash", "ab"}}}});
 }
 
-TEST_CASE("the policy offers no opt-out, and says what can be done", "[gateway]") {
+TEST_CASE("an opt-out is the person's shard's to offer", "[gateway]") {
   house h;
-  auto r = h.ask("POST", "/v1/users/u-42/opt-out");
-  CHECK(r.status == 409);
-  CHECK(code_of(r) == "opt_out_not_offered");
+  auto refused = h.ask("POST", "/v1/users/u-42/opt-out");
+  CHECK(refused.status == 409);
+  CHECK(code_of(refused) == "opt_out_not_offered");
+  auto taken = h.ask("POST", "/v1/users/u-43/opt-out");
+  CHECK(taken.status == 200);
+  CHECK(json::parse(taken.body) == json{{"opted_out", true}});
+  CHECK(h.notes->lines().back() == "opt out u-43 by loopback");
 }
 
 TEST_CASE("errors of a room travel to the caller", "[gateway]") {
@@ -359,9 +363,13 @@ TEST_CASE("a node says when it is ready", "[gateway]") {
 
 TEST_CASE("metrics count requests by route and outcome, and nobody", "[gateway]") {
   house h;
-  h.ask("GET", "/v1/users/CANARY-user");
-  h.ask("POST", "/v1/events", with(chat, "boots", "CANARY-text"), json_type);
-  auto text = h.ask("GET", "/metrics").body;
+  http_client client{h.port()};
+  client.send(request("GET", "/v1/users/CANARY-user") +
+              request("POST", "/v1/events", with(chat, "boots", "CANARY-text"), json_type) +
+              request("GET", "/metrics"));
+  CHECK(client.receive().status == 200);
+  CHECK(client.receive().status == 200);
+  auto text = client.receive().body;
   using Catch::Matchers::Contains;
   CHECK_THAT(text,
              Contains("candor_gateway_requests_total{outcome=\"2xx\",route=\"/v1/users/{id}\"}"));

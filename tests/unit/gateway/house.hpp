@@ -97,8 +97,8 @@ inline user_answer answer_about(const std::string& user) {
   return a;
 }
 
-inline profile_handle::behavior_type profile_room(profile_handle::pointer self,
-                                                  std::shared_ptr<notebook> notes) {
+/// What the gateway asks of a shard, and nothing else: untyped, so that the room may learn more.
+inline caf::behavior profile_room(caf::event_based_actor* self, std::shared_ptr<notebook> notes) {
   auto open_questions = std::make_shared<std::vector<caf::typed_response_promise<user_answer>>>();
   auto refused = [](const std::string& user) -> std::optional<caf::error> {
     if (user == "nobody")
@@ -106,8 +106,6 @@ inline profile_handle::behavior_type profile_room(profile_handle::pointer self,
     return std::nullopt;
   };
   return {
-      [](const admit_events&) { return verdicts{}; },
-      [](const learn_signals&) { return verdicts{}; },
       [=](const put_user& m) -> caf::result<user_stored> {
         notes->tell("put " + m.user + " by " + m.caller);
         std::lock_guard guard{notes->mutex};
@@ -145,12 +143,12 @@ inline profile_handle::behavior_type profile_room(profile_handle::pointer self,
         r.audit_hash = "ab";
         return r;
       },
-      [](const record_notice&) { return acknowledged{}; },
-      [](const apply_policy&) { return acknowledged{}; },
-      [](const open_import&) { return acknowledged{}; },
-      [](const close_import&) { return acknowledged{}; },
-      [](const follow_clock&) { return acknowledged{}; },
-      [](const shard_status_request&) { return shard_status{}; },
+      [=](const opt_out_user& m) -> caf::result<acknowledged> {
+        notes->tell("opt out " + m.user + " by " + m.caller);
+        if (m.user == "u-42")
+          return to_caf({errc::opt_out_not_offered, {}});
+        return acknowledged{};
+      },
   };
 }
 
@@ -172,7 +170,7 @@ public:
     doors_.admin = system_.spawn(admin_room, notes);
     auto shards = std::make_shared<shard_directory>(shard_count{2});
     for (shard_id s = 0; s < 2; ++s)
-      shards->set(s, system_.spawn(profile_room, notes));
+      shards->set(s, caf::actor_cast<profile_handle>(system_.spawn(profile_room, notes)));
     doors_.shards = shards;
     config.port = 0;
     config.keys = std::move(keys);

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""What a person says is nowhere: in no file that a node writes, no log line, no metric, no answer.
+
+A word that stands nowhere else is sent in every place where text may stand, with every kind of outcome, to a node that
+logs all it can; then everything that the node wrote or says is searched for it.
+"""
+
+import base64
+import datetime
+import json
+import random
+import string
+import struct
+import unittest
+
+import process_case
+
+
+def word(prefix):
+    """Letters only, so that no normalization takes it apart."""
+    return prefix + "".join(random.choices(string.ascii_lowercase, k=16))
+
+
+def pack(value):
+    """msgpack, as far as events need it."""
+    if isinstance(value, str):
+        data = value.encode()
+        return struct.pack(">BI", 0xDB, len(data)) + data
+    if isinstance(value, float):
+        return struct.pack(">Bd", 0xCB, value)
+    if isinstance(value, list):
+        return struct.pack(">BI", 0xDD, len(value)) + b"".join(map(pack, value))
+    return struct.pack(">BI", 0xDF, len(value)) + b"".join(pack(k) + pack(v) for k, v in value.items())
+
+
+def disguises(secret):
+    """How it may stand in a file: as it is, in UTF-16, in hexadecimal, in base64 at any alignment. Lower case."""
+    raw = secret.encode()
+    found = {raw, secret.encode("utf-16-le"), raw.hex().encode()}
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + raw)
+        found.add(encoded[4 if shift else 0:len(encoded) // 4 * 4 - 4].lower())
+    return found
+
+
+class Canary(process_case.ProcessCase):
+    def setUp(self):
+        super().setUp()
+        self.canary = word("quokka")
+        self.person = word("person")
+        self.misnamed = word("misnamed")  # in place of a name: told back to its sender, and kept nowhere
+        self.answers = []
+        self.node = self.start_node(flags=["--log-level", "debug"])
+
+    def event(self, id, user, **more):
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {"id": id, "user": user, "at": now, "kind": "ai_interaction", "modality": "text", "lang": "en", **more}
+
+    def post(self, body, content_type="application/x-ndjson"):
+        answer = self.node.call("POST", "/v1/events", body, content_type)
+        self.answers.append(answer.body)
+        return answer
+
+    def verdicts(self, *events):
+        answer = self.post("".join(json.dumps(e) + "\n" for e in events))
+        return [v["status"] + (": " + v["reason"] if "reason" in v else "") for v in answer.lines()]
+
+    def send_everything(self):
+        canary, told, untold = self.canary, self.person, self.person + "x"
+        self.introduce(self.node, told)
+        self.introduce(self.node, untold, told=False)
+        hiking = f"which hiking boots would {canary} wear in winter?"
+        voice = self.event("voice", told)
+        voice.update(modality="voice", transcript=hiking, confidence=0.95)
+        mumbled = {**voice, "id": "mumbled", "confidence": 0.05}
+        like = {k: v for k, v in self.event("like", told).items() if k not in ("modality", "lang")}
+        like.update(kind="engagement", action="like",
+                    object={"id": "page-1", "topics": ["outdoors"], "text": f"trails of {canary}"})
+        self.assertEqual(self.verdicts(
+            self.event("said", told, text=hiking),
+            self.event("loud", told, text=hiking.upper()),
+            self.event("turns", told, text="and in summer?", context=[f"I told {canary}", "boots?"]),
+            voice, like,
+        ), ["accepted"] * 5)
+        self.assertEqual(self.verdicts(
+            self.event("ill", told, text=f"{canary} has diabetes, and so have I"),
+            self.event("ill-before", told, text="and now?", context=[f"{canary} was diagnosed with cancer"]),
+            mumbled,
+            self.event("untold", untold, text=hiking),
+            self.event("nobody", "stranger", text=hiking),
+        ), ["withheld: sensitive"] * 3 + ["withheld: not_notified", "withheld: region_unknown"])
+        self.assertEqual(self.verdicts(
+            self.event("late", told, text=hiking, at="2025-12-20T00:00:00Z"),
+            self.event("soon", told, text=hiking, at="2190-01-01T00:00:00Z"),
+            self.event("when", told, text=hiking, at=canary),
+            self.event("field", told, text=hiking, **{self.misnamed: canary}),
+            self.event("kind", told, text=hiking, kind=canary),
+            self.event("long", told, text=canary * 6000),
+            {**like, "id": "topic", "object": {"id": "p", "topics": [self.misnamed], "text": canary}},
+        )[:4], ["invalid: too_old", "invalid: in_the_future", "invalid: bad_time", "invalid: unknown_field"])
+        # Not even JSON, not even UTF-8.
+        self.post('{"id":"broken","text":"%s' % canary)
+        self.post(b'{"id":"latin","user":"x","text":"caf\xe9 ' + canary.encode() + b'"}')
+        # One by one, and as msgpack.
+        one = self.post(json.dumps(self.event("single", told, text=hiking)), "application/json")
+        self.assertEqual(one.json()["status"], "accepted")
+        self.assertEqual(self.post(json.dumps(self.event("bad", told, text=hiking, at="x")), "application/json").status,
+                         400)
+        packed = self.post(pack(self.event("packed", told, text=hiking)) + pack(mumbled | {"id": "packed-2"}),
+                           "application/msgpack")
+        self.assertEqual([v["status"] for v in packed.lines()], ["accepted", "withheld"])
+        self.post(pack(self.event("cut", told, text=hiking))[:-4], "application/msgpack")
+        # Addresses that do not exist, admin messages that make no sense.
+        self.answers.append(self.node.call("POST", "/v1/events?import=7",
+                                           json.dumps(self.event("run", told, text=hiking)),
+                                           "application/x-ndjson").body)
+        self.answers.append(self.node.call("POST", "/v1/admin/log_level", {"level": "debug", "text": canary}).body)
+
+    def files(self):
+        return [f for f in self.node.data.rglob("*") if f.is_file()]
+
+    def assert_nowhere(self, secret, where, content):
+        content = content.lower()
+        for form in disguises(secret):
+            self.assertNotIn(form, content, f"{secret} stands in {where} as {form}")
+
+    def test_what_was_said_is_in_no_file_no_log_no_metric_and_no_answer(self):
+        self.send_everything()
+        for path in ("/metrics", f"/v1/users/{self.person}/export", f"/v1/users/{self.person}/interests",
+                     "/v1/audit?limit=1000", "/v1/cluster"):
+            answer = self.node.call("GET", path)
+            self.assertEqual(answer.status, 200, answer.body)
+            self.assert_nowhere(self.canary, path, answer.body.encode())
+            if path in ("/metrics", "/v1/audit?limit=1000", "/v1/cluster"):
+                self.assert_nowhere(self.person, path, answer.body.encode())
+                self.assert_nowhere(self.misnamed, path, answer.body.encode())
+        for answer in self.answers:
+            self.assert_nowhere(self.canary, "an answer to its sender", answer.encode())
+
+        # Once while it runs (the log of writes is not compressed) and once after its end.
+        for moment in ("running", "stopped"):
+            if moment == "stopped":
+                self.node.admin("stop")
+                self.assertEqual(self.node.process.wait(30), 0)
+            self.assertGreater(len(self.files()), 3)
+            held = b""
+            for file in self.files():
+                content = file.read_bytes()
+                self.assert_nowhere(self.canary, f"{file.name} ({moment})", content)
+                self.assert_nowhere(self.person, f"{file.name} ({moment})", content)
+                self.assert_nowhere(self.misnamed, f"{file.name} ({moment})", content)
+                held += content
+            if moment == "running":
+                # The search can find what is there: a policy is public, and stored as it is.
+                self.assertIn(b"2025-12-16.1", held)
+
+        log = self.node.log.read_bytes()
+        self.assertIn(b"the node stops", log, "the log is not where it is looked for")
+        self.assert_nowhere(self.canary, "the log", log)
+        self.assert_nowhere(self.person, "the log", log)
+        self.assert_nowhere(self.misnamed, "the log", log)
+
+
+class SearchItself(unittest.TestCase):
+    def test_a_word_is_found_in_every_disguise(self):
+        secret = word("quokka")
+        raw = secret.encode()
+        for shift in range(3):
+            for tail in range(3):
+                hidden = base64.b64encode(b"x" * shift + raw + b"y" * tail).lower()
+                self.assertTrue(any(form in hidden for form in disguises(secret)), (shift, tail))
+        self.assertTrue(any(form in raw.hex().encode() for form in disguises(secret)))
+
+
+if __name__ == "__main__":
+    process_case.main()
