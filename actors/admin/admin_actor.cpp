@@ -356,8 +356,9 @@ private:
 
   result<void> policy_put(arguments& given, const std::string& caller, promise to) {
     CANDOR_TRY(text, given.text("text"));
+    auto version = given.text_or_none("version").value_or("");
     CANDOR_TRY_VOID(given.all_known());
-    request(around_.policy, limits::room_deadline, put_policy{text, caller})
+    request(around_.policy, limits::room_deadline, put_policy{text, version, caller})
         .then(
             [to](const acknowledged&) mutable {
               deliver(to, {{"stored", true}});
@@ -414,6 +415,7 @@ private:
   }
 
   result<void> policy_readiness(arguments& given, const std::string&, promise to) {
+    given.text_or_none("version"); // notices are counted by policy and revision: all are shown
     CANDOR_TRY_VOID(given.all_known());
     if (!around_.notification)
       return fail(errc::unavailable, "this node sends no notices");

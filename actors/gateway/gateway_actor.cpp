@@ -118,6 +118,23 @@ reply make_reply(int status, std::string_view type, std::string body) {
 
 class routes;
 
+static std::string render_notices(const inbox_shown& inbox) {
+  auto list = nlohmann::json::array();
+  for (const auto& n : inbox.notices)
+    list.push_back(
+        {{"notice", n.id},
+         {"policy", n.policy},
+         {"revision", n.revision},
+         {"channel", n.channel},
+         {"lang", n.lang},
+         {"title", n.title},
+         {"body", n.body},
+         {"sent", format_time(n.sent)},
+         {"reached", n.reached_ms < 0 ? nlohmann::json{}
+                                      : nlohmann::json(format_time(from_int(n.reached_ms)))}});
+  return nlohmann::json{{"notices", std::move(list)}}.dump() + "\n";
+}
+
 /// A row of the table of routes.
 struct route {
   using handler = asio::awaitable<reply> (routes::*)(exchange& x);
@@ -159,6 +176,15 @@ public:
     add("DELETE", "/v1/users/{id}/interests/{topic}", user, body_form::none, true,
         &routes::delete_interest);
     add("POST", "/v1/users/{id}/opt-out", user, body_form::none, true, &routes::post_opt_out);
+    add("GET", "/v1/users/{id}/notices", user, body_form::none, true, &routes::get_notices);
+    add("POST", "/v1/users/{id}/notices/{notice}/ack", user, body_form::none, true,
+        &routes::post_notice_ack);
+    add("GET", "/v1/policies", none, body_form::none, false, &routes::get_policies);
+    add("PUT", "/v1/policies/{version}", none, body_form::json, true, &routes::put_policy);
+    add("POST", "/v1/policies/{version}/apply", none, body_form::json_or_none, true,
+        &routes::post_policy_apply);
+    add("GET", "/v1/policies/{version}/readiness", none, body_form::none, true,
+        &routes::get_readiness);
     add("GET", "/v1/audit", auditor, body_form::none, false, &routes::get_audit);
     add("GET", "/v1/cluster", none, body_form::none, false, &routes::get_cluster);
     add("POST", "/v1/admin/{verb}", auditor, body_form::json_or_none, false, &routes::post_admin);
@@ -694,6 +720,38 @@ private:
                    : problem(x, done.error());
   }
 
+  /// What a person's own client fetches has reached them; what others look at has not.
+  asio::awaitable<result<inbox_shown>> fetch_notices(exchange& x, bool fetched) {
+    auto whom = user_id::parse(x.parameters.front());
+    if (!whom)
+      co_return tl::unexpected<error>{whom.error()};
+    auto own = x.caller.role == role::user || keys_->is_empty();
+    candor::fetch_inbox message{whom->value(), fetched && own};
+    co_return co_await knocker_.ask<inbox_shown>(doors_.notification, config_.bounds.room_deadline,
+                                                 std::move(message));
+  }
+
+  asio::awaitable<reply> get_notices(exchange& x) {
+    if (auto known = check_query(x, {"peek"}); !known)
+      co_return problem(x, known.error());
+    auto asked = x.target.query.find("peek");
+    auto peek = asked != x.target.query.end() && asked->second == "true";
+    auto inbox = co_await fetch_notices(x, !peek);
+    co_return inbox ? make_reply(200, json_type, render_notices(*inbox))
+                    : problem(x, inbox.error());
+  }
+
+  asio::awaitable<reply> post_notice_ack(exchange& x) {
+    auto inbox = co_await fetch_notices(x, true);
+    if (!inbox)
+      co_return problem(x, inbox.error());
+    for (const auto& n : inbox->notices)
+      if (n.id == x.parameters.back())
+        co_return make_reply(200, json_type, "{\"acknowledged\":true}\n");
+    error none{errc::not_found, "this person has no such notice"};
+    co_return problem(x, none);
+  }
+
   // -- operators and auditors --------------------------------------------------------------------
 
   asio::awaitable<reply> call_admin(exchange& x, std::string verb, std::string arguments) {
@@ -733,6 +791,39 @@ private:
       co_return problem(x, known.error());
     std::string verb = "status", arguments = "{}";
     co_return co_await call_admin(x, std::move(verb), std::move(arguments));
+  }
+
+  asio::awaitable<reply> get_policies(exchange& x) {
+    if (auto known = check_query(x, {}); !known)
+      co_return problem(x, known.error());
+    std::string verb = "policy_show", arguments = "{}";
+    co_return co_await call_admin(x, std::move(verb), std::move(arguments));
+  }
+
+  /// The body with the path's version, for the verb to check.
+  asio::awaitable<reply> call_with_version(exchange& x, std::string verb) {
+    auto body = nlohmann::json::parse(x.body.empty() ? "{}" : x.body, nullptr, false);
+    error malformed{errc::malformed, "the body is not a JSON object"};
+    if (!body.is_object())
+      co_return problem(x, malformed);
+    body["version"] = x.parameters.front();
+    auto arguments = body.dump();
+    co_return co_await call_admin(x, std::move(verb), std::move(arguments));
+  }
+
+  asio::awaitable<reply> put_policy(exchange& x) {
+    std::string verb = "policy_put";
+    co_return co_await call_with_version(x, std::move(verb));
+  }
+
+  asio::awaitable<reply> post_policy_apply(exchange& x) {
+    std::string verb = "policy_apply";
+    co_return co_await call_with_version(x, std::move(verb));
+  }
+
+  asio::awaitable<reply> get_readiness(exchange& x) {
+    std::string verb = "policy_readiness";
+    co_return co_await call_with_version(x, std::move(verb));
   }
 
   asio::awaitable<reply> post_admin(exchange& x) {

@@ -146,6 +146,7 @@ struct mail_order {
   std::string address, lang, zone, app;
   std::string policy_version; ///< whose templates and dates
   std::uint32_t attempts = 0; ///< so far
+  timestamp created;          ///< the mail's date: a repeat is the same
 };
 
 /// Of one policy and revision in one shard, as of the last whole round.
@@ -164,7 +165,8 @@ struct notices_found {
   std::vector<notice_counts> counts; ///< empty until the first round is whole
 };
 
-enum class mail_outcome : std::uint8_t { accepted, deferred, failed };
+/// `postponed`: not tried, for the person's quiet hours.
+enum class mail_outcome : std::uint8_t { accepted, deferred, failed, postponed };
 
 struct record_mail {
   shard_id shard = 0;
@@ -191,7 +193,7 @@ struct inbox_line {
 
 struct inbox {
   std::vector<inbox_line> lines;
-  std::string app;
+  std::string app, zone;
 };
 
 // -- shards (admin, policy -> profile) ---------------------------------------------------------
@@ -275,6 +277,7 @@ struct policies_shown {
 /// Keeps a version's file, to be applied later. Error: `policy_invalid`, `policy_conflict`.
 struct put_policy {
   std::string text;
+  std::string version; ///< what the file must say; empty: whatever it says
   std::string caller;
 };
 
@@ -339,6 +342,14 @@ struct readiness_shown {
 /// Stops the creation and sending of notices, or lets it go on.
 struct pause_notices {
   bool paused = false;
+  std::string caller;
+};
+
+/// notification -> profile: a step of a campaign, for the audit log of that shard.
+struct record_step {
+  shard_id shard = 0;
+  std::string action;  ///< past tense, e.g. "notices_paused"
+  std::string subject; ///< a policy and revision
   std::string caller;
 };
 
@@ -433,14 +444,14 @@ CANDOR_INSPECT(record_notice, x.shard, x.user, x.policy, x.revision, x.channel, 
 CANDOR_INSPECT(opt_out_user, x.shard, x.user, x.caller)
 CANDOR_INSPECT(find_notices, x.shard, x.persons, x.lines_max)
 CANDOR_INSPECT(mail_order, x.user, x.notice, x.address, x.lang, x.zone, x.app, x.policy_version,
-               x.attempts)
+               x.attempts, x.created)
 CANDOR_INSPECT(notice_counts, x.policy, x.revision, x.audience, x.reached, x.waiting,
                x.mails_intended, x.mails_sent, x.mails_failed, x.in_app)
 CANDOR_INSPECT(notices_found, x.mails, x.created, x.counts)
 CANDOR_INSPECT(record_mail, x.shard, x.user, x.notice, x.outcome, x.at, x.next_try)
 CANDOR_INSPECT(read_inbox, x.shard, x.user, x.fetched)
 CANDOR_INSPECT(inbox_line, x.id, x.policy, x.lang, x.revision, x.channel, x.sent, x.reached_ms)
-CANDOR_INSPECT(inbox, x.lines, x.app)
+CANDOR_INSPECT(inbox, x.lines, x.app, x.zone)
 CANDOR_INSPECT(simulate_policy, x.shard, x.text)
 CANDOR_INSPECT(policy_effect, x.persons, x.audience, x.notices_needed, x.excluded, x.region_unknown,
                x.minors, x.newly_excluded, x.interests_to_purge)
@@ -454,7 +465,7 @@ CANDOR_INSPECT(shard_status, x.shard, x.term, x.seq, x.log_time, x.users_cached,
 CANDOR_INSPECT(acknowledged)
 CANDOR_INSPECT(show_policies)
 CANDOR_INSPECT(policies_shown, x.versions, x.effective_at, x.applied_at, x.texts, x.missing)
-CANDOR_INSPECT(put_policy, x.text, x.caller)
+CANDOR_INSPECT(put_policy, x.text, x.version, x.caller)
 CANDOR_INSPECT(apply_version, x.version, x.late, x.caller)
 CANDOR_INSPECT(version_applied, x.missing)
 CANDOR_INSPECT(read_policies, x.shard)
@@ -468,6 +479,7 @@ CANDOR_INSPECT(show_readiness)
 CANDOR_INSPECT(readiness_shown, x.counts, x.complete_by_ms, x.lines_per_second, x.shards_counted,
                x.paused)
 CANDOR_INSPECT(pause_notices, x.paused, x.caller)
+CANDOR_INSPECT(record_step, x.shard, x.action, x.subject, x.caller)
 CANDOR_INSPECT(admin_call, x.verb, x.arguments, x.caller)
 CANDOR_INSPECT(admin_answer, x.json)
 
@@ -519,6 +531,7 @@ CAF_ADD_TYPE_ID(candor, (candor::inbox_shown))
 CAF_ADD_TYPE_ID(candor, (candor::show_readiness))
 CAF_ADD_TYPE_ID(candor, (candor::readiness_shown))
 CAF_ADD_TYPE_ID(candor, (candor::pause_notices))
+CAF_ADD_TYPE_ID(candor, (candor::record_step))
 CAF_ADD_TYPE_ID(candor, (candor::admin_call))
 CAF_ADD_TYPE_ID(candor, (candor::admin_answer))
 // A room's own clock strikes.
@@ -543,6 +556,7 @@ using profile_handle = caf::typed_actor<
     caf::replies_to<simulate_policy>::with<policy_effect>,
     caf::replies_to<read_policies>::with<policies_logged>,
     caf::replies_to<store_policy>::with<acknowledged>,
+    caf::replies_to<record_step>::with<acknowledged>,
     caf::replies_to<open_import>::with<acknowledged>,
     caf::replies_to<close_import>::with<acknowledged>,
     caf::replies_to<follow_clock>::with<acknowledged>,
@@ -583,6 +597,7 @@ private:
 struct rooms {
   std::vector<ingestion_handle> ingestion; ///< alike; taken in turn
   admin_handle admin;
+  notification_handle notification;
   std::shared_ptr<const shard_directory> shards;
 };
 

@@ -22,9 +22,11 @@ constexpr std::size_t host_bytes_max = 253;
 constexpr std::size_t label_bytes_max = 63;
 /// RFC 2045, 6.8: an encoded line has at most 76 characters, which is 57 bytes.
 constexpr std::size_t encoded_line_bytes = 57;
-/// RFC 2047, 2: an encoded word has at most 75 characters; "=?UTF-8?B?" and "?=" leave 60 for
-/// base64, which is 45 bytes.
-constexpr std::size_t encoded_word_bytes = 45;
+/// RFC 2047, 2: a line with an encoded word has at most 76 characters; "Subject: =?UTF-8?B?" and
+/// "?=" leave 55 for base64, which is 39 bytes.
+constexpr std::size_t encoded_word_bytes = 39;
+/// A header's text that fits on one line with the header's name.
+constexpr std::size_t plain_bytes_max = 66;
 
 bool letter_or_digit(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -76,8 +78,8 @@ std::size_t whole_characters(std::string_view text, std::size_t most) {
 /// on lines of their own. `text` has no control characters.
 std::string header_text(std::string_view text) {
   auto plain = [](char c) { return c >= ' ' && c < 0x7f; };
-  if (text.size() <= 60 && std::ranges::all_of(text, plain) && text.find("=?") == text.npos &&
-      text.front() != ' ' && text.back() != ' ')
+  if (text.size() <= plain_bytes_max && std::ranges::all_of(text, plain) &&
+      text.find("=?") == text.npos && text.front() != ' ' && text.back() != ' ')
     return std::string{text};
   std::string words;
   while (!text.empty()) {
@@ -204,7 +206,7 @@ result<mail> compose(const sender& from, const letter& what) {
       fmt::format("Date: {}\r\n"
                   "From: {}\r\n <{}>\r\n"
                   "To: <{}>\r\n"
-                  "Message-ID:\r\n <{}@{}>\r\n"
+                  "Message-ID: <{}@{}>\r\n"
                   "Subject: {}\r\n"
                   "Content-Language: {}\r\n"
                   "Auto-Submitted: auto-generated\r\n"

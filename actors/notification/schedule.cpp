@@ -17,7 +17,6 @@ namespace {
 using std::chrono::days;
 using std::chrono::hours;
 using std::chrono::minutes;
-using local_time = date::local_time<millis>;
 
 /// nullptr: UTC. The library throws at a name it does not know, and where there is no database.
 const date::time_zone* find_zone(std::string_view name) noexcept {
@@ -30,27 +29,20 @@ const date::time_zone* find_zone(std::string_view name) noexcept {
   }
 }
 
-/// The zone's offset at an instant.
-date::sys_info info_at(const date::time_zone* zone, timestamp t) {
-  return zone->get_info(t);
-}
+/// What holds around an instant: the offset from UTC, and until when.
+struct period {
+  millis offset{0};
+  timestamp end = timestamp::max();
+};
 
-local_time to_local(const date::time_zone* zone, timestamp t) {
-  auto since = t.time_since_epoch();
-  return local_time{zone ? since + info_at(zone, t).offset : since};
-}
-
-/// The first instant after `after` at which the wall shows `wanted`, or jumps over it.
-timestamp first_showing(const date::time_zone* zone, local_time wanted, timestamp after) {
+period period_at(const date::time_zone* zone, timestamp t) {
   if (!zone)
-    return timestamp{wanted.time_since_epoch()};
-  auto info = zone->get_info(wanted);
-  if (info.result == date::local_info::nonexistent)
-    return timestamp{info.first.end};
-  timestamp first{wanted.time_since_epoch() - info.first.offset};
-  if (info.result == date::local_info::ambiguous && first <= after)
-    return timestamp{wanted.time_since_epoch() - info.second.offset};
-  return first;
+    return {};
+  auto info = zone->get_info(t);
+  // The last period ends with the type's last day, which is beyond a timestamp's range.
+  auto last = info.end.time_since_epoch() >=
+              std::chrono::floor<std::chrono::seconds>(timestamp::max().time_since_epoch());
+  return {info.offset, last ? timestamp::max() : timestamp{info.end}};
 }
 
 std::optional<millis> time_of_day(std::string_view text) {
@@ -77,24 +69,22 @@ timestamp next_allowed(timestamp now, std::string_view zone_name, std::string_vi
   };
   auto zone = find_zone(zone_name);
   auto t = now;
-  // Once, but where the wall jumps from one night into the next (a day that was left out).
-  for (auto rounds = 0; rounds < 4; ++rounds) {
-    auto wall = to_local(zone, t);
-    auto day = date::floor<days>(wall);
-    auto since_midnight = wall - day;
+  // Each round ends with the quiet or with the offset, whichever is first; a second is needed where
+  // the clock is changed in the night, a third where it jumps from one night into the next.
+  for (auto rounds = 0; rounds < 8; ++rounds) {
+    auto holds = period_at(zone, t);
+    auto wall = t + holds.offset;
+    auto since_midnight = wall - date::floor<days>(wall);
     if (!quiet(since_midnight))
-      return t;
-    auto end_day = since_midnight < *until ? day : day + days{1};
-    auto end = first_showing(zone, end_day + *until, t);
-    CANDOR_ASSERT(end > t);
-    t = end;
+      break;
+    auto left = *until - since_midnight;
+    t = std::min(t + (left > millis{0} ? left : left + hours{24}), holds.end);
   }
   return t;
 }
 
 timestamp local_day(timestamp t, std::string_view zone) {
-  auto day = date::floor<days>(to_local(find_zone(zone), t));
-  return timestamp{day.time_since_epoch()};
+  return date::floor<days>(t + period_at(find_zone(zone), t).offset);
 }
 
 std::optional<millis> wait_after(std::uint32_t attempts) noexcept {

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace candor::notification {
 
@@ -36,6 +39,20 @@ int watch_dialogue(CURL*, curl_infotype type, char* data, std::size_t size, void
   return 0;
 }
 
+using open_sockets = std::vector<curl_socket_t>;
+
+curl_socket_t open_socket(void* at, curlsocktype, curl_sockaddr* to) {
+  auto made = ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+  if (made >= 0)
+    static_cast<open_sockets*>(at)->push_back(made);
+  return made; // -1 is CURL_SOCKET_BAD
+}
+
+int close_socket(void* at, curl_socket_t which) {
+  std::erase(*static_cast<open_sockets*>(at), which);
+  return ::close(which);
+}
+
 struct easy_end {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
 };
@@ -51,14 +68,20 @@ public:
                        options_.host, options_.port, options_.greeting)}
     , handle_{handle} {}
 
+  ~smtp_mailer() override { hang_up(); }
+  smtp_mailer(const smtp_mailer&) = delete;
+  smtp_mailer& operator=(const smtp_mailer&) = delete;
+
   outcome send(const mail& what) override {
     using kind = outcome::kind;
     // compose() made sure of it; a command more would be another person's mail.
     CANDOR_ASSERT(is_address(what.from) && is_address(what.to));
     transfer state{what.message};
+    if (!handle_)
+      handle_.reset(curl_easy_init());
     std::unique_ptr<curl_slist, list_end> to{
         curl_slist_append(nullptr, fmt::format("<{}>", what.to).c_str())};
-    if (!to || !prepare(what, to.get(), state))
+    if (!handle_ || !to || !prepare(what, to.get(), state))
       return {kind::deferred, 0, "libcurl takes no options"};
     auto code = curl_easy_perform(handle_.get());
     long reply = 0;
@@ -68,10 +91,21 @@ public:
       made = {kind::accepted, static_cast<int>(reply), {}};
     else if (reply >= 500 && reply <= 599 && state.recipient_told)
       made.what = kind::refused;
+    if (code != CURLE_OK)
+      hang_up();
     return made;
   }
 
 private:
+  /// After a time-out libcurl 7.88 would go on with the same connection, where a late answer to one
+  /// mail would be taken for the answer to the next. And to end one it would wait for the answer to
+  /// QUIT, beyond every deadline.
+  void hang_up() {
+    for (auto socket : sockets_)
+      ::shutdown(socket, SHUT_RDWR);
+    handle_.reset();
+  }
+
   bool prepare(const mail& what, curl_slist* to, transfer& state) {
     auto* handle = handle_.get();
     curl_easy_reset(handle); // keeps the connection
@@ -86,6 +120,10 @@ private:
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_deadline.count()));
     set(CURLOPT_TIMEOUT_MS, static_cast<long>(options_.deadline.count()));
     set(CURLOPT_MAXAGE_CONN, 30L);
+    set(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(&sockets_));
+    set(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    set(CURLOPT_CLOSESOCKETDATA, static_cast<void*>(&sockets_));
     set(CURLOPT_USE_SSL,
         static_cast<long>(options_.tls == encryption::none ? CURLUSESSL_NONE : CURLUSESSL_ALL));
     set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
@@ -109,6 +147,7 @@ private:
 
   smtp_options options_;
   std::string url_;
+  open_sockets sockets_; ///< outlives the handle, which closes them
   std::unique_ptr<CURL, easy_end> handle_;
 };
 

@@ -40,26 +40,25 @@ constexpr std::array<field, 4> fields{{{"subject", &notice_text::subject, false}
                                        {"text", &notice_text::text, true},
                                        {"html", &notice_text::html, true}}};
 
-/// Where `token` stands in the file, looking from `from` on; `from` where it is written otherwise
-/// there (with an escape).
-toml::source_position find_from(std::string_view file, toml::source_position from,
-                                std::string_view token) {
-  std::size_t line_start = 0;
-  for (toml::source_index line = 1; line < from.line; ++line) {
-    auto end = file.find('\n', line_start);
+/// Where byte `offset` of `text` stands in the file, whose value it is that begins at `value`; that
+/// beginning where the file writes the text otherwise (with an escape).
+toml::source_position place_in(std::string_view file, toml::source_position value,
+                               std::string_view text, std::size_t offset) {
+  std::size_t start = 0;
+  for (toml::source_index line = 1; line < value.line; ++line) {
+    auto end = file.find('\n', start);
     if (end == file.npos)
-      return from;
-    line_start = end + 1;
+      return value;
+    start = end + 1;
   }
-  auto found = file.find(token, line_start);
+  auto found = file.find(text, start);
   if (found == file.npos)
-    return from;
-  auto before = file.substr(line_start, found - line_start);
+    return value;
+  auto before = file.substr(start, found + offset - start);
   auto lines = std::ranges::count(before, '\n');
-  auto last = before.rfind('\n');
-  auto column = last == before.npos ? before.size() : before.size() - last - 1;
-  return {static_cast<toml::source_index>(from.line + lines),
-          static_cast<toml::source_index>(column + 1)};
+  auto line_start = before.rfind('\n') + 1; // npos + 1 is 0
+  return {static_cast<toml::source_index>(value.line + lines),
+          static_cast<toml::source_index>(before.size() - line_start + 1)};
 }
 
 result<std::string> read_field(const toml_section& top, const field& f, std::string_view source) {
@@ -73,16 +72,12 @@ result<std::string> read_field(const toml_section& top, const field& f, std::str
     auto here = std::string_view{text}.substr(i);
     auto known = std::ranges::find_if(
         placeholders, [&](std::string_view name) { return here.starts_with(name); });
-    if (known == placeholders.end()) {
-      auto line = here.substr(0, std::min(here.find('\n'), here.size()));
-      auto token = line.substr(0, std::min(line.find('}'), line.size() - 1) + 1);
-      return top.file().refuse(
-          find_from(source, given.where, token),
-          fmt::format("{} may have in braces only: {}", f.name, fmt::join(placeholders, ", ")));
-    }
+    auto where = [&] { return place_in(source, given.where, text, i); };
+    if (known == placeholders.end())
+      return top.file().refuse(where(), fmt::format("{} may have in braces only: {}", f.name,
+                                                    fmt::join(placeholders, ", ")));
     if (!f.whole && *known == "{link}")
-      return top.file().refuse(find_from(source, given.where, *known),
-                               fmt::format("{} must not have {{link}}", f.name));
+      return top.file().refuse(where(), fmt::format("{} must not have {{link}}", f.name));
     i += known->size();
   }
   if (f.whole)

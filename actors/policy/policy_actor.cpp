@@ -145,6 +145,8 @@ private:
     auto policy = model::parse_policy(m.text, "policy", around_.regions);
     if (!policy)
       return to_caf(policy.error());
+    if (!m.version.empty() && m.version != policy->version)
+      return to_caf({errc::bad_value, "the file says version " + policy->version});
     auto promise = make_response_promise<acknowledged>();
     request(around_.shards->primary(first_shard), limits::room_deadline,
             store_policy{first_shard, m.text, m.caller})

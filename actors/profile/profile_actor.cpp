@@ -54,6 +54,7 @@ user_answer to_message(const user_view& view) {
 candor::inbox to_inbox(const model::user_record& record) {
   candor::inbox answer;
   answer.app = record.app;
+  answer.zone = record.zone;
   for (const auto& n : record.notices) {
     inbox_line line{n.id,
                     n.policy,
@@ -181,6 +182,10 @@ public:
         [this](const candor::store_policy& m) {
           return answer<acknowledged>(
               [&] { return only_entry(table_.store_policy(m.text, m.caller)); });
+        },
+        [this](const candor::record_step& m) {
+          return answer<acknowledged>(
+              [&] { return only_entry(table_.record_step(m.action, m.subject, m.caller)); });
         },
         [this](const candor::read_policies&) {
           return answer<policies_logged>([&]() -> result<pending<policies_logged>> {
@@ -333,7 +338,8 @@ private:
     for (auto& mail : round->mails)
       answer->mails.push_back({std::move(mail.user), std::move(mail.notice),
                                std::move(mail.address), std::move(mail.lang), std::move(mail.zone),
-                               std::move(mail.app), std::move(mail.policy_version), mail.attempts});
+                               std::move(mail.app), std::move(mail.policy_version), mail.attempts,
+                               mail.created});
     for (const auto& c : round->counts)
       answer->counts.push_back({c.policy, c.revision, c.audience, c.reached, c.waiting,
                                 c.mails_intended, c.mails_sent, c.mails_failed, c.in_app});

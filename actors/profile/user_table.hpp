@@ -86,6 +86,7 @@ struct due_mail {
   std::string user, notice, address, lang, zone, app;
   std::string policy_version; ///< whose templates and dates
   std::uint32_t attempts = 0;
+  timestamp created;
 };
 
 /// How the notices of one policy and revision stand in this shard.
@@ -103,7 +104,7 @@ struct notice_round {
   std::vector<notice_count> counts; ///< of the last whole round
 };
 
-enum class mail_result : std::uint8_t { accepted, deferred, failed };
+enum class mail_result : std::uint8_t { accepted, deferred, failed, postponed };
 
 struct simulated_effect {
   std::uint64_t persons = 0, audience = 0, notices_needed = 0, excluded = 0, region_unknown = 0,
@@ -154,6 +155,9 @@ public:
   /// Keeps a version's file; answer: false where this very file is kept already. Error:
   /// `policy_invalid`, `policy_conflict`, `too_many`.
   result<decided<bool>> store_policy(const std::string& text, const std::string& caller);
+  /// An audit event of a campaign.
+  decided<bool> record_step(const std::string& action, const std::string& subject,
+                            const std::string& caller) const;
   /// Error: `too_many`, `conflict`.
   result<decided<bool>> open_import(std::uint32_t run, const std::string& name,
                                     const std::string& caller);

@@ -90,17 +90,17 @@ result<notice_round> user_table::find_notices(std::size_t persons, std::size_t l
         continue;
       auto reached = was_reached(s->base.person, *p);
       auto missing = reached ? std::vector<channel>{} : channels_missing(s->base, *p);
-      if (found.created + missing.size() <= lines_max &&
-          s->base.notices.size() + missing.size() <= limits::notices_remembered) {
-        for (auto by : missing) {
-          if (!entry)
-            entry = begin_entry();
-          add_notice(s->base, *p, by);
-          ++found.created;
-        }
-        missing.clear();
+      auto told_later = missing.size();
+      for (auto by : missing) {
+        if (found.created >= lines_max || s->base.notices.size() >= limits::notices_remembered)
+          break;
+        if (!entry)
+          entry = begin_entry();
+        add_notice(s->base, *p, by);
+        ++found.created;
+        --told_later;
       }
-      count_notices(s->base, *p, reached, !missing.empty());
+      count_notices(s->base, *p, reached, told_later > 0);
     }
     if (entry) {
       put_base(*s, *entry);
@@ -114,7 +114,7 @@ result<notice_round> user_table::find_notices(std::size_t persons, std::size_t l
         for (auto p : announced)
           if (is_of(n, *p))
             found.mails.push_back({s->base.user, n.id, s->base.email, n.lang, s->base.zone,
-                                   s->base.app, p->version, n.attempts});
+                                   s->base.app, p->version, n.attempts, n.created});
   }
   if (notices_from_.empty()) // round the shard once
     counts_ = std::exchange(counting_, {});
@@ -158,7 +158,7 @@ result<decided<bool>> user_table::record_mail(const user_id& user, const std::st
   if (line->state != notice_state::intended && !bounced)
     return decided<bool>{false, {}}; // told before: a mail sent twice counts once
   auto entry = begin_entry();
-  ++line->attempts;
+  line->attempts += how == mail_result::postponed ? 0 : 1;
   switch (how) {
     case mail_result::accepted:
       line->state = notice_state::sent;
@@ -166,6 +166,7 @@ result<decided<bool>> user_table::record_mail(const user_id& user, const std::st
       note_reached(s->base.person, *line, at);
       break;
     case mail_result::deferred:
+    case mail_result::postponed:
       line->next_try = next_try;
       break;
     case mail_result::failed:
@@ -199,6 +200,13 @@ result<decided<model::user_record>> user_table::inbox(const user_id& user, bool 
   if (entry)
     put_base(*s, *entry);
   return decided<model::user_record>{s->base, std::move(entry)};
+}
+
+decided<bool> user_table::record_step(const std::string& action, const std::string& subject,
+                                      const std::string& caller) const {
+  auto entry = begin_entry();
+  entry.audit.push_back(audit(caller, action, subject));
+  return {true, std::move(entry)};
 }
 
 result<decided<bool>> user_table::opt_out(const user_id& user, const std::string& caller) {

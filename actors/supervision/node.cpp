@@ -11,6 +11,7 @@
 #include "actors/gateway/gateway.hpp"
 #include "actors/ingestion/ingestion_actor.hpp"
 #include "actors/messages/messages.hpp"
+#include "actors/notification/notification_actor.hpp"
 #include "actors/policy/policy_actor.hpp"
 #include "actors/profile/profile_actor.hpp"
 #include "actors/topic_filter/filter.hpp"
@@ -144,6 +145,7 @@ public:
     gateway_.reset();
     rooms_ = {};
     supervisor_ = nullptr;
+    notification_ = nullptr;
     policy_ = nullptr;
     door_ = {};
     shards_.reset();
@@ -154,6 +156,7 @@ private:
   result<void> open_storage(const config::node_config& config) {
     CANDOR_TRY(files, config::check(config));
     files_ = std::move(files);
+    CANDOR_TRY_VOID(check_mail(config));
     CANDOR_TRY(filter, topic_filter::filter::load(config.lexicon));
     filter_ = std::move(filter);
 
@@ -219,29 +222,72 @@ private:
 
     auto outcome = std::make_shared<std::promise<result<void>>>();
     auto activated = outcome->get_future();
-    policy_ =
-        policy::spawn_policy_actor(
-        *system_, {shards_, files_.regions, *clock_}, files_.policies, [outcome](result<void> how) {
-          outcome->set_value(std::move(how));
-        });
+    policy_ = policy::spawn_policy_actor(
+        *system_, {shards_, files_.regions, *clock_}, files_.policies,
+        [outcome](result<void> how) { outcome->set_value(std::move(how)); });
+
+    notification_ = notification::spawn_notification_actor(
+        *system_, {shards_, policy_, files_.regions, *clock_,
+                   [this](const user_id& user) { return shard_of(user); }, config.notices,
+                   config.app, config.link, sender_of(config), mailer_of(config)});
 
     auto where = [this](const user_id& user) { return shard_of(user); };
     for (std::size_t i = 0; i < ingestion_actors; ++i)
       rooms_.ingestion.push_back(
           ingestion::spawn_ingestion_actor(*system_, shards_, filter_, where));
     rooms_.shards = shards_;
+    rooms_.notification = notification_;
     rooms_.admin = admin::spawn_admin_actor(
-        *system_, {shards_, policy_, notification_, *db_, *clock_, *random_, where, config.name, CANDOR_VERSION,
-                   config.data.string(), [this] { stop_asked_({}); }});
+        *system_, {shards_, policy_, notification_, *db_, *clock_, *random_, where, config.name,
+                   CANDOR_VERSION, config.data.string(), [this] { stop_asked_({}); }});
 
-    std::vector<caf::actor> others{caf::actor_cast<caf::actor>(policy_),
-                                   caf::actor_cast<caf::actor>(rooms_.admin),
-                                   caf::actor_cast<caf::actor>(door_.actor)};
+    std::vector<caf::actor> others{
+        caf::actor_cast<caf::actor>(policy_), caf::actor_cast<caf::actor>(notification_),
+        caf::actor_cast<caf::actor>(rooms_.admin), caf::actor_cast<caf::actor>(door_.actor)};
     for (const auto& room : rooms_.ingestion)
       others.push_back(caf::actor_cast<caf::actor>(room));
     supervisor_ =
         system_->spawn<supervisor_actor>(shards_, make_profile, std::move(others), stop_asked_);
     return activated;
+  }
+
+  static notification::sender sender_of(const config::node_config& config) {
+    return {config.mail_from, config.app, config.mail_from.substr(config.mail_from.rfind('@') + 1)};
+  }
+
+  notification::smtp_options smtp_of(const config::node_config& config) const {
+    using encryption = notification::smtp_options::encryption;
+    notification::smtp_options o;
+    o.host = config.smtp_host;
+    o.port = config.smtp_port;
+    o.tls = config.smtp_tls == "none"       ? encryption::none
+            : config.smtp_tls == "implicit" ? encryption::implicit
+                                            : encryption::starttls;
+    o.user = config.smtp_user;
+    o.password = files_.smtp_password;
+    o.greeting = sender_of(config).domain;
+    return o;
+  }
+
+  /// Nothing where no server is named. `check_mail` made sure that the options are good.
+  std::function<std::unique_ptr<notification::mailer>()>
+  mailer_of(const config::node_config& config) const {
+    if (config.smtp_host.empty())
+      return {};
+    return [options = smtp_of(config)] {
+      auto made = notification::make_smtp_mailer(options);
+      CANDOR_ASSERT(made);
+      return std::move(*made);
+    };
+  }
+
+  result<void> check_mail(const config::node_config& config) const {
+    if (!notification::is_address(config.mail_from))
+      return fail(errc::config_invalid, "mail_from is not an e-mail address");
+    if (!config.smtp_host.empty())
+      if (auto made = notification::make_smtp_mailer(smtp_of(config)); !made)
+        return tl::unexpected<error>{made.error()};
+    return {};
   }
 
   result<void> open_gateway(const config::node_config& config) {
@@ -271,6 +317,7 @@ private:
     for (const auto& room : rooms_.ingestion)
       add(room);
     add(rooms_.admin);
+    add(notification_);
     add(policy_);
     if (shards_)
       for (std::size_t i = 0; i < shards_->size(); ++i)

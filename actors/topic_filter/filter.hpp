@@ -6,13 +6,14 @@
 ///
 /// Two locks: what is sensitive is withheld, *and* only topics of a closed list can become an
 /// interest. It fails closed. Whatever it cannot judge is withheld as `unknown`: invalid UTF-8, a
-/// text over its bound, a language or script without a lexicon of sensitive terms, a transcript
-/// that was not understood well, a failing scanner.
+/// text over its bound, a language or script without a lexicon of sensitive terms, a word of mixed
+/// scripts that look alike, a transcript that was not understood well, a failing scanner.
 ///
 /// How: the text is normalized (and read in other ways, where it may hide a word); one Vectorscan
-/// database finds every term of the lexicon at once; word boundaries are checked here; exceptions
-/// cancel the hits within their span, never the message; then tiers decide: a hard term alone, a
-/// bound term near a neighbour, two soft terms of a category.
+/// database finds every term of the lexicon at once; word boundaries are checked here; what all
+/// readings found is put together by its place in the original; exceptions cancel the hits within
+/// their span, never the message; then tiers decide: a hard term alone, a bound term near a
+/// neighbour, two soft terms of a category.
 ///
 /// Must never log, count by category of a person, or hand on a rule id or a span: they are the
 /// text.
@@ -38,7 +39,7 @@ struct evidence {
   std::string rule;               ///< e.g. "health/en/hard/diabet*"
   std::string subject;            ///< the category or topic
   std::size_t begin = 0, end = 0; ///< bytes of the original text
-  std::string view; ///< in which reading it was found: "plain", "joined", "leet", "collapsed"
+  std::string view; ///< the reading in which it was found, as in normalizer.hpp: "plain", "leet"
 };
 
 struct judgement {
@@ -62,8 +63,8 @@ public:
   judgement classify(std::string_view text, std::string_view lang,
                      std::span<const std::string> earlier_turns = {}) const;
 
-  /// What may be learned from an event; nullopt: withheld as sensitive. The only maker of a
-  /// sanitized_signal.
+  /// What may be learned from an event; nullopt: withheld as sensitive. Topics that the platform
+  /// states for an object count one mention each. The only maker of a sanitized_signal.
   std::optional<model::sanitized_signal> sanitize(const model::admission& header,
                                                   const model::event& e) const;
 
@@ -74,6 +75,8 @@ public:
 private:
   struct compiled;
   explicit filter(std::unique_ptr<compiled> inside);
+  judgement judge(std::string_view text, std::string_view lang,
+                  std::span<const std::string> earlier_turns, bool explain) const;
   std::unique_ptr<compiled> inside_;
 };
 

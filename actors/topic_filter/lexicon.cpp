@@ -1,9 +1,10 @@
 #include "actors/topic_filter/lexicon.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <functional>
-#include <iterator>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <sodium.h>
@@ -44,10 +45,14 @@ result<term> parse_term(std::string_view text) {
   }
   if (text.find('*') != std::string_view::npos)
     return fail(errc::config_invalid, "a star stands at the end of a term only");
-  CANDOR_TRY(normal, normalize(text));
-  if (normal.text.empty())
+  // Such a term would never be found: most likely it stands in the wrong section or file.
+  if (text.find_first_of("~|=[]:") != std::string_view::npos)
+    return fail(errc::config_invalid, "a term holds none of ~ | = [ ] :");
+  view normal;
+  CANDOR_TRY_VOID(normalize(text, normal));
+  if (std::ranges::all_of(normal.kind, [](byte_kind k) { return k == byte_kind::apart; }))
     return fail(errc::config_invalid, "a term has at least one letter");
-  if (normal.text.size() > 200)
+  if (normal.text.size() > term_bytes_max)
     return fail(errc::config_invalid, "a term has at most 200 bytes");
   t.text = std::move(normal.text);
   return t;
@@ -63,7 +68,13 @@ struct file_name {
 std::optional<file_name> parse_name(const std::filesystem::path& path) {
   auto name = path.filename().string();
   auto parts = split(name, '.');
-  if (parts.size() != 3 || parts[2] != "txt" || parts[0].empty() || parts[1].empty())
+  auto is_tag = [](std::string_view tag) {
+    auto primary = tag.substr(0, tag.find('-'));
+    return (primary.size() == 2 || primary.size() == 3) && !tag.ends_with('-') &&
+           std::ranges::all_of(primary, [](char c) { return c >= 'a' && c <= 'z'; }) &&
+           std::ranges::all_of(tag, [](unsigned char c) { return std::isalnum(c) || c == '-'; });
+  };
+  if (parts.size() != 3 || parts[2] != "txt" || parts[0].empty() || !is_tag(parts[1]))
     return std::nullopt;
   return file_name{std::string{parts[0]}, std::string{parts[1]}};
 }
@@ -96,9 +107,23 @@ private:
   result<void> read_folder(const std::filesystem::path& folder, file_reader open) {
     std::vector<std::filesystem::path> files;
     std::error_code ec;
-    for (const auto& entry : std::filesystem::directory_iterator{folder, ec})
-      if (entry.is_regular_file() && entry.path().extension() == ".txt")
-        files.push_back(entry.path());
+    std::filesystem::directory_iterator entries{folder, ec};
+    if (ec == std::errc::no_such_file_or_directory)
+      return {};
+    for (; !ec && entries != std::filesystem::directory_iterator{}; entries.increment(ec)) {
+      const auto& path = entries->path();
+      // A file that is passed over is a category that is not withheld.
+      if (path.filename() == "README.md")
+        continue;
+      if (folder == folder_ && (path.filename() == "sensitive" || path.filename() == "topics"))
+        continue;
+      std::error_code not_readable;
+      if (path.extension() != ".txt" || !entries->is_regular_file(not_readable))
+        return fail(errc::config_invalid, path.string() + ": a file is called SUBJECT.LANG.txt");
+      files.push_back(path);
+    }
+    if (ec)
+      return fail(errc::config_invalid, folder.string() + ": " + ec.message());
     std::ranges::sort(files); // the same lexicon on every file system
     for (const auto& path : files)
       CANDOR_TRY_VOID(read_file(path, open));
@@ -109,12 +134,14 @@ private:
     auto name = parse_name(path);
     if (!name)
       return fail(errc::config_invalid, path.string() + ": a file is called SUBJECT.LANG.txt");
-    std::ifstream from{path, std::ios::binary};
-    std::string text{std::istreambuf_iterator<char>{from}, {}};
-    if (!from || text.size() > limits::lexicon_file_bytes)
+    std::error_code ec;
+    auto size = std::filesystem::file_size(path, ec);
+    if (ec || size > limits::lexicon_file_bytes)
       return fail(errc::config_invalid, path.string() + ": cannot be read, or is over 4 MiB");
-    if (!valid_utf8(text))
-      return fail(errc::config_invalid, path.string() + ": is not valid UTF-8");
+    std::string text(size, '\0');
+    std::ifstream from{path, std::ios::binary};
+    if (!from.read(text.data(), static_cast<std::streamsize>(size)))
+      return fail(errc::config_invalid, path.string() + ": cannot be read");
     auto add = [&](std::string_view bytes) {
       crypto_generichash_update(&hash_, reinterpret_cast<const unsigned char*>(bytes.data()),
                                 bytes.size());
@@ -125,16 +152,25 @@ private:
     if (!line_of)
       return fail(errc::config_invalid, path.string() + ": " + line_of.error().detail);
     auto number = 0;
+    auto refuse = [&](std::string_view why) {
+      return fail(errc::config_invalid, fmt::format("{}:{}: {}", path.string(), number, why));
+    };
+    auto known = found_.entries();
     for (auto line : split(text, '\n')) {
       ++number;
+      if (!valid_utf8(line))
+        return refuse("is not valid UTF-8");
+      if (line.starts_with("\xEF\xBB\xBF") || std::ranges::any_of(line, [](unsigned char c) {
+            return (c < 0x20 && c != '\t') || c == 0x7f;
+          }))
+        return refuse("holds a byte order mark or a control character");
       if (line.empty() || line.front() == '#')
         continue;
       if (auto done = (*line_of)(line); !done)
-        return fail(
-            errc::config_invalid,
-            fmt::format("{}:{}: {}", path.string(), number,
-                        done.error().detail.empty() ? "is not valid" : done.error().detail));
+        return refuse(done.error().detail.empty() ? "is not valid" : done.error().detail);
     }
+    if (found_.entries() == known)
+      return refuse("the file ends and holds no term");
     return {};
   }
 
@@ -204,7 +240,7 @@ private:
       if (list != "*")
         for (auto slug : split(list, ',')) {
           auto category = model::find_category(slug);
-          if (!category)
+          if (!category || *category == model::category::unknown)
             return fail(errc::config_invalid, fmt::format("{} is not a sensitive category", slug));
           e.categories.push_back(*category);
         }

@@ -20,6 +20,8 @@ enum class tier : std::uint8_t {
   bound, ///< blocks with one of its neighbours near
 };
 
+inline constexpr std::size_t term_bytes_max = 200;
+
 struct term {
   std::string text;  ///< normalized
   bool stem = false; ///< any continuation of the word matches too
@@ -52,9 +54,14 @@ struct lexicon {
   std::vector<topic_term> topics;
   std::vector<exception_phrase> exceptions;
   std::string version; ///< BLAKE2b-128 of all files, hexadecimal
+
+  std::size_t entries() const noexcept {
+    return sensitive.size() + topics.size() + exceptions.size();
+  }
 };
 
-/// Error: `config_invalid` with file and line; also where the folder holds no sensitive term.
+/// Error: `config_invalid` with file and line; also where the folder holds no sensitive term, a
+/// file without any, or a file that is not one of the lexicon's.
 result<lexicon> load_lexicon(const std::filesystem::path& folder);
 
 } // namespace candor::topic_filter

@@ -1,11 +1,14 @@
 #include "actors/topic_filter/normalizer.hpp"
 
 #include <algorithm>
+#include <array>
 
+#include <sodium.h>
 #include <unicode/bytestream.h>
 #include <unicode/edits.h>
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
+#include <unicode/unistr.h>
 #include <unicode/uscript.h>
 #include <unicode/utf8.h>
 
@@ -15,8 +18,8 @@ namespace candor::topic_filter {
 
 namespace {
 
-bool is_ascii(std::string_view text) {
-  return std::ranges::all_of(text, [](unsigned char c) { return c < 0x80; });
+bool is_letter(char c) {
+  return c >= 'a' && c <= 'z';
 }
 
 /// White space and hyphens of every kind.
@@ -26,84 +29,203 @@ bool separates(UChar32 c) {
   return u_isUWhiteSpace(c) || u_charType(c) == U_DASH_PUNCTUATION;
 }
 
-bool is_apostrophe(UChar32 c) { return c == 0x2018 || c == 0x2019 || c == 0x02bc || c == 0x00b4; }
-
-/// Runs of separators as one space, none at either end; one kind of apostrophe.
-view single_spaced(const view& from) {
-  view to{from.name, {}, {}};
-  to.text.reserve(from.text.size());
-  to.origin.reserve(from.text.size() + 1);
-  auto pending = false;
-  std::uint32_t pending_origin = 0;
-  auto bytes = from.text.data();
-  auto size = static_cast<std::int32_t>(from.text.size());
-  for (std::int32_t i = 0; i < size;) {
-    auto start = i;
-    UChar32 c;
-    U8_NEXT_UNSAFE(bytes, i, c);
-    if (separates(c)) {
-      if (!pending)
-        pending_origin = from.origin[static_cast<std::size_t>(start)];
-      pending = !to.text.empty();
-      continue;
-    }
-    if (pending) {
-      to.text += ' ';
-      to.origin.push_back(pending_origin);
-      pending = false;
-    }
-    if (is_apostrophe(c)) { // which NFKC keeps apart
-      to.text += '\'';
-      to.origin.push_back(from.origin[static_cast<std::size_t>(start)]);
-      continue;
-    }
-    for (auto k = start; k < i; ++k) {
-      to.text += bytes[k];
-      to.origin.push_back(from.origin[static_cast<std::size_t>(k)]);
-    }
-  }
-  to.origin.push_back(from.origin.back());
-  return to;
+/// Those that NFKC keeps apart from the one of ASCII.
+bool is_apostrophe(UChar32 c) {
+  return c == 0x2018 || c == 0x2019 || c == 0x02bc;
 }
 
-result<view> casefold(std::string_view original) {
-  view v{"plain", {}, {}};
-  if (is_ascii(original)) {
-    v.text.resize(original.size());
-    std::ranges::transform(original, v.text.begin(), [](unsigned char c) {
-      return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    });
-    v.origin.resize(original.size() + 1);
-    for (std::uint32_t i = 0; i <= original.size(); ++i)
-      v.origin[i] = i;
-    return v;
+/// Marks that go upon any letter. What normalization left of them is decoration; the marks of
+/// Indic, Arabic and other scripts are part of the spelling and not among these.
+bool is_general_mark(UChar32 c) {
+  return (c >= 0x300 && c <= 0x36f) || (c >= 0x483 && c <= 0x489) || (c >= 0x1ab0 && c <= 0x1aff) ||
+         (c >= 0x1dc0 && c <= 0x1dff) || (c >= 0x20d0 && c <= 0x20ff) ||
+         (c >= 0xfe20 && c <= 0xfe2f);
+}
+
+bool is_unspaced(UScriptCode script) {
+  return script == USCRIPT_HAN || script == USCRIPT_HIRAGANA || script == USCRIPT_KATAKANA ||
+         script == USCRIPT_THAI || script == USCRIPT_LAO || script == USCRIPT_KHMER ||
+         script == USCRIPT_MYANMAR;
+}
+
+/// Scripts with letters that are taken for Latin ones.
+bool looks_latin(UScriptCode script) {
+  return script == USCRIPT_CYRILLIC || script == USCRIPT_GREEK || script == USCRIPT_ARMENIAN ||
+         script == USCRIPT_CHEROKEE || script == USCRIPT_LISU || script == USCRIPT_COPTIC;
+}
+
+struct ascii_class {
+  char folded = 0;
+  byte_kind kind = byte_kind::apart;
+  bool separates = false;
+};
+
+const std::array<ascii_class, 128> ascii_classes = [] {
+  std::array<ascii_class, 128> table;
+  for (int i = 0; i < 128; ++i) {
+    auto c = static_cast<char>(i);
+    auto folded = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    auto in_word = is_letter(folded) || (c >= '0' && c <= '9');
+    table[static_cast<std::size_t>(i)] = {folded, in_word ? byte_kind::word : byte_kind::apart,
+                                          separates(c)};
   }
+  return table;
+}();
+
+void start(view& to, std::string_view name) {
+  to.name = name;
+  to.text.clear();
+  to.begin.clear();
+  to.end.clear();
+  to.kind.clear();
+  to.scripts.reset();
+  to.mixed = false;
+}
+
+void put(view& to, char c, std::uint32_t begin, std::uint32_t end, byte_kind kind) {
+  to.text += c;
+  to.begin.push_back(begin);
+  to.end.push_back(end);
+  to.kind.push_back(kind);
+}
+
+/// One pass for four messages of five. False where a byte is not ASCII.
+bool normalize_ascii(std::string_view original, view& to) {
+  auto size = original.size();
+  to.text.resize(size);
+  to.begin.resize(size);
+  to.end.resize(size);
+  to.kind.resize(size);
+  std::size_t n = 0;
+  auto letters = false, pending = false;
+  std::uint32_t pending_at = 0;
+  auto write = [&](char c, std::uint32_t begin, std::uint32_t end, byte_kind kind) {
+    to.text[n] = c;
+    to.begin[n] = begin;
+    to.end[n] = end;
+    to.kind[n] = kind;
+    ++n;
+  };
+  for (std::uint32_t i = 0; i < size; ++i) {
+    auto byte = static_cast<unsigned char>(original[i]);
+    if (byte >= 0x80)
+      return false;
+    const auto& c = ascii_classes[byte];
+    if (c.separates) {
+      if (!pending)
+        pending_at = i;
+      pending = true;
+      continue;
+    }
+    if (pending && n > 0)
+      write(' ', pending_at, i, byte_kind::apart);
+    pending = false;
+    write(c.folded, i, i + 1, c.kind);
+    letters |= is_letter(c.folded);
+  }
+  to.text.resize(n);
+  to.begin.resize(n);
+  to.end.resize(n);
+  to.kind.resize(n);
+  to.scripts.set(USCRIPT_LATIN, letters);
+  return true;
+}
+
+/// NFKC_Casefold with the way back.
+result<void> casefold(std::string_view original, view& to) {
   auto status = U_ZERO_ERROR;
   auto form = icu::Normalizer2::getNFKCCasefoldInstance(status);
+  if (U_FAILURE(status))
+    return fail(errc::internal, "the normal form is not available");
   icu::Edits edits;
-  icu::StringByteSink<std::string> sink{&v.text};
+  icu::StringByteSink<std::string> sink{&to.text};
   form->normalizeUTF8(0, {original.data(), static_cast<std::int32_t>(original.size())}, sink,
                       &edits, status);
-  if (U_FAILURE(status))
-    return fail(errc::internal, "the text could not be normalized");
-  v.origin.reserve(v.text.size() + 1);
   auto it = edits.getFineIterator();
   while (it.next(status)) {
-    // Within an unchanged run bytes correspond; within a change all lead to its beginning.
-    for (std::int32_t k = 0; k < it.newLength(); ++k)
-      v.origin.push_back(static_cast<std::uint32_t>(it.sourceIndex() + (it.hasChange() ? 0 : k)));
+    auto from = static_cast<std::uint32_t>(it.sourceIndex());
+    for (std::int32_t k = 0; k < it.newLength(); ++k) {
+      // Within an unchanged run bytes correspond; a change stands for all that it replaced.
+      auto at = it.hasChange() ? from : from + static_cast<std::uint32_t>(k);
+      auto past = it.hasChange() ? from + static_cast<std::uint32_t>(it.oldLength()) : at + 1;
+      to.begin.push_back(at);
+      to.end.push_back(past);
+    }
   }
-  v.origin.push_back(static_cast<std::uint32_t>(original.size()));
-  if (U_FAILURE(status) || v.origin.size() != v.text.size() + 1)
+  if (U_FAILURE(status) || to.begin.size() != to.text.size())
     return fail(errc::internal, "the text could not be mapped to its normal form");
-  return v;
+  return {};
 }
 
-bool is_letter(char c) {
-  return c >= 'a' && c <= 'z';
+/// From a case-folded text to a plain view.
+void classify_characters(const view& folded, view& to) {
+  auto bytes = folded.text.data();
+  auto size = static_cast<std::int32_t>(folded.text.size());
+  auto pending = false;
+  std::uint32_t pending_at = 0, pending_end = 0;
+  std::size_t last = 0;                // where the last character stands in `to`
+  auto latin = false, looking = false; // of the word so far
+  for (std::int32_t i = 0; i < size;) {
+    auto first = static_cast<std::size_t>(i);
+    UChar32 c;
+    U8_NEXT_UNSAFE(bytes, i, c);
+    auto past = static_cast<std::size_t>(i);
+    auto begin = folded.begin[first], end = folded.end[past - 1];
+    if (is_general_mark(c)) {
+      if (!pending)
+        std::fill(to.end.begin() + static_cast<std::ptrdiff_t>(last), to.end.end(), end);
+      continue;
+    }
+    if (separates(c)) {
+      if (!pending)
+        pending_at = begin;
+      pending = true;
+      pending_end = end;
+      continue;
+    }
+    if (pending && !to.text.empty())
+      put(to, ' ', pending_at, pending_end, byte_kind::apart);
+    if (pending)
+      latin = looking = false;
+    pending = false;
+    last = to.text.size();
+    if (is_apostrophe(c)) {
+      put(to, '\'', begin, end, byte_kind::apart);
+      latin = looking = false;
+      continue;
+    }
+    auto kind = byte_kind::apart;
+    if (c < 0x80) {
+      kind = ascii_classes[static_cast<std::size_t>(c)].kind;
+      if (is_letter(static_cast<char>(c))) {
+        to.scripts.set(USCRIPT_LATIN);
+        latin = true;
+      }
+    } else {
+      auto status = U_ZERO_ERROR;
+      auto script = uscript_getScript(c, &status);
+      auto is_mark = (U_GET_GC_MASK(c) & U_GC_M_MASK) != 0;
+      if (is_unspaced(script))
+        kind = byte_kind::unspaced;
+      else if (u_isalnum(c) || is_mark)
+        kind = byte_kind::word;
+      if (u_isalpha(c) && script != USCRIPT_COMMON && script != USCRIPT_INHERITED) {
+        auto number = static_cast<std::size_t>(script);
+        if (number < to.scripts.size())
+          to.scripts.set(number);
+        latin |= script == USCRIPT_LATIN;
+        looking |= looks_latin(script) && c != 0x3bc; // the micro sign, as in a unit
+      }
+    }
+    if (kind != byte_kind::word)
+      latin = looking = false;
+    to.mixed |= latin && looking;
+    for (auto k = first; k < past; ++k)
+      put(to, bytes[k], begin, end, kind);
+  }
 }
 
-/// What a digit or sign stands for between letters, or 0.
+/// What a digit or sign stands for among letters, or 0.
 char unleet(char c) {
   switch (c) {
     case '0':
@@ -129,118 +251,241 @@ char unleet(char c) {
   }
 }
 
-void take(view& to, const view& from, std::size_t i, char c) {
-  to.text += c;
-  to.origin.push_back(from.origin[i]);
+std::size_t character_bytes(const view& v, std::size_t i) {
+  return 1U + static_cast<std::size_t>(
+                  U8_COUNT_TRAIL_BYTES_UNSAFE(static_cast<unsigned char>(v.text[i])));
 }
 
-view finished(view v, const view& from) {
-  v.origin.push_back(from.origin.back());
-  return v;
-}
-
-/// Single letters with one and the same sign (a space, dot, star, ...) between them, three and
-/// more.
-view joined(const view& plain) {
-  view v{"joined", {}, {}};
-  const auto& t = plain.text;
-  auto alone = [&](std::size_t i) {
-    return i < t.size() && is_letter(t[i]) && (i == 0 || !is_letter(t[i - 1])) &&
-           (i + 1 == t.size() || !is_letter(t[i + 1]));
+/// Bytes [from, past) as they are.
+void copy(const view& v, std::size_t from, std::size_t past, view& to) {
+  to.text.append(v.text, from, past - from);
+  auto range = [&](auto& into, const auto& of) {
+    into.insert(into.end(), of.begin() + static_cast<std::ptrdiff_t>(from),
+                of.begin() + static_cast<std::ptrdiff_t>(past));
   };
-  for (std::size_t i = 0; i < t.size();) {
-    auto end = i;
-    if (alone(i))
-      while (end + 2 < t.size() && alone(end + 2) && t[end + 1] == t[i + 1])
-        end += 2;
-    if (end >= i + 4) {
-      for (; i <= end; i += 2)
-        take(v, plain, i, t[i]);
-      i = end + 1;
-    } else {
-      take(v, plain, i, t[i]);
-      ++i;
-    }
-  }
-  return finished(std::move(v), plain);
+  range(to.begin, v.begin);
+  range(to.end, v.end);
+  range(to.kind, v.kind);
 }
 
-/// A sign within or beside letters, where the word has at least two letters.
-view leet(const view& plain) {
-  view v{"leet", {}, {}};
-  const auto& t = plain.text;
-  for (std::size_t i = 0; i < t.size();) {
-    auto end = i;
-    std::size_t letters = 0;
-    while (end < t.size() && (is_letter(t[end]) || unleet(t[end]) != 0)) {
-      letters += is_letter(t[end]) ? 1 : 0;
-      ++end;
-    }
-    if (end == i)
-      end = i + 1;
-    for (auto k = i; k < end; ++k)
-      take(v, plain, k, letters >= 2 && unleet(t[k]) != 0 ? unleet(t[k]) : t[k]);
-    i = end;
-  }
-  return finished(std::move(v), plain);
+/// A letter that is a word by itself; 0, or its bytes.
+std::size_t lone_letter(const view& v, std::size_t i) {
+  if (i >= v.text.size() || v.kind[i] != byte_kind::word ||
+      (i > 0 && v.kind[i - 1] == byte_kind::word) || (v.text[i] >= '0' && v.text[i] <= '9'))
+    return 0;
+  auto bytes = character_bytes(v, i);
+  return i + bytes < v.text.size() && v.kind[i + bytes] == byte_kind::word ? 0 : bytes;
 }
 
-view collapsed(const view& plain) {
-  view v{"collapsed", {}, {}};
-  const auto& t = plain.text;
-  for (std::size_t i = 0; i < t.size();) {
-    auto end = i + 1;
-    while (end < t.size() && t[end] == t[i])
-      ++end;
-    auto keep = is_letter(t[i]) && end - i >= 3 ? i + 1 : end;
-    for (auto k = i; k < keep; ++k)
-      take(v, plain, k, t[k]);
-    i = end;
+// Four of five messages need no other reading; these see it in a pass without branches.
+
+bool may_be_joined(const view& v) {
+  std::size_t alone = 0, wide = 0;
+  auto apart = true;
+  for (std::size_t i = 0; i < v.kind.size(); ++i) {
+    auto in_word = v.kind[i] == byte_kind::word;
+    auto ends = i + 1 == v.kind.size() || v.kind[i + 1] != byte_kind::word;
+    alone += static_cast<std::size_t>(apart & in_word & ends);
+    wide += static_cast<unsigned char>(v.text[i]) >> 7;
+    apart = !in_word;
   }
-  return finished(std::move(v), plain);
+  return alone >= 3 || wide > 0;
+}
+
+bool may_be_leet(const view& v) {
+  static const auto signs = [] {
+    std::array<bool, 256> table{};
+    for (std::size_t i = 0; i < table.size(); ++i)
+      table[i] = unleet(static_cast<char>(i)) != 0;
+    return table;
+  }();
+  auto found = false;
+  for (unsigned char c : v.text)
+    found |= signs[c];
+  return found;
+}
+
+bool may_be_collapsed(const view& v) {
+  const auto& t = v.text;
+  auto found = false;
+  for (std::size_t i = 2; i < t.size(); ++i)
+    found |= ((t[i] == t[i - 1]) & (t[i] == t[i - 2])) | (static_cast<unsigned char>(t[i]) >= 0x80);
+  return found;
 }
 
 } // namespace
 
-result<view> normalize(std::string_view original) {
+void view::wipe() noexcept {
+  sodium_memzero(text.data(), text.size());
+  text.clear();
+}
+
+result<void> normalize(std::string_view original, view& to) {
+  start(to, "plain");
+  if (normalize_ascii(original, to))
+    return {};
+  start(to, "plain");
   if (!valid_utf8(original))
     return fail(errc::bad_utf8);
-  CANDOR_TRY(folded, casefold(original));
-  return single_spaced(folded);
+  view folded;
+  auto done = casefold(original, folded);
+  if (done)
+    classify_characters(folded, to);
+  folded.wipe();
+  return done;
 }
 
-std::vector<view> alternate_views(const view& plain) {
-  std::vector<view> views;
-  for (auto make : {joined, leet, collapsed})
-    if (auto v = make(plain); v.text != plain.text)
-      views.push_back(std::move(v));
-  return views;
+bool read_joined(const view& plain, view& to) {
+  if (!may_be_joined(plain))
+    return false;
+  const auto& t = plain.text;
+  auto differs = false;
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < t.size();) {
+    auto bytes = lone_letter(plain, i);
+    if (bytes == 0) {
+      i += character_bytes(plain, i);
+      continue;
+    }
+    auto sign = i + bytes, end = sign; // past the run's last letter
+    std::size_t letters = 1;
+    if (sign < t.size() && plain.kind[sign] == byte_kind::apart) {
+      auto sign_bytes = character_bytes(plain, sign);
+      auto same = std::string_view{t}.substr(sign, sign_bytes);
+      while (std::string_view{t}.substr(end, sign_bytes) == same) {
+        auto more = lone_letter(plain, end + sign_bytes);
+        if (more == 0)
+          break;
+        end += sign_bytes + more;
+        ++letters;
+      }
+      if (letters >= 3) {
+        if (!differs)
+          start(to, "joined");
+        differs = true;
+        copy(plain, copied, i, to);
+        for (auto k = i; k < end;) {
+          auto length = character_bytes(plain, k);
+          copy(plain, k, k + length, to);
+          std::fill(to.kind.end() - static_cast<std::ptrdiff_t>(length), to.kind.end(),
+                    byte_kind::spelled);
+          k += length + sign_bytes;
+        }
+        copied = end;
+      } else {
+        end = sign; // the second letter may begin a run with another sign
+      }
+    }
+    i = end;
+  }
+  if (differs)
+    copy(plain, copied, t.size(), to);
+  return differs;
 }
 
-std::vector<bool> word_bytes(std::string_view text) {
-  std::vector<bool> flags(text.size());
-  auto bytes = text.data();
-  auto size = static_cast<std::int32_t>(text.size());
+bool read_leet(const view& plain, view& to) {
+  if (!may_be_leet(plain))
+    return false;
+  const auto& t = plain.text;
+  auto differs = false;
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < t.size();) {
+    auto end = i;
+    std::size_t letters = 0, signs = 0;
+    for (; end < t.size(); ++end) {
+      if (is_letter(t[end]))
+        ++letters;
+      else if (unleet(t[end]) != 0)
+        ++signs;
+      else
+        break;
+    }
+    // A mark of exclamation at a word's end is one.
+    auto last = end;
+    for (; last > i && t[last - 1] == '!'; --last)
+      --signs;
+    if (letters >= 2 && signs > 0) {
+      if (!differs)
+        start(to, "leet");
+      differs = true;
+      copy(plain, copied, i, to);
+      for (auto k = i; k < last; ++k)
+        put(to, is_letter(t[k]) ? t[k] : unleet(t[k]), plain.begin[k], plain.end[k],
+            byte_kind::word);
+      copied = last;
+    }
+    i = end == i ? i + 1 : end;
+  }
+  if (differs)
+    copy(plain, copied, t.size(), to);
+  return differs;
+}
+
+bool read_collapsed(const view& plain, unsigned times, view& to) {
+  if (!may_be_collapsed(plain))
+    return false;
+  const auto& t = plain.text;
+  auto differs = false;
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < t.size();) {
+    auto bytes = character_bytes(plain, i);
+    auto same = std::string_view{t}.substr(i, bytes);
+    auto end = i + bytes;
+    while (std::string_view{t}.substr(end, bytes) == same)
+      end += bytes;
+    auto is_digit = t[i] >= '0' && t[i] <= '9';
+    if (plain.kind[i] == byte_kind::word && !is_digit && end - i >= 3 * bytes) {
+      if (!differs)
+        start(to, times == 1 ? "collapsed" : "doubled");
+      differs = true;
+      copy(plain, copied, i + times * bytes, to);
+      // What is left stands for the whole run.
+      std::fill(to.end.end() - static_cast<std::ptrdiff_t>(bytes), to.end.end(),
+                plain.end[end - 1]);
+      copied = end;
+    }
+    i = end;
+  }
+  if (differs)
+    copy(plain, copied, t.size(), to);
+  return differs;
+}
+
+bool read_unmarked(const view& plain, view& to) {
+  if (std::ranges::all_of(plain.text, [](unsigned char c) { return c < 0x80; }))
+    return false;
+  auto status = U_ZERO_ERROR;
+  auto form = icu::Normalizer2::getNFDInstance(status);
+  if (U_FAILURE(status))
+    return false;
+  auto differs = false;
+  start(to, "unmarked");
+  auto bytes = plain.text.data();
+  auto size = static_cast<std::int32_t>(plain.text.size());
   for (std::int32_t i = 0; i < size;) {
-    auto start = i;
+    auto first = static_cast<std::size_t>(i);
     UChar32 c;
     U8_NEXT_UNSAFE(bytes, i, c);
-    bool in_word;
-    if (c < 0x80) {
-      in_word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
+    UChar32 base = 0;
+    icu::UnicodeString parts;
+    if (c == 0xf8) // strokes do not decompose
+      base = 'o';
+    else if (c == 0x142)
+      base = 'l';
+    else if (c == 0x111 || c == 0xf0)
+      base = 'd';
+    else if (c == 0x131)
+      base = 'i';
+    else if (c >= 0x80 && form->getDecomposition(c, parts))
+      base = parts.char32At(0);
+    if (base > 0 && base < 0x80 && is_letter(static_cast<char>(base))) {
+      put(to, static_cast<char>(base), plain.begin[first], plain.end[first], byte_kind::word);
+      differs = true;
     } else {
-      auto status = U_ZERO_ERROR;
-      auto script = uscript_getScript(c, &status);
-      auto unspaced = script == USCRIPT_HAN || script == USCRIPT_HIRAGANA ||
-                      script == USCRIPT_KATAKANA || script == USCRIPT_THAI ||
-                      script == USCRIPT_LAO || script == USCRIPT_KHMER || script == USCRIPT_MYANMAR;
-      auto type = u_getCombiningClass(c) != 0 || (U_GET_GC_MASK(c) & U_GC_M_MASK) != 0;
-      in_word = !unspaced && (u_isalnum(c) || type);
+      copy(plain, first, static_cast<std::size_t>(i), to);
     }
-    for (auto k = start; k < i; ++k)
-      flags[static_cast<std::size_t>(k)] = in_word;
   }
-  return flags;
+  return differs;
 }
 
 } // namespace candor::topic_filter

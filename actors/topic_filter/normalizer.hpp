@@ -1,9 +1,11 @@
 /// Text in the one form in which it is compared with the lexicon, with the way back to where each
 /// byte came from. First step of the topic filter. Pure. Guarantees: the same letters in another
-/// case, width or composition give the same normal form; invisible format characters do not hide a
-/// word; every byte of a view leads back to a byte of the original.
+/// case, width or composition give the same normal form; neither invisible format characters nor
+/// marks stacked upon letters hide a word; every byte of a view leads back to the characters of the
+/// original that it stands for. Views hold what a person said: they are wiped before they are left.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,25 +15,51 @@
 
 namespace candor::topic_filter {
 
-struct view {
-  std::string name; ///< "plain", "joined", "leet", "collapsed"
-  std::string text;
-  std::vector<std::uint32_t>
-      origin; ///< for each byte of `text`, and one past the end: offset in the original
+/// By ICU's numbers of scripts (UScriptCode).
+using script_set = std::bitset<256>;
+
+enum class byte_kind : std::uint8_t {
+  apart,    ///< between words
+  word,     ///< letters, digits and marks of a script that separates words
+  unspaced, ///< of a script that does not (Han, kana, Thai, Lao, Khmer, Burmese)
+  spelled,  ///< a letter of a word that was spelled out: where words begin is lost
 };
 
-/// NFKC_Casefold (Unicode Standard Annex 15), runs of white space and hyphens as one space. Error:
-/// `bad_utf8`.
-result<view> normalize(std::string_view original);
+struct view {
+  std::string_view name; ///< "plain", "joined", "leet", "collapsed", "doubled", "unmarked"
+  std::string text;
+  // For each byte of `text`: where the character that it stands for begins and ends in the
+  // original, in bytes, and what it is.
+  std::vector<std::uint32_t> begin, end;
+  std::vector<byte_kind> kind;
 
-/// Other readings of a plain view, only those that differ: spaced or dotted letters joined ("a b o
-/// u t"), digits and signs read as letters ("h3llo"), letters repeated three times and more
-/// collapsed ("heeello").
-std::vector<view> alternate_views(const view& plain);
+  /// Of the letters; Common and Inherited are left out. Of a plain view only.
+  script_set scripts;
+  /// A word holds letters of Latin and of a script whose letters look like them. Of a plain view
+  /// only.
+  bool mixed = false;
 
-/// One flag for each byte: true within a word (letters, digits, marks) of a script that separates
-/// words. Characters of scripts that do not (Han, kana, Thai, Lao, Khmer, Burmese) are all
-/// boundaries.
-std::vector<bool> word_bytes(std::string_view normalized);
+  /// Overwrites and empties it; memory is kept for the next text.
+  void wipe() noexcept;
+};
+
+/// NFKC_Casefold (Unicode Standard Annex 15) without combining marks of general use; runs of white
+/// space and hyphens as one space, none at either end; one kind of apostrophe. Replaces what `to`
+/// held. Error: `bad_utf8`.
+result<void> normalize(std::string_view original, view& to);
+
+// Other readings of a plain view. Each is false where it would not differ; `to` is then of no use.
+
+/// Three and more single letters with one and the same sign between them, joined ("a b o u t").
+bool read_joined(const view& plain, view& to);
+
+/// Digits and signs among letters, read as letters ("h3llo").
+bool read_leet(const view& plain, view& to);
+
+/// Letters that stand three times and more in a row, written `times` times ("heeello").
+bool read_collapsed(const view& plain, unsigned times, view& to);
+
+/// Latin letters without their accents.
+bool read_unmarked(const view& plain, view& to);
 
 } // namespace candor::topic_filter

@@ -259,6 +259,23 @@ class TheContract(HttpTest):
         self.assertNotIn("outdoors", {i["topic"] for i in left})
         self.ask("POST", "/v1/users/u-42/opt-out", status=409, code="opt_out_not_offered")
 
+        self.ask("PUT", "/v1/users/u-43", {**person, "user": "u-43"}, status=201)
+        told = self.wait_for_notices("u-43")
+        self.assertEqual(told["channel"], "in_app")
+        self.assertIn("2025", told["body"])
+        self.found("POST", f"/v1/users/u-43/notices/{told['notice']}/ack")
+        self.assertIsNotNone(self.found("GET", "/v1/users/u-43/notices?peek=true")["notices"][0]["reached"])
+
+        with open(os.path.join(ROOT, "configs", "policies", "ai-interactions-2025-12-16.1.toml"),
+                  encoding="utf-8") as f:
+            later = f.read().replace('version = "2025-12-16.1"', 'version = "2025-12-16.2"')
+        self.found("PUT", "/v1/policies/2025-12-16.2", {"text": later})
+        self.ask("PUT", "/v1/policies/2025-12-16.3", {"text": later}, status=400, code="bad_value")
+        self.ask("POST", "/v1/policies/2025-12-16.2/apply", {}, status=409, code="policy_late")
+        self.assertEqual(self.found("POST", "/v1/policies/2025-12-16.2/apply", {"late": True})["shards_missing"], [])
+        self.assertEqual(self.found("GET", "/v1/policies")["in_force"], "2025-12-16.2")
+        self.assertFalse(self.found("GET", "/v1/policies/2025-12-16.2/readiness")["paused"])
+
         receipt = self.found("DELETE", "/v1/users/u-42")
         self.assertEqual(receipt["subject"], shown["pseudonym"])
         self.assertIsNone(receipt["final_at"])
@@ -274,6 +291,15 @@ class TheContract(HttpTest):
         self.assertGreaterEqual(clock["now"], NOW)
 
         self.assertEqual(contract.operations() - contract.called, set(), "operations that were not called")
+
+    def wait_for_notices(self, user):
+        """The scheduler goes round the shards in its own time."""
+        for _ in range(100):
+            notices = self.found("GET", f"/v1/users/{user}/notices?peek=true")["notices"]
+            if notices:
+                return notices[0]
+            time.sleep(0.1)
+        raise AssertionError("no notice came")
 
     def test_examples_of_the_schemas_hold(self):
         for name, schema in contract.api["components"]["schemas"].items():

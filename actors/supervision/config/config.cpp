@@ -116,6 +116,53 @@ const std::vector<setting>& settings() {
          c.block_cache_bytes = bytes;
          return {};
        }},
+      {{"app", "how a notice names the platform where a record names none", "Candor"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         c.app = v;
+         return {};
+       }},
+      {{"link", "the address where people see, correct and erase", "https://example.org/privacy"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         c.link = v;
+         return {};
+       }},
+      {{"smtp", "HOST:PORT of the mail server; none: mails wait", ""},
+       [](node_config& c, const std::string& v) -> result<void> {
+         auto colon = v.rfind(':');
+         if (colon == std::string::npos || colon == 0)
+           return fail(errc::config_invalid, "is HOST:PORT, such as mail.example.org:587");
+         CANDOR_TRY(port, number(std::string_view{v}.substr(colon + 1), 1, 65535));
+         c.smtp_host = v.substr(0, colon);
+         c.smtp_port = static_cast<std::uint16_t>(port);
+         return {};
+       }},
+      {{"smtp_tls", "none (a server on loopback), starttls or implicit", "starttls"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         if (v != "none" && v != "starttls" && v != "implicit")
+           return fail(errc::config_invalid, "is none, starttls or implicit");
+         c.smtp_tls = v;
+         return {};
+       }},
+      {{"smtp_user", "who logs in at the mail server", ""},
+       [](node_config& c, const std::string& v) -> result<void> {
+         c.smtp_user = v;
+         return {};
+       }},
+      {{"smtp_password_file", "file that holds the password", ""},
+       [](node_config& c, const std::string& v) -> result<void> {
+         c.smtp_password_file = v;
+         return {};
+       }},
+      {{"mail_from", "the address that mails are from", "privacy@example.org"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         c.mail_from = v;
+         return {};
+       }},
+      {{"notices", "the folder beneath which a policy's templates lie", "notices"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         c.notices = v;
+         return {};
+       }},
       {{"regions", "the table of regions", "regions.toml"},
        [](node_config& c, const std::string& v) -> result<void> {
          c.regions = v;
@@ -212,7 +259,9 @@ result<void> read_config(node_config& c, const std::filesystem::path& path) {
   };
   resolve(c.regions);
   resolve(c.lexicon);
+  resolve(c.notices);
   resolve(c.user_token_secret_file);
+  resolve(c.smtp_password_file);
   for (auto& p : c.policies)
     resolve(p);
   return {};
@@ -243,6 +292,8 @@ result<node_config> load(const std::optional<std::filesystem::path>& file,
                 c.file.string() + ": a configuration must name its policies and regions");
   if (c.lexicon.empty())
     c.lexicon = shipped / "lexicon";
+  if (c.notices.empty())
+    c.notices = shipped / "notices";
   if (c.tls_certificate.empty() != c.tls_key.empty())
     return fail(errc::config_invalid, "tls_certificate and tls_key belong together");
   if (!is_loopback(c.http_address)) {
@@ -273,6 +324,12 @@ result<checked> check(const node_config& config) {
       return fail(errc::config_invalid,
                   config.user_token_secret_file.string() + ": has less than 32 bytes");
     files.user_token_secret = std::move(secret);
+  }
+  if (!config.smtp_password_file.empty()) {
+    CANDOR_TRY(password, read_file(config.smtp_password_file, 256));
+    while (!password.empty() && (password.back() == '\n' || password.back() == '\r'))
+      password.pop_back();
+    files.smtp_password = std::move(password);
   }
   return files;
 }

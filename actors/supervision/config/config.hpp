@@ -31,7 +31,7 @@ struct node_config {
   std::filesystem::path data = "candor-data";
   std::string http_address = "127.0.0.1";
   std::uint16_t http_port = 8080;
-  std::string tls_certificate, tls_key; ///< PEM files; both or none
+  std::string tls_certificate, tls_key;         ///< PEM files; both or none
   std::filesystem::path user_token_secret_file; ///< signs people's tokens; empty: none is valid
   std::string log_level = "info";
   bool settable_clock = false;
@@ -39,8 +39,18 @@ struct node_config {
   std::uint16_t shards = 64;            ///< fixed when the data is made
   std::uint64_t block_cache_bytes = 256ull << 20;
 
+  std::string app = "Candor"; ///< how a notice names the platform where a record names none
+  std::string link = "https://example.org/privacy"; ///< where people see, correct and erase
+  std::string smtp_host; ///< empty: no mail is sent, and mails wait as intents
+  std::uint16_t smtp_port = 25;
+  std::string smtp_tls = "starttls"; ///< none (loopback), starttls or implicit
+  std::string smtp_user;
+  std::filesystem::path smtp_password_file;
+  std::string mail_from = "privacy@example.org";
+
   std::filesystem::path regions;
   std::filesystem::path lexicon;
+  std::filesystem::path notices; ///< beneath it a policy's templates
   std::vector<std::filesystem::path> policies;
   std::vector<api_key> keys; ///< none: allowed on loopback only, and everyone may do everything
 };
@@ -68,6 +78,7 @@ struct checked {
   model::region_table regions;
   std::vector<model::policy> policies;
   std::string user_token_secret; ///< of its file; empty where none is named
+  std::string smtp_password;     ///< of its file
 };
 
 /// Error: `config_invalid`, `policy_invalid`.

@@ -2,15 +2,26 @@
 import json
 import sys
 from email import policy
+from email.header import decode_header, make_header
 from email.parser import BytesParser
+from email.utils import getaddresses
 
 message = BytesParser(policy=policy.default).parsebytes(sys.stdin.buffer.read())
+raw = dict(message.raw_items())
+
+
+def people(header):
+    # Python 3.11 leaves the space between two encoded words of a name in (RFC 2047, 6.2, ignores it); its older
+    # functions do not.
+    return [[str(make_header(decode_header(name))), address] for name, address in getaddresses([str(raw[header])])]
+
+
 parts = [part for part in message.walk() if not part.is_multipart()]
 print(json.dumps({
     "names": [name for name, _ in message.raw_items()],
     "headers": {name: str(value) for name, value in message.items()},
-    "from": [[a.display_name, a.addr_spec] for a in message["from"].addresses],
-    "to": [[a.display_name, a.addr_spec] for a in message["to"].addresses],
+    "from": people("From"),
+    "to": people("To"),
     "time": message["date"].datetime.isoformat(),
     "type": message.get_content_type(),
     "parts": [{"type": p.get_content_type(), "charset": p.get_content_charset(),

@@ -219,6 +219,16 @@ TEST_CASE("no more lines are created than asked for, and the counts say who wait
   CHECK(counts[0].reached == 0);
 }
 
+TEST_CASE("a person with two channels is told by both, a line at a time", "[notices]") {
+  shard s{announced};
+  put(s, "ann", "US", "ann@example.org");
+  CHECK(go_round(s, 1).created == 1);
+  CHECK(ledger(s, "ann").size() == 1);
+  CHECK(go_round(s, 1).created == 1);
+  CHECK(ledger(s, "ann").size() == 2);
+  CHECK(go_round(s, 1).created == 0);
+}
+
 TEST_CASE("an opt-out is taken where it is offered, refused where not", "[notices]") {
   shard s{in_force};
   s.introduce("ann", "US", announced);
