@@ -59,6 +59,41 @@ void add_notice(CLI::App& app, session& with, command& chosen) {
                  [](const json& a) { fmt::print("recorded, reached at {}\n", field(a, "at")); });
     };
   });
+  auto* list = add_command(*group, "list", "What a person was told; looking reaches nobody",
+                           "  candorctl notice list u-42");
+  auto whom = std::make_shared<std::string>();
+  list->add_option("USER", *whom, "the person")->required();
+  list->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      auto answer = with.connect().get(
+          fmt::format("/v1/users/{}/notices?peek=true", http_client::escape(*whom)));
+      if (!answer)
+        return with.complain(answer.error());
+      with.print_list(*answer, "notices", [](const json& a) {
+        std::vector<std::vector<std::string>> rows = {
+            {"NOTICE", "POLICY", "REVISION", "CHANNEL", "LANG", "SENT", "REACHED"}};
+        for (const auto& n : a.at("notices"))
+          rows.push_back({field(n, "notice"), field(n, "policy"), field(n, "revision"),
+                          field(n, "channel"), field(n, "lang"), field(n, "sent"),
+                          field(n, "reached")});
+        print_table(rows);
+      });
+      return int{exit_fine};
+    };
+  });
+  for (auto pausing : {true, false}) {
+    auto* p = add_command(*group, pausing ? "pause" : "resume",
+                          pausing ? "Create and send no notices until resumed (audited)"
+                                  : "Go on creating and sending notices (audited)",
+                          pausing ? "  candorctl notice pause" : "  candorctl notice resume");
+    p->callback([=, &with, &chosen] {
+      chosen = [=, &with] {
+        return ask(with, "notices_pause", {{"paused", pausing}}, [](const json& a) {
+          fmt::print("{}\n", a.value("paused", false) ? "paused" : "going on");
+        });
+      };
+    });
+  }
 }
 
 void add_import(CLI::App& app, session& with, command& chosen) {

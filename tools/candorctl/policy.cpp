@@ -69,10 +69,114 @@ json fields_of(const model::policy& p) {
           {"notices.templates", p.notice_templates.empty() ? "none" : p.notice_templates}};
 }
 
+/// The file's text, checked by the node that gets it; and the version that it says.
+struct policy_file {
+  std::string text, version;
+};
+
+result<policy_file> read_checked(const std::string& file) {
+  CANDOR_TRY(policy, read_policy(file, {}));
+  return policy_file{policy.text, policy.version};
+}
+
+void add_changes(CLI::App& group, session& with, command& chosen) {
+  auto file = std::make_shared<std::string>();
+  auto* s = add_command(group, "simulate", "Whom a policy would change; nothing is changed",
+                        "  candorctl policy simulate policies/next.toml");
+  s->add_option("FILE", *file, "the policy")->required();
+  s->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      auto read = read_checked(*file);
+      if (!read)
+        return with.complain(read.error());
+      auto answer = with.admin("policy_simulate", {{"text", read->text}});
+      if (!answer)
+        return with.complain(answer.error());
+      with.print(*answer, [](const json& effect) { print_fields(effect); });
+      return int{exit_fine};
+    };
+  });
+  auto late = std::make_shared<bool>(false);
+  auto* a = add_command(group, "apply",
+                        "Hand a version to every shard; exits 10 where some have not logged it yet",
+                        "  candorctl policy apply policies/next.toml");
+  a->add_option("FILE", *file, "the policy")->required();
+  a->add_flag("--late", *late, "although its effective time has passed");
+  a->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      auto read = read_checked(*file);
+      if (!read)
+        return with.complain(read.error());
+      if (auto put = with.admin("policy_put", {{"text", read->text}}); !put)
+        return with.complain(put.error());
+      auto answer = with.admin("policy_apply", {{"version", read->version}, {"late", *late}});
+      if (!answer)
+        return with.complain(answer.error());
+      auto applied = answer->value("applied", false);
+      with.print(*answer, [applied](const json& done) {
+        if (applied)
+          fmt::print("every shard has logged {}\n", field(done, "version"));
+        else
+          fmt::print("{} is applied; it is being handed to shards {}\n", field(done, "version"),
+                     field(done, "shards_missing"));
+      });
+      return int{applied ? exit_fine : exit_unhealthy};
+    };
+  });
+}
+
+/// "████████··" of 30 characters.
+std::string bar(std::uint64_t done, std::uint64_t of) {
+  constexpr std::uint64_t width = 30;
+  auto full = of == 0 ? width : done * width / of;
+  std::string made;
+  for (std::uint64_t i = 0; i < width; ++i)
+    made += i < full ? "█" : "·";
+  return made;
+}
+
+void add_readiness(CLI::App& group, session& with, command& chosen) {
+  auto* r = add_command(group, "readiness",
+                        "Who has been told, who not yet, and whether the deadline will be met",
+                        "  candorctl policy readiness");
+  r->callback([&with, &chosen] {
+    chosen = [&with] {
+      auto answer = with.admin("policy_readiness", json::object());
+      if (!answer)
+        return with.complain(answer.error());
+      with.print_list(*answer, "notices", [](const json& shown) {
+        if (shown.at("notices").empty())
+          fmt::print("no notices are going out, or none has been counted yet\n");
+        for (const auto& n : shown.at("notices")) {
+          auto audience = n.value("audience", std::uint64_t{0});
+          auto told = audience - n.value("waiting", std::uint64_t{0});
+          const auto& mails = n.at("mails");
+          fmt::print("{} revision {}\n  {} {} of {} told, {} reached\n", field(n, "policy"),
+                     field(n, "revision"), bar(told, audience), told, audience,
+                     field(n, "reached"));
+          fmt::print("  in the app {}, mails sent {}, waiting {}, failed {}\n", field(n, "in_app"),
+                     field(mails, "sent"), field(mails, "intended"), field(mails, "failed"));
+          if (auto by = n.find("complete_by"); by != n.end()) {
+            auto met = n.at("will_be_met");
+            fmt::print("  complete by {}: {}\n", field(n, "complete_by"),
+                       met.is_null()     ? "not known yet"
+                       : met.get<bool>() ? "will be met"
+                                         : "WILL NOT BE MET at this rate");
+          }
+        }
+        fmt::print("{} notices a second{}\n", field(shown, "notices_per_second"),
+                   shown.value("paused", false) ? ", paused" : "");
+      });
+      return int{exit_fine};
+    };
+  });
+}
+
 } // namespace
 
 void add_policy(CLI::App& app, session& with, command& chosen) {
-  auto* group = add_group(app, "policy", "Policies: check and compare files, show what a node has");
+  auto* group =
+      add_group(app, "policy", "Policies: check, compare, try out, apply, and see who was told");
   auto regions = std::make_shared<std::string>();
   auto options = [&](CLI::App* c) {
     c->add_option("--regions", *regions, "regions.toml [the shipped one]")->type_name("FILE");
@@ -145,6 +249,24 @@ void add_policy(CLI::App& app, session& with, command& chosen) {
       return int{exit_fine};
     };
   });
+  auto* h = add_command(*group, "history", "Which version was applied when, and held from when",
+                        "  candorctl policy history");
+  h->callback([&with, &chosen] {
+    chosen = [&with] {
+      auto answer = with.admin("policy_show", json::object());
+      if (!answer)
+        return with.complain(answer.error());
+      with.print_list(*answer, "versions", [](const json& shown) {
+        std::vector<std::vector<std::string>> rows = {{"VERSION", "APPLIED", "EFFECTIVE"}};
+        for (const auto& v : shown.at("versions"))
+          rows.push_back({field(v, "version"), field(v, "applied_at"), field(v, "effective_at")});
+        print_table(rows);
+      });
+      return int{exit_fine};
+    };
+  });
+  add_changes(*group, with, chosen);
+  add_readiness(*group, with, chosen);
 }
 
 } // namespace candor::ctl
