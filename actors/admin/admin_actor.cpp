@@ -311,7 +311,10 @@ private:
     auto ok = true;
     std::uint64_t records = 0;
     for (std::size_t i = 0; i < around_.shards->size(); ++i) {
-      auto head = stores::verify_audit(around_.db, static_cast<shard_id>(i), std::nullopt);
+      auto shard = static_cast<shard_id>(i);
+      auto known = stores::read_audit_head(around_.db, shard);
+      auto head = known ? stores::verify_audit(around_.db, shard, *known)
+                        : tl::unexpected<error>{known.error()};
       json line = {{"shard", i}, {"ok", head.has_value()}};
       if (head) {
         records += head->index;

@@ -91,10 +91,15 @@ result<void> group_commit::read_tails() {
       state.chain = last.chain;
       state.time = last.time;
     }
-    CANDOR_TRY(audit, db_.last(table::audit, begin, end));
+    // Where the records end before it, the next one leaves a gap that shows.
+    CANDOR_TRY(audit, stores::read_audit_head(db_, shard));
     if (audit) {
-      CANDOR_TRY(record, stores::decode_audit_record(audit->second));
-      state.audit = {record.index, record.hash};
+      state.audit = *audit;
+    } else {
+      CANDOR_TRY(orphan, db_.last(table::audit, begin, end));
+      if (orphan)
+        return fail(errc::corrupt,
+                    "the audit chain of shard " + std::to_string(i) + " has records and no head");
     }
   }
   return {};
@@ -140,6 +145,8 @@ result<committed> group_commit::place(const draft& from, shard_id shard, shard_s
     e.operations.push_back({operation::what::put, table::audit,
                             engine::audit_key(shard, record.index), stores::encode(record)});
   }
+  if (!from.audit.empty())
+    e.operations.push_back(stores::head_row(shard, head));
   auto bytes = encode(e, state.chain);
   state.bytes_since_mark += bytes.size();
   state.seq = e.seq;

@@ -62,8 +62,14 @@ result<audit_record> decode_audit_record(std::string_view bytes);
 result<void> read_audit(const engine::engine& db, shard_id shard, std::uint64_t from,
                         const std::function<bool(const audit_record&)>& visit);
 
-/// Walks the whole chain. Where `expected` is given, the chain must end there: a cut tail shows.
-/// Returns the head. Error: `corrupt`, with the index at which it breaks and how.
+/// The row that says where a shard's chain ends: written with every record, so that a cut tail shows.
+engine::operation head_row(shard_id shard, const audit_head& head);
+
+/// nullopt: the shard has no records yet. Error: `corrupt`, `io_failed`.
+result<std::optional<audit_head>> read_audit_head(const engine::engine& db, shard_id shard);
+
+/// Walks the whole chain. Where `known` is given, the chain must hold that record: a cut tail shows. It may be longer:
+/// records come in while it is walked. Returns the head. Error: `corrupt`, with the index at which it breaks and how.
 result<audit_head> verify_audit(const engine::engine& db, shard_id shard,
                                 std::optional<audit_head> expected);
 

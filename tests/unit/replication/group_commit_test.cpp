@@ -242,6 +242,28 @@ TEST_CASE("audit events are chained in the entry that they belong to", "[replica
   CHECK(*stores::verify_audit(b.db, 0, answer->front().audit[1]) == answer->front().audit[1]);
 }
 
+TEST_CASE("a cut tail of the audit chain shows, and goes on showing", "[replication]") {
+  bench b;
+  auto log_one = [&](const char* action) {
+    auto r = b.request(0, "x", "1");
+    r.drafts[0].audit = {{b.time.now(), "admin", action, "", ""}};
+    REQUIRE(b.commit(r));
+  };
+  log_one("one");
+  log_one("two");
+  auto head = *stores::read_audit_head(b.db, 0);
+  REQUIRE(head);
+  CHECK(stores::verify_audit(b.db, 0, head));
+  REQUIRE(b.db.write({{operation::what::erase, table::audit, engine::audit_key(0, 2), {}}},
+                     engine::sync::yes));
+  CHECK_THAT(stores::verify_audit(b.db, 0, head).error().detail, Catch::Contains("missing"));
+  b.open();
+  log_one("three"); // takes its place behind the record that was cut off
+  head = *stores::read_audit_head(b.db, 0);
+  CHECK(head->index == 3);
+  CHECK(!stores::verify_audit(b.db, 0, head));
+}
+
 TEST_CASE("log time follows the wall, never goes back, and runs at most twice as fast",
           "[replication]") {
   auto start = timestamp{std::chrono::days{20'000}};
