@@ -53,7 +53,7 @@ class Playground(process_case.ProcessCase):
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_an_outcome_that_is_not_the_story_s_is_an_error(self):
-        """A policy that leaves Korea in tells another story."""
+        """A policy that offers an opt-out tells another story."""
         broken = self.folder / "bin"
         broken.mkdir()
         for program in ("candorctl", "candor-load"):
@@ -61,22 +61,22 @@ class Playground(process_case.ProcessCase):
         configs = self.folder / "configs"
         configs.mkdir()
         policy = (process_case.SOURCE / "configs/policies/ai-interactions-2025-12-16.1.toml").read_text()
-        (configs / "policy.toml").write_text(policy.replace('excluded_regions = ["GB", "EU", "KR"]',
-                                                            'excluded_regions = ["GB", "EU"]'))
+        (configs / "policy.toml").write_text(policy.replace('opt_out = "none"', 'opt_out = "all"'))
         playground = (process_case.SOURCE / "configs/playground.toml").read_text()
         playground = re.sub(r"policies = .*", 'policies = ["policy.toml"]', playground)
         for name in ("regions", "lexicon"):
             playground = re.sub(rf'{name} = "(.*)"', rf'{name} = "{process_case.SOURCE}/configs/\1"', playground)
         (configs / "node.toml").write_text(playground)
-        # The story gives --data and --http, then its own --config.
-        (broken / "candord").write_text(f'#!/bin/sh\nexec "{process_case.bin_dir}/candord" "$1" "$2" "$3" "$4" '
-                                        f'--config "{configs}/node.toml"\n')
+        # As the story starts it, but for its --config.
+        (broken / "candord").write_text(
+            "#!/bin/sh\nset -- $(printf '%s\\n' \"$@\" | sed '/^--config$/{N;d}')\n"
+            f'exec "{process_case.bin_dir}/candord" "$@" --config "{configs}/node.toml"\n')
         (broken / "candord").chmod(0o755)
         done = subprocess.run([str(PLAYGROUND), "--bin-dir", str(broken), "--exit"], capture_output=True, text=True,
                               timeout=300, env=self.environment())
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertIn("The story does not hold", done.stderr)
-        self.assertIn("region_excluded", done.stderr)
+        self.assertIn("opt_out_not_offered", done.stderr)
 
 
 if __name__ == "__main__":
