@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -38,7 +39,16 @@ result<void> set_http(node_config& c, const std::string& text) {
   return {};
 }
 
-using setter = result<void> (*)(node_config&, const std::string&);
+using setter = std::function<result<void>(node_config&, const std::string&)>;
+
+/// Takes any text or path as it is.
+template <class Member>
+setter verbatim(Member node_config::*member) {
+  return [member](node_config& c, const std::string& v) -> result<void> {
+    c.*member = v;
+    return {};
+  };
+}
 
 struct setting {
   property described;
@@ -65,22 +75,13 @@ const std::vector<setting>& settings() {
         "127.0.0.1:8080"},
        set_http},
       {{"tls_certificate", "PEM file; required where the address is not loopback", ""},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.tls_certificate = v;
-         return {};
-       }},
+       verbatim(&node_config::tls_certificate)},
       {{"tls_key", "PEM file of the certificate's private key", ""},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.tls_key = v;
-         return {};
-       }},
+       verbatim(&node_config::tls_key)},
       {{"user_token_secret_file",
         "file whose content (32 to 256 bytes) signs the tokens of people; none: no user tokens",
         ""},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.user_token_secret_file = v;
-         return {};
-       }},
+       verbatim(&node_config::user_token_secret_file)},
       {{"log_level", "debug, info, warn or error", "info"},
        [](node_config& c, const std::string& v) -> result<void> {
          if (v != "debug" && v != "info" && v != "warn" && v != "error")
@@ -117,15 +118,9 @@ const std::vector<setting>& settings() {
          return {};
        }},
       {{"app", "how a notice names the platform where a record names none", "Candor"},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.app = v;
-         return {};
-       }},
+       verbatim(&node_config::app)},
       {{"link", "the address where people see, correct and erase", "https://example.org/privacy"},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.link = v;
-         return {};
-       }},
+       verbatim(&node_config::link)},
       {{"smtp", "HOST:PORT of the mail server; none: mails wait", ""},
        [](node_config& c, const std::string& v) -> result<void> {
          auto colon = v.rfind(':');
@@ -143,36 +138,16 @@ const std::vector<setting>& settings() {
          c.smtp_tls = v;
          return {};
        }},
-      {{"smtp_user", "who logs in at the mail server", ""},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.smtp_user = v;
-         return {};
-       }},
+      {{"smtp_user", "who logs in at the mail server", ""}, verbatim(&node_config::smtp_user)},
       {{"smtp_password_file", "file that holds the password", ""},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.smtp_password_file = v;
-         return {};
-       }},
+       verbatim(&node_config::smtp_password_file)},
       {{"mail_from", "the address that mails are from", "privacy@example.org"},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.mail_from = v;
-         return {};
-       }},
+       verbatim(&node_config::mail_from)},
       {{"notices", "the folder beneath which a policy's templates lie", "notices"},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.notices = v;
-         return {};
-       }},
-      {{"regions", "the table of regions", "regions.toml"},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.regions = v;
-         return {};
-       }},
+       verbatim(&node_config::notices)},
+      {{"regions", "the table of regions", "regions.toml"}, verbatim(&node_config::regions)},
       {{"lexicon", "the folder of the topic filter's lexica", "lexicon"},
-       [](node_config& c, const std::string& v) -> result<void> {
-         c.lexicon = v;
-         return {};
-       }},
+       verbatim(&node_config::lexicon)},
   };
   return all;
 }
