@@ -60,6 +60,17 @@ std::string timed(timestamp t, std::string_view text) {
   return bytes.append(text);
 }
 
+/// A policy that can be kept. Categories of its own cannot: the filter has terms for the twelve
+/// alone, and what it cannot withhold must not be promised.
+result<model::policy> parse_applicable(const std::string& text,
+                                       const model::region_table& regions) {
+  CANDOR_TRY(policy, model::parse_policy(text, "policy", regions));
+  if (!policy.sensitive_extra.empty())
+    return fail(errc::policy_invalid,
+                "sensitive_extra: there is no lexicon for " + policy.sensitive_extra.front());
+  return std::move(policy);
+}
+
 } // namespace
 
 std::string_view to_string(region_state s) noexcept {
@@ -542,7 +553,7 @@ result<decided<bool>> user_table::record_notice(const user_id& user,
 // -- the shard ---------------------------------------------------------------------------------
 
 result<decided<bool>> user_table::apply_policy(const std::string& text, const std::string& caller) {
-  CANDOR_TRY(policy, model::parse_policy(text, "policy", around_.regions));
+  CANDOR_TRY(policy, parse_applicable(text, around_.regions));
   if (auto known = policies_.find(policy.version); known && known->text == policy.text)
     return decided<bool>{false, {}};
   auto version = policy.version;
@@ -555,7 +566,7 @@ result<decided<bool>> user_table::apply_policy(const std::string& text, const st
 }
 
 result<decided<bool>> user_table::store_policy(const std::string& text, const std::string& caller) {
-  CANDOR_TRY(policy, model::parse_policy(text, "policy", around_.regions));
+  CANDOR_TRY(policy, parse_applicable(text, around_.regions));
   auto applied = policies_.find(policy.version);
   auto stored = stored_.find(policy.version);
   if ((applied && applied->text != text) || (stored != stored_.end() && stored->second != text))

@@ -335,6 +335,15 @@ TEST_CASE("a version is applied once, and another text under its name is refused
   CHECK(s.people->policies().versions().size() == 1);
 }
 
+TEST_CASE("a category that the filter has no terms for is not promised", "[profile]") {
+  shard s{after};
+  auto more = shipped_policy();
+  more.replace(more.find("sensitive_extra = []"), 20, "sensitive_extra = [\"gambling\"]");
+  more.replace(more.find("2025-12-16.1"), 12, "2025-12-16.2");
+  CHECK(s.people->store_policy(more, "test").error().code == errc::policy_invalid);
+  CHECK(s.people->apply_policy(more, "test").error().code == errc::policy_invalid);
+}
+
 TEST_CASE("a shard's clock goes forward only", "[profile]") {
   shard s{after};
   CHECK(s.people->follow_clock(after - 1h, "test").error().code == errc::conflict);
