@@ -1,6 +1,5 @@
 #include "actors/supervision/node.hpp"
 
-#include <fstream>
 #include <future>
 #include <map>
 
@@ -20,6 +19,7 @@
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
+#include "storage/stores/durable_file.hpp"
 
 namespace candor::supervision {
 
@@ -29,6 +29,7 @@ using namespace std::chrono_literals;
 
 constexpr auto activation_deadline = 60s;
 constexpr std::size_t ingestion_actors = 2;
+constexpr std::size_t disk_id_bytes_max = 128;
 constexpr std::size_t restarts_max = 100; ///< of profile actors, in the life of a process
 
 struct system_config : caf::actor_system_config {
@@ -40,20 +41,20 @@ struct system_config : caf::actor_system_config {
   }
 };
 
-/// What a file holds, or what `make` says, written durably the first time.
-result<std::string> file_or_new(const std::filesystem::path& file, const std::string& make) {
-  if (std::ifstream from{file}) {
-    std::string line;
-    std::getline(from, line);
-    if (line.empty())
-      return fail(errc::corrupt, file.string() + " is empty");
-    return line;
+/// The disk's own name, given to it on the first start.
+result<std::string> load_or_make_disk_id(const std::filesystem::path& file, rng& random) {
+  auto found = stores::read_file(file, disk_id_bytes_max);
+  if (!found && found.error().code != errc::not_found)
+    return found;
+  if (!found) {
+    auto made = random_id(random, "disk-");
+    CANDOR_TRY_VOID(stores::replace_file(file, made + '\n'));
+    return made;
   }
-  std::ofstream to{file};
-  to << make << '\n';
-  if (!to.flush())
-    return fail(errc::io_failed, file.string() + " cannot be written");
-  return make;
+  auto line = found->substr(0, found->find('\n'));
+  if (line.empty())
+    return fail(errc::corrupt, file.string() + " is empty");
+  return line;
 }
 
 /// Watches the rooms. Owns nothing else.
@@ -176,7 +177,7 @@ private:
   }
 
   /// How many shards there are stands in the coordinator from the first start on.
-  result<bool> fix_shard_count(std::uint16_t count) {
+  result<void> fix_shard_count(std::uint16_t count) {
     CANDOR_TRY(found, coordinator_->get("cluster/shards"));
     if (found && found->value != std::to_string(count))
       return fail(errc::config_invalid,
@@ -186,29 +187,33 @@ private:
       coordination::change first{"cluster/shards", 0, std::to_string(count)};
       CANDOR_TRY_VOID(coordinator_->compare_and_swap({&first, 1}));
     }
-    return !found;
+    return {};
   }
 
   result<void> open_log(const config::node_config& config) {
-    CANDOR_TRY(is_new, fix_shard_count(config.shards));
+    CANDOR_TRY_VOID(fix_shard_count(config.shards));
     count_ = {config.shards};
     clock_ = config.settable_clock ? make_settable_clock() : make_system_clock();
-    if (is_new && config.clock_start)
+    if (config.clock_start)
       CANDOR_TRY_VOID(clock_->set(*config.clock_start));
-    CANDOR_TRY(disk_id, file_or_new(config.data / "disk.id", random_id(*random_, "disk-")));
+    CANDOR_TRY(disk_id, load_or_make_disk_id(config.data / "disk.id", *random_));
     CANDOR_TRY(log, replication::group_commit::open(*db_, *keys_, *coordinator_, *clock_,
                                                     {{config.name, disk_id}, count_}));
-    if (config.settable_clock && !is_new) {
-      // The clock goes on where the shards' logs stand.
-      timestamp latest{};
-      for (std::uint16_t i = 0; i < count_.value; ++i) {
-        CANDOR_TRY(opening, log->opening(i));
-        latest = std::max(latest, opening.time.now({}, {}));
-      }
-      CANDOR_TRY_VOID(clock_->set(latest));
-    }
+    if (config.settable_clock)
+      CANDOR_TRY_VOID(continue_clock(*log));
     door_ = replication::spawn_commit_actor(*system_, std::move(log));
     return {};
+  }
+
+  /// A settable clock goes on where the shards' logs stand.
+  result<void> continue_clock(replication::group_commit& log) {
+    std::optional<timestamp> latest;
+    for (std::uint16_t i = 0; i < count_.value; ++i) {
+      CANDOR_TRY(opening, log.opening(i));
+      if (opening.seq > 0)
+        latest = std::max(latest, std::optional{opening.time.now({}, {})});
+    }
+    return latest ? clock_->set(*latest) : result<void>{};
   }
 
   std::future<result<void>> spawn_rooms(const config::node_config& config) {

@@ -116,6 +116,14 @@ result<void> rename_file(const fs::path& from, const fs::path& to) {
   return {};
 }
 
+result<void> replace_file(const fs::path& file, std::string_view bytes) {
+  auto made = file;
+  made += ".tmp";
+  CANDOR_TRY_VOID(write_file(made, bytes));
+  CANDOR_TRY_VOID(rename_file(made, file));
+  return sync_folder(file.parent_path());
+}
+
 result<void> shred(const fs::path& file) {
   {
     CANDOR_TRY(opened, open_file(file, O_WRONLY));

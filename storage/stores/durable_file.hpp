@@ -44,6 +44,10 @@ result<std::string> read_file(const std::filesystem::path& file, std::size_t byt
 /// caller renames it to where it belongs, and syncs the folder.
 result<void> write_file(const std::filesystem::path& file, std::string_view bytes);
 
+/// Writes the whole file under another name (`.tmp` behind its own), renames it into its place and
+/// makes that durable: whoever reads finds what was there before, or all of `bytes`.
+result<void> replace_file(const std::filesystem::path& file, std::string_view bytes);
+
 /// As rename(2): replaces `to`.
 result<void> rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
 

@@ -439,10 +439,7 @@ private:
       return tl::unexpected<error>{file.error()};
     if (has_pages)
       return fail(errc::corrupt, "the key store holds pages, but its verifier is missing");
-    auto made = with_suffix(path, ".tmp");
-    CANDOR_TRY_VOID(write_file(made, encode_verifier(master_key_)));
-    CANDOR_TRY_VOID(rename_file(made, path));
-    return sync_folder(folder_);
+    return replace_file(path, encode_verifier(master_key_));
   }
 
   /// Finishes what stopped half-way with this page, in the direction that it had taken.
@@ -481,11 +478,7 @@ private:
     }
     CANDOR_TRY_VOID(settle(page));
     std::shared_ptr<const key_page> fresh = key_page::make();
-    auto path = path_of(page);
-    auto made = with_suffix(path, ".tmp");
-    CANDOR_TRY_VOID(write_file(made, encode(*fresh, page, master_key_)));
-    CANDOR_TRY_VOID(rename_file(made, path));
-    CANDOR_TRY_VOID(sync_folder(pages_));
+    CANDOR_TRY_VOID(replace_file(path_of(page), encode(*fresh, page, master_key_)));
     std::lock_guard lock{mutex_};
     shards_[shard_of(page)].last_page = within_shard(page);
     remember(page, std::move(fresh));

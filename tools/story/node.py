@@ -62,8 +62,8 @@ class Node:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self):
-        """Returns when the node is ready; raises with its log where it is not in time."""
+    def launch(self):
+        """Starts the process, and waits for nothing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [str(self.bin_dir / "candord"), "--data", str(self.data), "--http", f"127.0.0.1:{self.port}"]
         if self.config:
@@ -73,18 +73,26 @@ class Node:
         environment["CANDOR_CONFIGS"] = str(ROOT / "configs")
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command + self.flags, stdout=log, stderr=log, env=environment)
+        return self
+
+    def start(self):
+        """Returns when the node is ready; raises with its log where it is not in time."""
+        self.launch()
         until = time.monotonic() + self.start_deadline_s
         while time.monotonic() < until:
             if self.process.poll() is not None:
                 break
-            try:
-                if self.call("GET", "/readyz", timeout=2).status == 200:
-                    return self
-            except OSError:
-                pass
+            if self.is_ready():
+                return self
             time.sleep(0.05)
         self.kill()
         raise RuntimeError("the node did not become ready; its log ends with:\n" + self.log_text()[-2000:])
+
+    def is_ready(self):
+        try:
+            return self.call("GET", "/readyz", timeout=2).status == 200
+        except OSError:
+            return False
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -11,7 +11,7 @@ namespace candor::model {
 namespace {
 
 region_table shipped() {
-  std::ifstream in{std::string{CANDOR_SOURCE_DIR} + "/configs/regions.toml"};
+  std::ifstream in{CANDOR_SOURCE_DIR "/configs/regions.toml"};
   std::string text{std::istreambuf_iterator<char>{in}, {}};
   auto table = region_table::parse(text, "configs/regions.toml");
   if (!table)

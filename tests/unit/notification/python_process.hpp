@@ -18,7 +18,7 @@ namespace candor::test {
 class python_process {
 public:
   explicit python_process(const std::string& script, std::vector<std::string> arguments = {}) {
-    auto path = std::string{CANDOR_SOURCE_DIR} + "/tests/support/" + script;
+    auto path = CANDOR_SOURCE_DIR "/tests/support/" + script;
     std::vector<char*> words;
     std::vector<std::string> texts{"/usr/bin/python3", "-B", path};
     texts.insert(texts.end(), arguments.begin(), arguments.end());

@@ -14,7 +14,7 @@
 namespace candor::model::testing {
 
 inline std::string read_source_file(const std::string& path) {
-  std::ifstream in{std::string{CANDOR_SOURCE_DIR} + "/" + path, std::ios::binary};
+  std::ifstream in{CANDOR_SOURCE_DIR "/" + path, std::ios::binary};
   REQUIRE(in);
   return {std::istreambuf_iterator<char>{in}, {}};
 }
