@@ -58,6 +58,8 @@ public:
         {"clock_set", &admin_actor::clock_set},
         {"log_level", &admin_actor::log_level},
         {"notice_reached", &admin_actor::notice_reached},
+        {"notice_bounced", &admin_actor::notice_bounced},
+        {"notice_retry", &admin_actor::notice_retry},
         {"import_open", &admin_actor::import_open},
         {"import_close", &admin_actor::import_close},
         {"imports", &admin_actor::imports},
@@ -127,6 +129,14 @@ private:
                 arrived();
               });
     }
+  }
+
+  /// Sends `message` to a shard; once it is durable, `answer` is the promise's.
+  template <class Message>
+  void ask_one(promise to, shard_id shard, Message message, json answer) {
+    request(around_.shards->primary(shard), limits::room_deadline, std::move(message))
+        .then([to, answer](const acknowledged&) mutable { deliver(to, answer); },
+              [to](const caf::error& e) mutable { to.deliver(e); });
   }
 
   result<void> status(arguments& given, const std::string&, promise to) {
@@ -218,12 +228,29 @@ private:
                           static_cast<std::uint8_t>(*channel),
                           at,
                           caller};
-    request(around_.shards->primary(shard), limits::room_deadline, std::move(message))
-        .then(
-            [to, at](const acknowledged&) mutable {
-              deliver(to, {{"recorded", true}, {"at", format_time(at)}});
-            },
-            [to](const caf::error& e) mutable { to.deliver(e); });
+    ask_one(to, shard, std::move(message), {{"recorded", true}, {"at", format_time(at)}});
+    return {};
+  }
+
+  result<void> notice_bounced(arguments& given, const std::string& caller, promise to) {
+    CANDOR_TRY(id, given.text("user"));
+    CANDOR_TRY(user, user_id::parse(id));
+    CANDOR_TRY(notice, given.text("notice"));
+    CANDOR_TRY_VOID(given.all_known());
+    auto shard = around_.shard_of(user);
+    ask_one(to, shard,
+            record_mail{
+                shard, user.value(), notice, mail_outcome::failed, around_.time.now(), {}, caller},
+            {{"bounced", notice}});
+    return {};
+  }
+
+  result<void> notice_retry(arguments& given, const std::string& caller, promise to) {
+    CANDOR_TRY(id, given.text("user"));
+    CANDOR_TRY(user, user_id::parse(id));
+    CANDOR_TRY_VOID(given.all_known());
+    auto shard = around_.shard_of(user);
+    ask_one(to, shard, retry_mails{shard, user.value(), caller}, {{"retried", user.value()}});
     return {};
   }
 
@@ -387,11 +414,12 @@ private:
 
   result<void> policy_simulate(arguments& given, const std::string&, promise to) {
     CANDOR_TRY(text, given.text("text"));
+    auto version = given.text_or_none("version").value_or("");
     CANDOR_TRY_VOID(given.all_known());
     ask_all<policy_effect>(
         to,
         [&](shard_id shard) {
-          return simulate_policy{shard, text};
+          return simulate_policy{shard, text, version};
         },
         [](promise& to, const std::map<shard_id, policy_effect>& effects) {
           policy_effect all;

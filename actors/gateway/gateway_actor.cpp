@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <set>
+#include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -33,13 +35,14 @@ constexpr auto stop_grace = 5s;
 constexpr std::string_view json_type = "application/json";
 constexpr std::string_view ndjson_type = "application/x-ndjson";
 constexpr std::string_view msgpack_type = "application/msgpack";
+constexpr std::string_view toml_type = "application/toml";
 
 constexpr unsigned bit(role r) {
   return 1u << static_cast<unsigned>(r);
 }
 constexpr unsigned anybody = ~0u;
 
-enum class body_form { none, json, json_or_none, events };
+enum class body_form { none, json, json_or_none, policy, events };
 
 /// Counters of one route.
 class route_probe {
@@ -118,20 +121,23 @@ reply make_reply(int status, std::string_view type, std::string body) {
 
 class routes;
 
+static nlohmann::json notice_json(const notice_shown& n) {
+  return {{"notice", n.id},
+          {"policy", n.policy},
+          {"revision", n.revision},
+          {"channel", n.channel},
+          {"lang", n.lang},
+          {"title", n.title},
+          {"body", n.body},
+          {"sent", format_time(n.sent)},
+          {"reached", n.reached_ms < 0 ? nlohmann::json{}
+                                       : nlohmann::json(format_time(from_int(n.reached_ms)))}};
+}
+
 static std::string render_notices(const inbox_shown& inbox) {
   auto list = nlohmann::json::array();
   for (const auto& n : inbox.notices)
-    list.push_back(
-        {{"notice", n.id},
-         {"policy", n.policy},
-         {"revision", n.revision},
-         {"channel", n.channel},
-         {"lang", n.lang},
-         {"title", n.title},
-         {"body", n.body},
-         {"sent", format_time(n.sent)},
-         {"reached", n.reached_ms < 0 ? nlohmann::json{}
-                                      : nlohmann::json(format_time(from_int(n.reached_ms)))}});
+    list.push_back(notice_json(n));
   return nlohmann::json{{"notices", std::move(list)}}.dump() + "\n";
 }
 
@@ -177,10 +183,14 @@ public:
         &routes::delete_interest);
     add("POST", "/v1/users/{id}/opt-out", user, body_form::none, true, &routes::post_opt_out);
     add("GET", "/v1/users/{id}/notices", user, body_form::none, true, &routes::get_notices);
+    add("GET", "/v1/users/{id}/notices/stream", user, body_form::none, true,
+        &routes::get_notice_stream);
     add("POST", "/v1/users/{id}/notices/{notice}/ack", user, body_form::none, true,
         &routes::post_notice_ack);
     add("GET", "/v1/policies", none, body_form::none, false, &routes::get_policies);
-    add("PUT", "/v1/policies/{version}", none, body_form::json, true, &routes::put_policy);
+    add("PUT", "/v1/policies/{version}", none, body_form::policy, true, &routes::put_policy);
+    add("POST", "/v1/policies/{version}/simulate", none, body_form::policy, true,
+        &routes::post_policy_simulate);
     add("POST", "/v1/policies/{version}/apply", none, body_form::json_or_none, true,
         &routes::post_policy_apply);
     add("GET", "/v1/policies/{version}/readiness", none, body_form::none, true,
@@ -371,6 +381,13 @@ private:
         x.body_bytes_max = limits::single_body_bytes;
         if (type != json_type)
           return fail(errc::unsupported_media_type, "this route reads application/json");
+        return {};
+      case body_form::policy:
+        x.body_bytes_max = limits::single_body_bytes;
+        if (type != toml_type && type != json_type)
+          return fail(
+              errc::unsupported_media_type,
+              "this route reads application/toml, or application/json with the file as text");
         return {};
       case body_form::events:
         x.body_bytes_max = is_bulk ? limits::bulk_body_bytes : limits::single_body_bytes;
@@ -741,6 +758,57 @@ private:
                     : problem(x, inbox.error());
   }
 
+  /// One person's notices as they come.
+  struct notice_stream {
+    explicit notice_stream(std::atomic<std::size_t>& open)
+      : open_{open} {
+      ++open_;
+    }
+    notice_stream(const notice_stream&) = delete;
+    notice_stream& operator=(const notice_stream&) = delete;
+    ~notice_stream() { --open_; }
+
+    std::set<std::string> told;
+    bool to_acknowledge = false; ///< what was written last has reached its reader
+
+  private:
+    std::atomic<std::size_t>& open_;
+  };
+
+  /// What the stream has not told yet, as server-sent events (WHATWG HTML, 9.2).
+  asio::awaitable<std::optional<std::string>> look_for_news(exchange& x, notice_stream& stream) {
+    std::string news;
+    if (std::exchange(stream.to_acknowledge, false))
+      co_await fetch_notices(x, true);
+    auto inbox = co_await fetch_notices(x, false);
+    if (!inbox)
+      co_return inbox.error().code == errc::user_not_found ? std::nullopt : std::optional{news};
+    for (const auto& n : inbox->notices)
+      if (stream.told.insert(n.id).second)
+        news += fmt::format("id: {}\nevent: notice\ndata: {}\n\n", n.id, notice_json(n).dump());
+    stream.to_acknowledge = !news.empty();
+    co_return news;
+  }
+
+  asio::awaitable<reply> get_notice_stream(exchange& x) {
+    if (auto known = check_query(x, {}); !known)
+      co_return problem(x, known.error());
+    error busy{errc::overloaded, "too many streams are open"};
+    auto stream = std::make_shared<notice_stream>(streams_);
+    if (streams_ > limits::streams)
+      co_return problem(x, busy);
+    auto inbox = co_await fetch_notices(x, false);
+    if (!inbox)
+      co_return problem(x, inbox.error());
+    auto last = std::ranges::find(inbox->notices, x.head.last_event_id, &notice_shown::id);
+    if (last != inbox->notices.end())
+      for (auto n = inbox->notices.begin(); n <= last; ++n)
+        stream->told.insert(n->id);
+    auto made = make_reply(200, "text/event-stream", {});
+    made.more = [this, &x, stream] { return look_for_news(x, *stream); };
+    co_return made;
+  }
+
   asio::awaitable<reply> post_notice_ack(exchange& x) {
     auto inbox = co_await fetch_notices(x, true);
     if (!inbox)
@@ -802,10 +870,17 @@ private:
 
   /// The body with the path's version, for the verb to check.
   asio::awaitable<reply> call_with_version(exchange& x, std::string verb) {
-    auto body = nlohmann::json::parse(x.body.empty() ? "{}" : x.body, nullptr, false);
-    error malformed{errc::malformed, "the body is not a JSON object"};
-    if (!body.is_object())
-      co_return problem(x, malformed);
+    error malformed{errc::malformed, "the body is not a JSON object"}, bad_text{errc::bad_utf8, {}};
+    nlohmann::json body;
+    if (media_type(x.head.content_type) == toml_type) {
+      if (!valid_utf8(x.body))
+        co_return problem(x, bad_text);
+      body["text"] = std::move(x.body);
+    } else {
+      body = nlohmann::json::parse(x.body.empty() ? "{}" : x.body, nullptr, false);
+      if (!body.is_object())
+        co_return problem(x, malformed);
+    }
     body["version"] = x.parameters.front();
     auto arguments = body.dump();
     co_return co_await call_admin(x, std::move(verb), std::move(arguments));
@@ -813,6 +888,11 @@ private:
 
   asio::awaitable<reply> put_policy(exchange& x) {
     std::string verb = "policy_put";
+    co_return co_await call_with_version(x, std::move(verb));
+  }
+
+  asio::awaitable<reply> post_policy_simulate(exchange& x) {
+    std::string verb = "policy_simulate";
     co_return co_await call_with_version(x, std::move(verb));
   }
 
@@ -846,6 +926,7 @@ private:
   knocker knocker_;
   asio::thread_pool key_thread_{1};
   std::atomic<unsigned> turn_{0};
+  std::atomic<std::size_t> streams_{0};
   std::atomic<bool> ready_{false};
   std::atomic<bool> started_{false};
   route_probe elsewhere_;

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,7 @@ struct request_head {
   std::string host;
   std::string origin;
   std::string traceparent;
+  std::string last_event_id;
   bool has_body = false;
 };
 
@@ -38,6 +40,10 @@ struct reply {
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
+
+  /// Of a reply that goes on (server-sent events): asked again and again for what is new. An empty
+  /// piece: nothing now; none: the end.
+  std::function<asio::awaitable<std::optional<std::string>>()> more;
 };
 
 struct route;

@@ -151,7 +151,8 @@ private:
   std::size_t bytes_ = 0;
 };
 
-http::response<http::string_body> to_message(reply&& from, const exchange& x, unsigned version,
+/// Takes the body out of `from`.
+http::response<http::string_body> to_message(reply& from, const exchange& x, unsigned version,
                                              bool keep_alive) {
   http::response<http::string_body> made;
   made.version(version);
@@ -164,6 +165,8 @@ http::response<http::string_body> to_message(reply&& from, const exchange& x, un
   made.set(http::field::cache_control, "no-store");
   for (const auto& [name, value] : from.headers)
     made.set(name, value);
+  if (from.more) // as long as it lasts: the connection's end is its end
+    return made;
   made.body() = std::move(from.body);
   made.content_length(made.body().size());
   return made;
@@ -179,6 +182,7 @@ request_head read_head(const http::request<http::buffer_body>& from) {
   head.host = text(http::field::host);
   head.origin = text(http::field::origin);
   head.traceparent = text("traceparent");
+  head.last_event_id = text("Last-Event-ID");
   return head;
 }
 
@@ -437,23 +441,59 @@ private:
     share.release();
     auto status = answer->status;
     auto head_only = x.head.method == "HEAD";
-    auto keep_alive = whole && parser.keep_alive() && !stopping_;
-    auto message = to_message(std::move(*answer), x,
+    auto goes_on = answer->more && !head_only;
+    auto keep_alive = whole && parser.keep_alive() && !stopping_ && !goes_on;
+    auto message = to_message(*answer, x,
                               parser.get().version() ? parser.get().version() : 11, keep_alive);
     app_.finished(x, status, steady_clock::now() - started);
 
     until.arm(bounds_.body_deadline);
     http::response_serializer<http::string_body> out{message};
-    if (head_only)
+    if (head_only || goes_on)
       co_await http::async_write_header(stream, out, asio::redirect_error(asio::use_awaitable, ec));
     else
       co_await http::async_write(stream, out, asio::redirect_error(asio::use_awaitable, ec));
     until.disarm();
     if (ec)
       co_return false;
+    if (goes_on)
+      co_await go_on(stream, *answer, until);
     if (!keep_alive)
       co_await linger(socket, until);
     co_return keep_alive;
+  }
+
+  /// Writes what there is to say, as it comes, until there is no more or nobody listens.
+  template <class Stream>
+  asio::awaitable<void> go_on(Stream& stream, reply& answer, deadline& until) {
+    static const std::string comment = ":\n\n";
+    std::string waste(256, '\0');
+    auto spoke = steady_clock::now();
+    for (auto end = spoke + limits::stream_life; !stopping_ && steady_clock::now() < end;) {
+      auto piece = co_await answer.more();
+      if (!piece)
+        break;
+      if (piece->empty() && steady_clock::now() - spoke >= limits::stream_silence)
+        *piece = comment;
+      error_code ec;
+      if (!piece->empty()) {
+        until.arm(bounds_.body_deadline);
+        co_await asio::async_write(stream, asio::buffer(*piece),
+                                   asio::redirect_error(asio::use_awaitable, ec));
+        if (ec)
+          break;
+        spoke = steady_clock::now();
+      }
+      // Waits by reading: a client that goes away, and a drain, end the wait.
+      until.arm(limits::stream_look_every);
+      until.set_idle(true);
+      co_await stream.async_read_some(asio::buffer(waste),
+                                      asio::redirect_error(asio::use_awaitable, ec));
+      until.set_idle(false);
+      if (ec && !until.expired())
+        break;
+    }
+    until.disarm();
   }
 
   reply refuse_size(exchange& x) {

@@ -175,6 +175,14 @@ struct record_mail {
   mail_outcome outcome = mail_outcome::deferred;
   timestamp at;
   timestamp next_try; ///< of what is deferred
+  std::string caller; ///< an operator who reports a bounce, for the audit log; else empty
+};
+
+/// A person's mails that failed are due again. Error: `not_found` where none failed.
+struct retry_mails {
+  shard_id shard = 0;
+  std::string user;
+  std::string caller;
 };
 
 struct read_inbox {
@@ -229,6 +237,7 @@ struct follow_clock {
 struct simulate_policy {
   shard_id shard = 0;
   std::string text;
+  std::string version; ///< what the file must say; empty: whatever it says
 };
 
 struct policy_effect {
@@ -350,7 +359,9 @@ struct record_step {
   shard_id shard = 0;
   std::string action;  ///< past tense, e.g. "notices_paused"
   std::string subject; ///< a policy and revision
+  std::string detail;  ///< a JSON object, or empty
   std::string caller;
+  bool once = false; ///< not again where it stands there already
 };
 
 // -- operators (gateway -> admin) --------------------------------------------------------------
@@ -448,11 +459,12 @@ CANDOR_INSPECT(mail_order, x.user, x.notice, x.address, x.lang, x.zone, x.app, x
 CANDOR_INSPECT(notice_counts, x.policy, x.revision, x.audience, x.reached, x.waiting,
                x.mails_intended, x.mails_sent, x.mails_failed, x.in_app)
 CANDOR_INSPECT(notices_found, x.mails, x.created, x.counts)
-CANDOR_INSPECT(record_mail, x.shard, x.user, x.notice, x.outcome, x.at, x.next_try)
+CANDOR_INSPECT(record_mail, x.shard, x.user, x.notice, x.outcome, x.at, x.next_try, x.caller)
+CANDOR_INSPECT(retry_mails, x.shard, x.user, x.caller)
 CANDOR_INSPECT(read_inbox, x.shard, x.user, x.fetched)
 CANDOR_INSPECT(inbox_line, x.id, x.policy, x.lang, x.revision, x.channel, x.sent, x.reached_ms)
 CANDOR_INSPECT(inbox, x.lines, x.app, x.zone)
-CANDOR_INSPECT(simulate_policy, x.shard, x.text)
+CANDOR_INSPECT(simulate_policy, x.shard, x.text, x.version)
 CANDOR_INSPECT(policy_effect, x.persons, x.audience, x.notices_needed, x.excluded, x.region_unknown,
                x.minors, x.newly_excluded, x.interests_to_purge)
 CANDOR_INSPECT(apply_policy, x.shard, x.text, x.caller)
@@ -479,7 +491,7 @@ CANDOR_INSPECT(show_readiness)
 CANDOR_INSPECT(readiness_shown, x.counts, x.complete_by_ms, x.lines_per_second, x.shards_counted,
                x.paused)
 CANDOR_INSPECT(pause_notices, x.paused, x.caller)
-CANDOR_INSPECT(record_step, x.shard, x.action, x.subject, x.caller)
+CANDOR_INSPECT(record_step, x.shard, x.action, x.subject, x.detail, x.caller, x.once)
 CANDOR_INSPECT(admin_call, x.verb, x.arguments, x.caller)
 CANDOR_INSPECT(admin_answer, x.json)
 
@@ -507,6 +519,7 @@ CAF_ADD_TYPE_ID(candor, (candor::opt_out_user))
 CAF_ADD_TYPE_ID(candor, (candor::find_notices))
 CAF_ADD_TYPE_ID(candor, (candor::notices_found))
 CAF_ADD_TYPE_ID(candor, (candor::record_mail))
+CAF_ADD_TYPE_ID(candor, (candor::retry_mails))
 CAF_ADD_TYPE_ID(candor, (candor::read_inbox))
 CAF_ADD_TYPE_ID(candor, (candor::inbox))
 CAF_ADD_TYPE_ID(candor, (candor::simulate_policy))
@@ -552,7 +565,8 @@ using profile_handle = caf::typed_actor<
     caf::replies_to<apply_policy>::with<acknowledged>,
     caf::replies_to<opt_out_user>::with<acknowledged>,
     caf::replies_to<find_notices>::with<notices_found>,
-    caf::replies_to<record_mail>::with<acknowledged>, caf::replies_to<read_inbox>::with<inbox>,
+    caf::replies_to<record_mail>::with<acknowledged>,
+    caf::replies_to<retry_mails>::with<acknowledged>, caf::replies_to<read_inbox>::with<inbox>,
     caf::replies_to<simulate_policy>::with<policy_effect>,
     caf::replies_to<read_policies>::with<policies_logged>,
     caf::replies_to<store_policy>::with<acknowledged>,

@@ -6,6 +6,8 @@
 #include <optional>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "actors/notification/schedule.hpp"
 #include "actors/notification/templates.hpp"
 #include "storage/base/limits.hpp"
@@ -83,6 +85,7 @@ public:
           learn_versions();
           if (!paused_)
             go_round();
+          record_progress();
         },
         [this](const fetch_inbox& m) { return fetch(m); },
         [this](const show_readiness&) { return readiness(); },
@@ -246,7 +249,7 @@ private:
     auto shard = around_.shard_of(*user);
     auto done = [this, id = order.notice] { in_work_.erase(id); };
     request(around_.shards->primary(shard), limits::room_deadline,
-            record_mail{shard, order.user, order.notice, how, around_.time.now(), next_try})
+            record_mail{shard, order.user, order.notice, how, around_.time.now(), next_try, {}})
         .then([done](const acknowledged&) { done(); }, [done](const caf::error&) { done(); });
   }
 
@@ -327,11 +330,37 @@ private:
     return shown;
   }
 
+  /// A campaign's beginning and its end stand in the audit log, once each.
+  void record_progress() {
+    auto now = readiness();
+    for (const auto& c : now.counts) {
+      auto handled = c.in_app + c.mails_intended + c.mails_sent + c.mails_failed;
+      auto left = c.waiting + c.mails_intended;
+      if (handled > 0)
+        record_once("notices_began", c);
+      if (handled > 0 && left == 0 && now.shards_counted == counts_.size())
+        record_once("notices_completed", c);
+    }
+  }
+
+  void record_once(const std::string& action, const notice_counts& c) {
+    auto subject = fmt::format("{}/{}", c.policy, c.revision);
+    auto step = action + " " + subject;
+    if (!steps_.insert(step).second)
+      return;
+    auto detail = fmt::format(R"({{"audience":{},"in_app":{},"mails_sent":{},"mails_failed":{}}})",
+                              c.audience, c.in_app, c.mails_sent, c.mails_failed);
+    request(around_.shards->primary(first_shard), limits::room_deadline,
+            record_step{first_shard, action, subject, std::move(detail), name(), true})
+        .then([](const acknowledged&) {}, [this, step](const caf::error&) { steps_.erase(step); });
+  }
+
   caf::result<acknowledged> pause(const pause_notices& m) {
     paused_ = m.paused;
     auto promise = make_response_promise<acknowledged>();
-    request(around_.shards->primary(first_shard), limits::room_deadline,
-            record_step{first_shard, m.paused ? "notices_paused" : "notices_resumed", {}, m.caller})
+    request(
+        around_.shards->primary(first_shard), limits::room_deadline,
+        record_step{first_shard, m.paused ? "notices_paused" : "notices_resumed", {}, {}, m.caller})
         .then([promise](const acknowledged& a) mutable { promise.deliver(a); },
               [promise](const caf::error& e) mutable { promise.deliver(e); });
     return caf::delegated<acknowledged>{};
@@ -347,6 +376,7 @@ private:
   prometheus::Counter& failed_;
   std::vector<sender_handle> senders_;
   std::size_t next_sender_ = 0;
+  std::set<std::string> steps_;   ///< that were handed to the audit log
   std::set<std::string> in_work_; ///< notices whose mail is on its way
   double carried_ = 0;            ///< lines that earlier ticks left
   std::size_t turn_ = 0;

@@ -153,9 +153,16 @@ public:
         [this](const candor::record_mail& m) {
           return with_user<acknowledged>(
               m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
-                return only_entry(table_.record_mail(
-                    user, m.notice, static_cast<mail_result>(m.outcome), m.at, m.next_try));
+                return only_entry(table_.record_mail(user, m.notice,
+                                                     static_cast<mail_result>(m.outcome), m.at,
+                                                     m.next_try, m.caller));
               });
+        },
+        [this](const candor::retry_mails& m) {
+          return with_user<acknowledged>(m.user,
+                                         [&](const user_id& user) -> result<pending<acknowledged>> {
+                                           return only_entry(table_.retry_mails(user, m.caller));
+                                         });
         },
         [this](const candor::read_inbox& m) {
           return with_user<candor::inbox>(
@@ -167,7 +174,7 @@ public:
         [this](const candor::simulate_policy& m) -> caf::result<policy_effect> {
           if (!open_)
             return to_caf(not_open());
-          auto effect = table_.simulate(m.text);
+          auto effect = table_.simulate(m.text, m.version);
           if (!effect)
             return to_caf(effect.error());
           return policy_effect{effect->persons,        effect->audience,
@@ -184,8 +191,9 @@ public:
               [&] { return only_entry(table_.store_policy(m.text, m.caller)); });
         },
         [this](const candor::record_step& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.record_step(m.action, m.subject, m.caller)); });
+          return answer<acknowledged>([&] {
+            return only_entry(table_.record_step(m.action, m.subject, m.detail, m.caller, m.once));
+          });
         },
         [this](const candor::read_policies&) {
           return answer<policies_logged>([&]() -> result<pending<policies_logged>> {

@@ -134,6 +134,8 @@ result<void> user_table::open(const replication::shard_opening& opening) {
       CANDOR_TRY_VOID(policies_.apply(std::move(policy), r.at));
     } else if (r.name.starts_with("stored/")) {
       stored_[r.name.substr(7)] = r.text;
+    } else if (r.name.starts_with("step/")) {
+      steps_.insert(r.name.substr(5));
     } else if (r.name.starts_with("import/")) {
       imports_[static_cast<std::uint32_t>(std::stoul(r.name.substr(7)))] = {r.text, r.at};
     }
@@ -581,6 +583,20 @@ result<decided<bool>> user_table::store_policy(const std::string& text, const st
                                timed(entry.time, text)));
   entry.audit.push_back(audit(caller, "policy_stored", policy.version));
   stored_[policy.version] = text;
+  return decided<bool>{true, std::move(entry)};
+}
+
+result<decided<bool>> user_table::record_step(const std::string& action, const std::string& subject,
+                                              const std::string& detail, const std::string& caller,
+                                              bool once) {
+  auto name = action + "/" + subject;
+  if (once && !steps_.insert(name).second)
+    return decided<bool>{false, {}};
+  auto entry = begin_entry();
+  if (once)
+    entry.rows.push_back(
+        put_row(table::policy, engine::named_key(shard_, "step/" + name), timed(entry.time, {})));
+  entry.audit.push_back(audit(caller, action, subject, detail));
   return decided<bool>{true, std::move(entry)};
 }
 

@@ -155,9 +155,10 @@ public:
   /// Keeps a version's file; answer: false where this very file is kept already. Error:
   /// `policy_invalid`, `policy_conflict`, `too_many`.
   result<decided<bool>> store_policy(const std::string& text, const std::string& caller);
-  /// An audit event of a campaign.
-  decided<bool> record_step(const std::string& action, const std::string& subject,
-                            const std::string& caller) const;
+  /// An audit event of a campaign; `once`: not again where it was recorded before.
+  result<decided<bool>> record_step(const std::string& action, const std::string& subject,
+                                    const std::string& detail, const std::string& caller,
+                                    bool once);
   /// Error: `too_many`, `conflict`.
   result<decided<bool>> open_import(std::uint32_t run, const std::string& name,
                                     const std::string& caller);
@@ -171,17 +172,21 @@ public:
   /// Looks at up to `persons` further persons: drafts the ledger lines that are missing, at most
   /// `lines_max`, and names the mails that are due. Goes round the shard call by call.
   result<notice_round> find_notices(std::size_t persons, std::size_t lines_max);
-  /// What became of a mail; `failed` after it was accepted is a bounce. answer: false where it was
-  /// known. Error: `user_not_found`, `not_found`.
+  /// What became of a mail; `failed` after it was accepted is a bounce, audited where an operator
+  /// reports it. answer: false where it was known. Error: `user_not_found`, `not_found`.
   result<decided<bool>> record_mail(const user_id& user, const std::string& id, mail_result how,
-                                    timestamp at, timestamp next_try);
+                                    timestamp at, timestamp next_try,
+                                    const std::string& caller = {});
+  /// Mails that failed are due again. Error: `user_not_found`, `not_found` (none failed).
+  result<decided<bool>> retry_mails(const user_id& user, const std::string& caller);
   /// The person's record; where `fetched`, what lies in the inbox has reached them. Error:
   /// `user_not_found`.
   result<decided<model::user_record>> inbox(const user_id& user, bool fetched);
   /// Error: `user_not_found`, `opt_out_not_offered`.
   result<decided<bool>> opt_out(const user_id& user, const std::string& caller);
-  /// What a policy would change here. Reads every person. Error: `policy_invalid`.
-  result<simulated_effect> simulate(const std::string& text);
+  /// What a policy would change here. Reads every person. `version` is what the file must say, or
+  /// empty. Error: `policy_invalid`, `bad_value`.
+  result<simulated_effect> simulate(const std::string& text, const std::string& version = {});
 
   /// Housekeeping: ends tombstones that are due, and looks at up to `persons` further persons for
   /// what must go (a purge whose grace is over, retention). Goes round the shard call by call.
@@ -256,7 +261,8 @@ private:
   model::timeline policies_;
   std::map<std::uint32_t, import_run> imports_;
   std::map<std::string, std::string> stored_;
-  stores::key_ref key_cursor_; ///< the last key given out
+  std::set<std::string> steps_; ///< of campaigns, that are recorded once
+  stores::key_ref key_cursor_;  ///< the last key given out
   std::unordered_map<storage_key, slot, storage_key_hash> cache_;
   std::list<storage_key> recency_; ///< most recent first
   std::uint64_t appended_ = 0;

@@ -147,7 +147,8 @@ void user_table::count_notices(const model::user_record& record, const model::po
 }
 
 result<decided<bool>> user_table::record_mail(const user_id& user, const std::string& id,
-                                              mail_result how, timestamp at, timestamp next_try) {
+                                              mail_result how, timestamp at, timestamp next_try,
+                                              const std::string& caller) {
   CANDOR_TRY(s, find(stores::derive_storage_key(around_.secrets, user)));
   if (!s->exists)
     return fail(errc::user_not_found); // erased while the mail was on its way
@@ -181,6 +182,31 @@ result<decided<bool>> user_table::record_mail(const user_id& user, const std::st
       break;
   }
   put_base(*s, entry);
+  if (bounced && !caller.empty())
+    entry.audit.push_back(audit(caller, "mail_bounced", s->base.pseudonym,
+                                fmt::format(R"({{"notice":"{}"}})", line->id)));
+  return decided<bool>{true, std::move(entry)};
+}
+
+result<decided<bool>> user_table::retry_mails(const user_id& user, const std::string& caller) {
+  CANDOR_TRY(s, find(stores::derive_storage_key(around_.secrets, user)));
+  if (!s->exists)
+    return fail(errc::user_not_found);
+  auto entry = begin_entry();
+  auto found = 0;
+  for (auto& line : s->base.notices) {
+    if (line.channel != channel::email || line.state != notice_state::failed)
+      continue;
+    line.state = notice_state::intended;
+    line.attempts = 0;
+    line.next_try = around_.time.now();
+    ++found;
+  }
+  if (found == 0)
+    return fail(errc::not_found, "none of this person's mails failed");
+  put_base(*s, entry);
+  entry.audit.push_back(
+      audit(caller, "mails_retried", s->base.pseudonym, fmt::format(R"({{"mails":{}}})", found)));
   return decided<bool>{true, std::move(entry)};
 }
 
@@ -200,13 +226,6 @@ result<decided<model::user_record>> user_table::inbox(const user_id& user, bool 
   if (entry)
     put_base(*s, *entry);
   return decided<model::user_record>{s->base, std::move(entry)};
-}
-
-decided<bool> user_table::record_step(const std::string& action, const std::string& subject,
-                                      const std::string& caller) const {
-  auto entry = begin_entry();
-  entry.audit.push_back(audit(caller, action, subject));
-  return {true, std::move(entry)};
 }
 
 result<decided<bool>> user_table::opt_out(const user_id& user, const std::string& caller) {
@@ -232,8 +251,10 @@ result<decided<bool>> user_table::opt_out(const user_id& user, const std::string
   return decided<bool>{true, std::move(entry)};
 }
 
-result<simulated_effect> user_table::simulate(const std::string& text) {
+result<simulated_effect> user_table::simulate(const std::string& text, const std::string& version) {
   CANDOR_TRY(policy, model::parse_policy(text, "policy", around_.regions));
+  if (!version.empty() && policy.version != version)
+    return fail(errc::bad_value, fmt::format("the file's version is {}", policy.version));
   auto then = policy;
   model::timeline with = policies_;
   // As if it were applied; a version that is applied already is simulated as it stands.

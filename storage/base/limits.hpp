@@ -37,6 +37,10 @@ inline constexpr auto header_deadline = 10s;
 inline constexpr auto body_deadline = 30s;
 inline constexpr auto idle_deadline = 60s;
 inline constexpr auto answer_deadline = 20s;
+inline constexpr std::size_t streams = 256;      ///< server-sent events, open at a time
+inline constexpr auto stream_life = 10min;       ///< then the client asks again, with a valid token
+inline constexpr auto stream_look_every = 500ms; ///< for what is new
+inline constexpr auto stream_silence = 15s;      ///< then a comment shows that it lives
 inline constexpr std::size_t json_depth = 16;
 
 // Between rooms

@@ -21,9 +21,13 @@ import jsonschema
 import yaml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools", "story"))
+from notice_stream import NoticeStream  # noqa: E402
+
 BIN_DIR = os.path.join(ROOT, "build", "release", "bin")
 NOW = "2025-12-20T12:00:00Z"
 JSON, NDJSON, MSGPACK = "application/json", "application/x-ndjson", "application/msgpack"
+TOML = "application/toml"
 
 
 class Node:
@@ -266,9 +270,15 @@ class TheContract(HttpTest):
         self.found("POST", f"/v1/users/u-43/notices/{told['notice']}/ack")
         self.assertIsNotNone(self.found("GET", "/v1/users/u-43/notices?peek=true")["notices"][0]["reached"])
 
+        self.check_notice_stream(person)
+
         with open(os.path.join(ROOT, "configs", "policies", "ai-interactions-2025-12-16.1.toml"),
                   encoding="utf-8") as f:
             later = f.read().replace('version = "2025-12-16.1"', 'version = "2025-12-16.2"')
+        effect = self.found("POST", "/v1/policies/2025-12-16.2/simulate", later.encode(), content_type=TOML)
+        self.assertGreaterEqual(effect["persons"], 3)
+        self.ask("POST", "/v1/policies/2025-12-16.3/simulate", later.encode(), TOML, status=400, code="bad_value")
+        self.found("PUT", "/v1/policies/2025-12-16.2", later.encode(), content_type=TOML)
         self.found("PUT", "/v1/policies/2025-12-16.2", {"text": later})
         self.ask("PUT", "/v1/policies/2025-12-16.3", {"text": later}, status=400, code="bad_value")
         self.ask("POST", "/v1/policies/2025-12-16.2/apply", {}, status=409, code="policy_late")
@@ -291,6 +301,32 @@ class TheContract(HttpTest):
         self.assertGreaterEqual(clock["now"], NOW)
 
         self.assertEqual(contract.operations() - contract.called, set(), "operations that were not called")
+
+    def check_notice_stream(self, person):
+        """Open before there is anything to tell; told once, and not again to who says where it stopped."""
+        in_app_only = {k: v for k, v in person.items() if k != "email"}
+        self.ask("PUT", "/v1/users/u-44", in_app_only | {"user": "u-44"}, status=201)
+        with NoticeStream(node.port, "u-44") as stream:
+            told = stream.next()
+            contract.called.add(("GET", "/v1/users/{id}/notices/stream"))
+            self.assertEqual(told["event"], "notice")
+            notice = json.loads(told["data"])
+            contract.validate(notice, contract.api["components"]["schemas"]["notice"])
+            self.assertEqual(told["id"], notice["notice"])
+            self.assertIn("2025", notice["body"])
+            self.assertIsNone(notice["reached"])
+            for _ in range(100):
+                if self.found("GET", "/v1/users/u-44/notices?peek=true")["notices"][0]["reached"]:
+                    break
+                time.sleep(0.1)
+            else:
+                self.fail("what was read from the stream did not count as reached")
+        with NoticeStream(node.port, "u-44") as stream:
+            self.assertEqual(stream.next()["id"], told["id"])
+        with NoticeStream(node.port, "u-44", last=told["id"]) as stream:
+            self.assertIsNone(stream.next(within_s=2))
+        self.ask("GET", "/v1/users/u-never/notices/stream", status=404)
+        self.ask("GET", "/v1/users/u-44/notices/stream?since=1", status=400, code="unknown_field")
 
     def wait_for_notices(self, user):
         """The scheduler goes round the shards in its own time."""

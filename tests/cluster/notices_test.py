@@ -128,9 +128,36 @@ smtp_tls = "none"
         # What was on its way when the node died: a window of mails for each kill, and no more.
         self.assertLessEqual(repeats, KILLS * 256)
         self.assertLessEqual(max(self.sink.taken.values()), KILLS + 1)
+        self.check_steps(node)
+        self.check_bounce(node)
         self.assertTrue(node.admin("audit_verify")["ok"])
         print(f"\n{PERSONS} persons, {KILLS} kills: {sum(len(x) for x in ledgers)} ledger lines, "
               f"{mailed} persons mailed, {repeats} mails repeated", file=sys.stderr)
+
+    def check_steps(self, node):
+        """The campaign's beginning and end stand in the audit log once, whatever died."""
+        for action in ("notices_began", "notices_completed"):
+            for _ in range(50):
+                records = node.admin("audit_tail", action=action)["records"]
+                if records:
+                    break
+                time.sleep(0.2)
+            self.assertEqual([r["subject"] for r in records], ["ai-interactions/1"], action)
+
+    def check_bounce(self, node):
+        """A mail that came back is as if it had not gone out; the operator may send it again."""
+        mail = next(line for line in node.call("GET", "/v1/users/p0/notices?peek=true").json()["notices"]
+                    if line["channel"] == "email")
+        node.candorctl("notice", "bounced", "p0", mail["notice"])
+        found = json.loads(node.candorctl("audit", "find", "--user", "p0", "-o", "json").stdout)["records"]
+        self.assertIn("mail_bounced", {r["action"] for r in found})
+        before = self.sink.addressed["p0@example.org"]
+        node.candorctl("notice", "retry", "p0")
+        for _ in range(100):
+            if self.sink.addressed["p0@example.org"] > before:
+                return
+            time.sleep(0.2)
+        self.fail("the mail was not sent again")
 
 
 if __name__ == "__main__":

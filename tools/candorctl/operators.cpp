@@ -81,6 +81,31 @@ void add_notice(CLI::App& app, session& with, command& chosen) {
       return int{exit_fine};
     };
   });
+  auto* bounced = add_command(*group, "bounced",
+                              "A mail came back: its notice counts as not delivered (audited)",
+                              "  candorctl notice bounced u-42 n-abcdefghijklmnop");
+  auto notice = std::make_shared<std::string>();
+  bounced->add_option("USER", *whom, "the person")->required();
+  bounced->add_option("NOTICE", *notice, "its id, which is the mail's Message-ID")->required();
+  bounced->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      return ask(with, "notice_bounced", {{"user", *whom}, {"notice", *notice}},
+                 [](const json&) { fmt::print("recorded; the person is told in the app\n"); });
+    };
+  });
+  auto* retry = add_command(*group, "retry", "Send a person's mails that failed again (audited)",
+                            "  candorctl notice retry u-42");
+  retry->add_option("USER", *whom, "the person")->required();
+  retry->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      return ask(with, "notice_retry", {{"user", *whom}},
+                 [](const json&) { fmt::print("they are due again\n"); });
+    };
+  });
+  auto* standing =
+      add_command(*group, "status", "How the notices of every policy stand (as `policy readiness`)",
+                  "  candorctl notice status");
+  standing->callback([&with, &chosen] { chosen = [&with] { return show_readiness(with); }; });
   for (auto pausing : {true, false}) {
     auto* p = add_command(*group, pausing ? "pause" : "resume",
                           pausing ? "Create and send no notices until resumed (audited)"
@@ -133,47 +158,62 @@ void add_import(CLI::App& app, session& with, command& chosen) {
 
 void add_audit(CLI::App& app, session& with, command& chosen) {
   auto* group = add_group(app, "audit", "The hash-chained audit log");
-  auto* tail = add_command(*group, "tail", "Print the newest entries",
-                           "  candorctl audit tail --limit 20\n"
-                           "  candorctl audit tail --action user_erased -o jsonl");
   struct given {
     std::optional<std::uint32_t> shard;
     std::optional<std::uint64_t> from;
     std::uint32_t limit = 100;
-    std::optional<std::string> subject, action;
+    std::optional<std::string> user, subject, action;
   };
   auto g = std::make_shared<given>();
+  auto show = [=, &with] {
+    auto node = with.connect();
+    auto path = fmt::format("/v1/audit?limit={}", g->limit);
+    if (g->shard)
+      path += fmt::format("&shard={}", *g->shard);
+    if (g->from)
+      path += fmt::format("&from={}", *g->from);
+    if (g->user) {
+      auto who = node.get("/v1/users/" + http_client::escape(*g->user));
+      if (!who)
+        return with.complain(who.error());
+      g->subject = field(*who, "pseudonym");
+    }
+    if (g->subject)
+      path += "&subject=" + http_client::escape(*g->subject);
+    if (g->action)
+      path += "&action=" + http_client::escape(*g->action);
+    auto answer = node.get(path);
+    if (!answer)
+      return with.complain(answer.error());
+    with.print_list(*answer, "records", [](const json& a) {
+      std::vector<std::vector<std::string>> rows = {
+          {"AT", "SHARD", "INDEX", "ACTOR", "ACTION", "SUBJECT", "HASH", "DETAIL"}};
+      for (const auto& r : a.at("records"))
+        rows.push_back({field(r, "at"), field(r, "shard"), field(r, "index"), field(r, "actor"),
+                        field(r, "action"), field(r, "subject"), short_hash(field(r, "hash")),
+                        field(r, "detail")});
+      print_table(rows);
+    });
+    return int{exit_fine};
+  };
+  auto* tail = add_command(*group, "tail", "Print the newest entries",
+                           "  candorctl audit tail --limit 20 -o jsonl");
   tail->add_option("--shard", g->shard, "of one shard only")->type_name("SHARD");
   tail->add_option("--from", g->from, "entries from this index on")->type_name("INDEX");
-  tail->add_option("--limit", g->limit, "at most this many [100]")->type_name("N");
-  tail->add_option("--subject", g->subject, "about this pseudonym only")->type_name("NAME");
-  tail->add_option("--action", g->action, "of this kind only")->type_name("ACTION");
-  tail->callback([=, &with, &chosen] {
-    chosen = [=, &with] {
-      auto path = fmt::format("/v1/audit?limit={}", g->limit);
-      if (g->shard)
-        path += fmt::format("&shard={}", *g->shard);
-      if (g->from)
-        path += fmt::format("&from={}", *g->from);
-      if (g->subject)
-        path += "&subject=" + http_client::escape(*g->subject);
-      if (g->action)
-        path += "&action=" + http_client::escape(*g->action);
-      auto answer = with.connect().get(path);
-      if (!answer)
-        return with.complain(answer.error());
-      with.print_list(*answer, "records", [](const json& a) {
-        std::vector<std::vector<std::string>> rows = {
-            {"AT", "SHARD", "INDEX", "ACTOR", "ACTION", "SUBJECT", "HASH", "DETAIL"}};
-        for (const auto& r : a.at("records"))
-          rows.push_back({field(r, "at"), field(r, "shard"), field(r, "index"), field(r, "actor"),
-                          field(r, "action"), field(r, "subject"), short_hash(field(r, "hash")),
-                          field(r, "detail")});
-        print_table(rows);
-      });
-      return int{exit_fine};
-    };
-  });
+  auto* find = add_command(*group, "find", "Print the entries about a person, a thing or an action",
+                           "  candorctl audit find --user u-42\n"
+                           "  candorctl audit find --action policy_applied -o jsonl");
+  auto* user = find->add_option("--user", g->user,
+                                "about this person, by the name that the log knows them under")
+                   ->type_name("USER");
+  find->add_option("--subject", g->subject, "about this pseudonym, version or name")
+      ->type_name("NAME")
+      ->excludes(user);
+  find->add_option("--action", g->action, "of this kind")->type_name("ACTION");
+  for (auto* c : {tail, find}) {
+    c->add_option("--limit", g->limit, "at most this many, the newest [100]")->type_name("N");
+    c->callback([=, &chosen] { chosen = show; });
+  }
   auto* verify =
       add_command(*group, "verify", "Recompute every shard's chain; exits 10 where one is broken",
                   "  candorctl audit verify");

@@ -139,40 +139,39 @@ void add_readiness(CLI::App& group, session& with, command& chosen) {
   auto* r = add_command(group, "readiness",
                         "Who has been told, who not yet, and whether the deadline will be met",
                         "  candorctl policy readiness");
-  r->callback([&with, &chosen] {
-    chosen = [&with] {
-      auto answer = with.admin("policy_readiness", json::object());
-      if (!answer)
-        return with.complain(answer.error());
-      with.print_list(*answer, "notices", [](const json& shown) {
-        if (shown.at("notices").empty())
-          fmt::print("no notices are going out, or none has been counted yet\n");
-        for (const auto& n : shown.at("notices")) {
-          auto audience = n.value("audience", std::uint64_t{0});
-          auto told = audience - n.value("waiting", std::uint64_t{0});
-          const auto& mails = n.at("mails");
-          fmt::print("{} revision {}\n  {} {} of {} told, {} reached\n", field(n, "policy"),
-                     field(n, "revision"), bar(told, audience), told, audience,
-                     field(n, "reached"));
-          fmt::print("  in the app {}, mails sent {}, waiting {}, failed {}\n", field(n, "in_app"),
-                     field(mails, "sent"), field(mails, "intended"), field(mails, "failed"));
-          if (auto by = n.find("complete_by"); by != n.end()) {
-            auto met = n.at("will_be_met");
-            fmt::print("  complete by {}: {}\n", field(n, "complete_by"),
-                       met.is_null()     ? "not known yet"
-                       : met.get<bool>() ? "will be met"
-                                         : "WILL NOT BE MET at this rate");
-          }
-        }
-        fmt::print("{} notices a second{}\n", field(shown, "notices_per_second"),
-                   shown.value("paused", false) ? ", paused" : "");
-      });
-      return int{exit_fine};
-    };
-  });
+  r->callback([&with, &chosen] { chosen = [&with] { return show_readiness(with); }; });
 }
 
 } // namespace
+
+int show_readiness(session& with) {
+  auto answer = with.admin("policy_readiness", json::object());
+  if (!answer)
+    return with.complain(answer.error());
+  with.print_list(*answer, "notices", [](const json& shown) {
+    if (shown.at("notices").empty())
+      fmt::print("no notices are going out, or none has been counted yet\n");
+    for (const auto& n : shown.at("notices")) {
+      auto audience = n.value("audience", std::uint64_t{0});
+      auto told = audience - n.value("waiting", std::uint64_t{0});
+      const auto& mails = n.at("mails");
+      fmt::print("{} revision {}\n  {} {} of {} told, {} reached\n", field(n, "policy"),
+                 field(n, "revision"), bar(told, audience), told, audience, field(n, "reached"));
+      fmt::print("  in the app {}, mails sent {}, waiting {}, failed {}\n", field(n, "in_app"),
+                 field(mails, "sent"), field(mails, "intended"), field(mails, "failed"));
+      if (auto by = n.find("complete_by"); by != n.end()) {
+        auto met = n.at("will_be_met");
+        fmt::print("  complete by {}: {}\n", field(n, "complete_by"),
+                   met.is_null()     ? "not known yet"
+                   : met.get<bool>() ? "will be met"
+                                     : "WILL NOT BE MET at this rate");
+      }
+    }
+    fmt::print("{:.1f} notices a second{}\n", shown.value("notices_per_second", 0.0),
+               shown.value("paused", false) ? ", paused" : "");
+  });
+  return exit_fine;
+}
 
 void add_policy(CLI::App& app, session& with, command& chosen) {
   auto* group =

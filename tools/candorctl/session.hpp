@@ -84,6 +84,8 @@ void add_topics(CLI::App& app, session& with, command& chosen);
 void add_notice(CLI::App& app, session& with, command& chosen);
 void add_import(CLI::App& app, session& with, command& chosen);
 void add_policy(CLI::App& app, session& with, command& chosen);
+/// Prints who has been told of each policy; an exit code. Of two commands.
+int show_readiness(session& with);
 void add_audit(CLI::App& app, session& with, command& chosen);
 void add_cluster(CLI::App& app, session& with, command& chosen);
 void add_node(CLI::App& app, session& with, command& chosen);

@@ -19,6 +19,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from notice_stream import NoticeStream
 from node import Node, ROOT, free_port  # noqa: E402
 
 COLOUR = os.environ.get("NO_COLOR") is None and (sys.stdout.isatty() or os.environ.get("FORCE_COLOR"))
@@ -173,9 +174,15 @@ def tell(t, sink):
 
     t.chapter("It is announced: people are told in the app and by e-mail")
     t.check("before the announcement nobody is told", t.notices("ann"), [])
-    t.set_clock("2025-10-08T15:00:00Z")
+    with NoticeStream(t.node.port, "bruno") as live:
+        t.set_clock("2025-10-08T15:00:00Z")
+        told = json.loads(live.next()["data"])
+    t.check("bruno's app is open and shows it as it comes (server-sent events), in his language", told["lang"], "pt")
+    t.say(f"in the app: {told['title']}")
     t.wait("everybody whom it is for has a notice",
            lambda: [(n["audience"], n["waiting"], n["mails"]["sent"]) for n in t.readiness()], [(3, 0, 3)])
+    for line in t.node.candorctl("policy", "readiness").stdout.splitlines():
+        t.say(line)
     t.check("the mail server took one mail each",
             sorted(to for to, _ in sink.taken), [f"{u}@example.org" for u in ("ann", "bruno", "carl")])
     for to, mail in sorted(sink.taken, key=lambda m: m[0]):

@@ -172,6 +172,35 @@ TEST_CASE("a mail that bounces after it was accepted has not reached anybody", "
   CHECK(s.say("e2", "ann", in_force, "hiking") == verdict::withheld(reason::not_notified));
 }
 
+TEST_CASE("a mail that failed is due again when an operator says so", "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "ann@example.org");
+  go_round(s);
+  auto mail = go_round(s).mails.at(0);
+  CHECK(s.people->retry_mails(user("ann"), "op").error().code == errc::not_found);
+  s.commit(s.people->record_mail(user("ann"), mail.notice, mail_result::accepted, in_force, {}));
+  s.commit(s.people->record_mail(user("ann"), mail.notice, mail_result::failed, in_force, {}, "op"));
+  CHECK(go_round(s).mails.empty());
+  s.commit(s.people->retry_mails(user("ann"), "op"));
+  s.reopen();
+  auto again = go_round(s).mails;
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].notice == mail.notice);
+  CHECK(again[0].attempts == 0);
+  CHECK(s.people->retry_mails(user("bob"), "op").error().code == errc::user_not_found);
+}
+
+TEST_CASE("a step of a campaign stands in the audit log once, whoever says it again", "[notices]") {
+  shard s{in_force};
+  CHECK(s.commit(s.people->record_step("notices_began", "p/1", {}, "notification", true)));
+  CHECK(!s.commit(s.people->record_step("notices_began", "p/1", {}, "notification", true)));
+  s.reopen();
+  CHECK(!s.commit(s.people->record_step("notices_began", "p/1", {}, "notification", true)));
+  CHECK(s.commit(s.people->record_step("notices_began", "p/2", {}, "notification", true)));
+  CHECK(s.commit(s.people->record_step("notices_paused", {}, {}, "op", false)));
+  CHECK(s.commit(s.people->record_step("notices_paused", {}, {}, "op", false)));
+}
+
 TEST_CASE("a rollback notifies nobody anew, a new revision everybody", "[notices]") {
   shard s{in_force};
   put(s, "ann", "US", "");
