@@ -100,6 +100,7 @@ result<void> user_table::open(const replication::shard_opening& opening) {
   policies_ = {};
   imports_.clear();
   stored_.clear();
+  steps_.clear();
   key_cursor_ = {};
   sweep_from_.clear();
   notices_from_.clear();

@@ -218,7 +218,7 @@ class WithNode(process_case.ProcessCase):
         done = self.ctl("user", "show", "ann", code=1)
         self.assertRegex(done.stderr, r"^user_not_found: No such user is known\.\n  \S.*\n  trace [0-9a-f]{32}\n$")
 
-        records = self.json("audit", "tail", "--subject", receipt["subject"])["records"]
+        records = self.json("audit", "find", "--subject", receipt["subject"])["records"]
         self.assertEqual([r["action"] for r in records],
                          ["notice_recorded", "interest_forgotten", "user_exported", "user_erased"])
         self.assertEqual(records[-1]["hash"], receipt["audit"]["hash"])

@@ -282,7 +282,7 @@ def tell(t, sink):
     t.send([t.like("ann", "outdoors", "page-old", at=before_erasure)], "withheld: erased")
 
     t.chapter("The audit log holds all of it together")
-    tail = t.ctl("audit", "tail", "--subject", receipt["subject"])["records"]
+    tail = t.ctl("audit", "find", "--subject", receipt["subject"])["records"]
     t.check("it names ann by a pseudonym: corrected, exported, erased",
             {"interest_forgotten", "user_exported", "user_erased"} <= {r["action"] for r in tail}, True)
     t.check("the erasure in it is the receipt's", tail[-1]["hash"], receipt["audit"]["hash"])

@@ -1,0 +1,46 @@
+#include "actors/ad_matching/auction.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace candor::ad_matching {
+
+std::uint32_t relevance(const std::vector<model::topic_strength>& campaign, const interests& of) {
+  std::uint32_t sum = 0;
+  auto theirs = of.begin();
+  for (const auto& ours : campaign) {
+    while (theirs != of.end() && theirs->topic < ours.topic)
+      ++theirs;
+    if (theirs != of.end() && theirs->topic == ours.topic)
+      sum += std::uint32_t{ours.weight} * theirs->weight;
+  }
+  return 256 + std::min<std::uint32_t>(1023, sum >> 8);
+}
+
+std::vector<place> run_auction(std::span<const bidder> all, std::size_t k) {
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (all[i].bid_micros >= reserve_micros)
+      order.push_back(i);
+  auto places = std::min(k, order.size());
+  // One more than there are places: it makes the last one's price.
+  auto ranked = order.begin() + static_cast<std::ptrdiff_t>(std::min(places + 1, order.size()));
+  std::ranges::partial_sort(order, ranked, [&](auto a, auto b) {
+    auto x = all[a].rank(), y = all[b].rank();
+    return x != y ? x > y : all[a].id < all[b].id;
+  });
+  std::vector<place> won;
+  for (std::size_t i = 0; i < places; ++i) {
+    const auto& winner = all[order[i]];
+    auto price = reserve_micros;
+    if (i + 1 < order.size()) {
+      auto needed = all[order[i + 1]].rank() / (wide(winner.quality) * winner.relevance) + 1;
+      price = std::max(price, needed > wide(winner.bid_micros) ? winner.bid_micros
+                                                               : static_cast<std::int64_t>(needed));
+    }
+    won.push_back({order[i], std::min(price, winner.bid_micros)});
+  }
+  return won;
+}
+
+} // namespace candor::ad_matching

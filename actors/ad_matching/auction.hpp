@@ -1,0 +1,49 @@
+/// The auction: who wins the places of one decision, and at what price. Integers only.
+///
+///     relevance = 256 + min(1023, (sum of weight_campaign * weight_user) >> 8)
+///     rank      = bid * quality * relevance
+///     price     = min(bid, max(reserve, rank of the next / (quality * relevance of the winner) +
+///     1))
+///
+/// Guarantees: reserve <= price <= bid; raising one's own bid never changes one's own price at the
+/// same place; removing a loser never raises a price. Ties go to the lower id. Bids under the
+/// reserve take no part. A generalized second-price auction (Edelman, Ostrovsky, Schwarz 2007).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "storage/model/campaign.hpp"
+
+namespace candor::ad_matching {
+
+__extension__ using wide = unsigned __int128; ///< a bid of 1e12 micros times 255 * 1279
+
+inline constexpr std::int64_t reserve_micros = 10'000;
+
+/// What a person is interested in, 1..255 each; ascending by topic.
+using interests = std::vector<model::topic_strength>;
+
+/// 256..1279.
+std::uint32_t relevance(const std::vector<model::topic_strength>& campaign, const interests& of);
+
+struct bidder {
+  std::string_view id;
+  std::int64_t bid_micros = 0;
+  std::uint8_t quality = 1;
+  std::uint32_t relevance = 256;
+
+  wide rank() const { return wide(bid_micros) * quality * relevance; }
+};
+
+struct place {
+  std::size_t bidder = 0; ///< where in the input
+  std::int64_t price_micros = 0;
+};
+
+/// The first `k` places, best first.
+std::vector<place> run_auction(std::span<const bidder> all, std::size_t k);
+
+} // namespace candor::ad_matching
