@@ -5,18 +5,6 @@
 
 namespace candor::ad_matching {
 
-std::uint32_t relevance(const std::vector<model::topic_strength>& campaign, const interests& of) {
-  std::uint32_t sum = 0;
-  auto theirs = of.begin();
-  for (const auto& ours : campaign) {
-    while (theirs != of.end() && theirs->topic < ours.topic)
-      ++theirs;
-    if (theirs != of.end() && theirs->topic == ours.topic)
-      sum += std::uint32_t{ours.weight} * theirs->weight;
-  }
-  return 256 + std::min<std::uint32_t>(1023, sum >> 8);
-}
-
 std::vector<place> run_auction(std::span<const bidder> all, std::size_t k) {
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < all.size(); ++i)

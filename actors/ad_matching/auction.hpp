@@ -1,6 +1,5 @@
 /// The auction: who wins the places of one decision, and at what price. Integers only.
 ///
-///     relevance = 256 + min(1023, (sum of weight_campaign * weight_user) >> 8)
 ///     rank      = bid * quality * relevance
 ///     price     = min(bid, max(reserve, rank of the next / (quality * relevance of the winner) +
 ///     1))
@@ -15,19 +14,11 @@
 #include <string_view>
 #include <vector>
 
-#include "storage/model/campaign.hpp"
-
 namespace candor::ad_matching {
 
 __extension__ using wide = unsigned __int128; ///< a bid of 1e12 micros times 255 * 1279
 
 inline constexpr std::int64_t reserve_micros = 10'000;
-
-/// What a person is interested in, 1..255 each; ascending by topic.
-using interests = std::vector<model::topic_strength>;
-
-/// 256..1279.
-std::uint32_t relevance(const std::vector<model::topic_strength>& campaign, const interests& of);
 
 struct bidder {
   std::string_view id;

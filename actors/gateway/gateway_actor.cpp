@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <charconv>
 #include <set>
 #include <utility>
 
@@ -15,11 +16,13 @@
 #include "actors/gateway/http.hpp"
 #include "actors/gateway/knock_actor.hpp"
 #include "actors/gateway/pages.hpp"
+#include "actors/gateway/parse/ads.hpp"
 #include "actors/gateway/parse/events.hpp"
 #include "actors/gateway/parse/users.hpp"
 #include "actors/gateway/parse/value.hpp"
 #include "actors/gateway/problem.hpp"
 #include "actors/gateway/render.hpp"
+#include "actors/gateway/render_ads.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
 
@@ -187,6 +190,22 @@ public:
         &routes::get_notice_stream);
     add("POST", "/v1/users/{id}/notices/{notice}/ack", user, body_form::none, true,
         &routes::post_notice_ack);
+    constexpr auto decision = bit(role::decision), editor = bit(role::editor);
+    for (std::string items : {"campaigns", "content"}) {
+      add("GET", "/v1/" + items, editor, body_form::none, true, &routes::get_items);
+      add("PUT", "/v1/" + items + "/{id}", editor, body_form::json, true, &routes::put_item);
+      add("GET", "/v1/" + items + "/{id}", editor, body_form::none, true, &routes::get_item);
+      add("DELETE", "/v1/" + items + "/{id}", editor, body_form::none, true, &routes::delete_item);
+    }
+    add("POST", "/v1/campaigns/{id}/pause", editor, body_form::none, true, &routes::post_pause);
+    add("POST", "/v1/campaigns/{id}/resume", editor, body_form::none, true, &routes::post_pause);
+    add("GET", "/v1/campaigns/{id}/budget", editor, body_form::none, true, &routes::get_budget);
+    add("POST", "/v1/ads/match", decision, body_form::json, true, &routes::post_match);
+    add("POST", "/v1/ads/why-not", decision, body_form::json, true, &routes::post_why_not);
+    add("POST", "/v1/ads/events", decision, body_form::json, true, &routes::post_ad_event);
+    add("GET", "/v1/users/{id}/ads/{impression}/why", user, body_form::none, true,
+        &routes::get_why);
+    add("GET", "/v1/users/{id}/feed", decision, body_form::none, true, &routes::get_feed);
     add("GET", "/v1/policies", none, body_form::none, false, &routes::get_policies);
     add("PUT", "/v1/policies/{version}", none, body_form::policy, true, &routes::put_policy);
     add("POST", "/v1/policies/{version}/simulate", none, body_form::policy, true,
@@ -255,8 +274,8 @@ public:
   }
 
 private:
-  void add(const char* method, const char* pattern, unsigned roles, body_form body, bool when_ready,
-           route::handler serve) {
+  void add(const char* method, const std::string& pattern, unsigned roles, body_form body,
+           bool when_ready, route::handler serve) {
     auto probe = std::shared_ptr<route_probe>{};
     for (const auto& r : table_)
       if (r.pattern == pattern)
@@ -664,6 +683,12 @@ private:
     who.policy_version = std::move(found->policy_version);
     who.region_state = std::move(found->region_state);
     who.at = found->at;
+    for (const auto& bytes : found->impressions) {
+      auto x = model::decode_impression(bytes);
+      if (!x)
+        co_return tl::unexpected<error>{x.error()};
+      who.impressions.push_back(std::move(*x));
+    }
     co_return who;
   }
 
@@ -818,6 +843,262 @@ private:
         co_return make_reply(200, json_type, "{\"acknowledged\":true}\n");
     error none{errc::not_found, "this person has no such notice"};
     co_return problem(x, none);
+  }
+
+  // -- campaigns, content, ads -------------------------------------------------------------------
+
+  using item_kind = model::item_kind;
+
+  static item_kind kind_of_path(const exchange& x) {
+    return x.target.segments[1] == "campaigns" ? item_kind::campaign : item_kind::content;
+  }
+
+  /// The shard of the item that the path names.
+  result<shard_id> item_shard(const exchange& x) {
+    CANDOR_TRY_VOID(parse::check_item_id(x.parameters.front()));
+    return config_.shard_of(*user_id::parse(x.parameters.front()));
+  }
+
+  asio::awaitable<result<model::campaign>> find_campaign(exchange& x, shard_id shard) {
+    candor::read_item message{shard, 0, x.parameters.front()};
+    auto found = co_await knocker_.ask<item_read>(doors_.shards->primary(shard),
+                                                  config_.bounds.room_deadline, std::move(message));
+    if (!found)
+      co_return tl::unexpected<error>{found.error()};
+    co_return model::decode_campaign(found->bytes);
+  }
+
+  asio::awaitable<reply> store(exchange& x, shard_id shard, item_kind kind, std::string bytes) {
+    candor::put_item message{shard, static_cast<std::uint8_t>(kind), x.parameters.front(),
+                             std::move(bytes), x.caller.name};
+    auto stored = co_await knocker_.ask<item_stored>(
+        doors_.shards->primary(shard), config_.bounds.room_deadline, std::move(message));
+    if (!stored)
+      co_return problem(x, stored.error());
+    nlohmann::ordered_json body = {{std::string{to_string(kind)}, x.parameters.front()},
+                                   {"created", stored->created}};
+    co_return make_reply(stored->created ? 201 : 200, json_type, body.dump() + "\n");
+  }
+
+  asio::awaitable<reply> put_item(exchange& x) {
+    auto shard = item_shard(x);
+    if (!shard)
+      co_return problem(x, shard.error());
+    auto kind = kind_of_path(x);
+    if (kind == item_kind::content) {
+      auto item = parse::parse_content_json(x.body, x.parameters.front(), config_.regions);
+      if (!item)
+        co_return problem(x, item.error());
+      co_return co_await store(x, *shard, kind, model::encode(*item));
+    }
+    auto campaign = parse::parse_campaign_json(x.body, x.parameters.front());
+    if (!campaign)
+      co_return problem(x, campaign.error());
+    auto before = co_await find_campaign(x, *shard);
+    if (!before && before.error().code != errc::not_found)
+      co_return problem(x, before.error());
+    campaign->paused = before && before->paused;
+    co_return co_await store(x, *shard, kind, model::encode(*campaign));
+  }
+
+  asio::awaitable<reply> post_pause(exchange& x) {
+    auto shard = item_shard(x);
+    if (!shard)
+      co_return problem(x, shard.error());
+    auto campaign = co_await find_campaign(x, *shard);
+    if (!campaign)
+      co_return problem(x, campaign.error());
+    campaign->paused = x.target.segments.back() == "pause";
+    co_return co_await store(x, *shard, item_kind::campaign, model::encode(*campaign));
+  }
+
+  asio::awaitable<reply> get_item(exchange& x) {
+    auto shard = item_shard(x);
+    if (!shard)
+      co_return problem(x, shard.error());
+    candor::read_item message{*shard, static_cast<std::uint8_t>(kind_of_path(x)),
+                              x.parameters.front()};
+    auto found = co_await knocker_.ask<item_read>(doors_.shards->primary(*shard),
+                                                  config_.bounds.room_deadline, std::move(message));
+    if (!found)
+      co_return problem(x, found.error());
+    auto shown = item_json(kind_of_path(x), found->bytes);
+    co_return shown ? make_reply(200, json_type, shown->dump() + "\n") : problem(x, shown.error());
+  }
+
+  static result<nlohmann::ordered_json> item_json(item_kind kind, const std::string& bytes) {
+    if (kind == item_kind::campaign) {
+      CANDOR_TRY(c, model::decode_campaign(bytes));
+      return to_json(c);
+    }
+    CANDOR_TRY(c, model::decode_content_item(bytes));
+    return to_json(c);
+  }
+
+  asio::awaitable<reply> delete_item(exchange& x) {
+    auto shard = item_shard(x);
+    if (!shard)
+      co_return problem(x, shard.error());
+    candor::drop_item message{*shard, static_cast<std::uint8_t>(kind_of_path(x)),
+                              x.parameters.front(), x.caller.name};
+    auto done = co_await knocker_.ask<acknowledged>(
+        doors_.shards->primary(*shard), config_.bounds.room_deadline, std::move(message));
+    co_return done ? make_reply(200, json_type, "{\"deleted\":true}\n") : problem(x, done.error());
+  }
+
+  asio::awaitable<reply> get_items(exchange& x) {
+    if (auto known = check_query(x, {"after", "limit"}); !known)
+      co_return problem(x, known.error());
+    list_items message{static_cast<std::uint8_t>(kind_of_path(x)), {}, 100};
+    if (auto after = x.target.query.find("after"); after != x.target.query.end())
+      message.after = after->second;
+    if (auto limit = x.target.query.find("limit"); limit != x.target.query.end()) {
+      auto n = parse_number("limit", limit->second, 1000);
+      if (!n)
+        co_return problem(x, n.error());
+      message.limit = static_cast<std::uint32_t>(*n);
+    }
+    auto limit = message.limit;
+    auto listed = co_await knocker_.ask<items_listed>(
+        doors_.catalogue, config_.bounds.room_deadline, std::move(message));
+    if (!listed)
+      co_return problem(x, listed.error());
+    nlohmann::ordered_json body = {{"items", nlohmann::json::array()}};
+    for (const auto& bytes : listed->items)
+      if (auto shown = item_json(kind_of_path(x), bytes))
+        body["items"].push_back(std::move(*shown));
+    if (listed->items.size() == limit && limit > 0)
+      body["next"] = body["items"].back().front();
+    co_return make_reply(200, json_type, body.dump() + "\n");
+  }
+
+  asio::awaitable<reply> get_budget(exchange& x) {
+    auto shard = item_shard(x);
+    if (!shard)
+      co_return problem(x, shard.error());
+    auto campaign = co_await find_campaign(x, *shard);
+    if (!campaign)
+      co_return problem(x, campaign.error());
+    spend_read sum;
+    for (std::size_t i = 0; i < doors_.shards->size(); ++i) {
+      auto of = static_cast<shard_id>(i);
+      candor::read_spend message{of, campaign->id};
+      auto part = co_await knocker_.ask<spend_read>(
+          doors_.shards->primary(of), config_.bounds.room_deadline, std::move(message));
+      if (!part)
+        co_return problem(x, part.error());
+      sum.lent += part->lent;
+      sum.returned += part->returned;
+      sum.reserved += part->reserved;
+      sum.settled += part->settled;
+    }
+    nlohmann::ordered_json body = {
+        {"campaign", campaign->id},
+        {"total_micros", campaign->total_micros},
+        {"daily_micros", campaign->daily_micros},
+        {"settled_micros", sum.settled},
+        {"reserved_micros", sum.reserved},
+        {"lent_micros", sum.lent - sum.returned},
+        {"left_micros", campaign->total_micros - sum.settled - sum.reserved}};
+    co_return make_reply(200, json_type, body.dump() + "\n");
+  }
+
+  static ad_context to_context(parse::match_request& m) {
+    return {std::move(m.country),   std::move(m.region), std::move(m.lang), std::move(m.device),
+            std::move(m.placement), std::move(m.ctx),    std::move(m.bcat), std::move(m.segments),
+            std::move(m.follows),   std::move(m.badv),   m.consent,         m.coppa};
+  }
+
+  ad_matching_handle ad_room() {
+    return doors_.ad_matching[turn_.fetch_add(1) % doors_.ad_matching.size()];
+  }
+
+  asio::awaitable<reply> post_match(exchange& x) {
+    auto asked = parse::parse_match_json(x.body, false);
+    if (!asked)
+      co_return problem(x, asked.error());
+    match_ads message{asked->user, asked->k, to_context(*asked)};
+    auto decided = co_await knocker_.ask<ads_matched>(ad_room(), config_.bounds.answer_deadline,
+                                                      std::move(message));
+    co_return decided ? make_reply(200, json_type, decision_json(*decided).dump() + "\n")
+                      : problem(x, decided.error());
+  }
+
+  asio::awaitable<reply> post_why_not(exchange& x) {
+    auto asked = parse::parse_match_json(x.body, true);
+    if (!asked)
+      co_return problem(x, asked.error());
+    why_not_ad message{asked->user, to_context(*asked), asked->campaign};
+    auto found = co_await knocker_.ask<why_not_answer>(ad_room(), config_.bounds.answer_deadline,
+                                                       std::move(message));
+    if (!found)
+      co_return problem(x, found.error());
+    nlohmann::ordered_json body = {
+        {"campaign", asked->campaign}, {"reason", found->reason}, {"detail", found->detail}};
+    co_return make_reply(200, json_type, body.dump() + "\n");
+  }
+
+  asio::awaitable<reply> post_ad_event(exchange& x) {
+    auto told = parse::parse_ad_event_json(x.body);
+    if (!told)
+      co_return problem(x, told.error());
+    auto id = told->impression.size() > 7 && told->impression.starts_with("i-")
+                  ? parse_hex(std::string_view{told->impression}.substr(2, 4))
+                  : std::nullopt;
+    error unknown{errc::not_found, "no such impression"};
+    if (!id || *id >= doors_.shards->size())
+      co_return problem(x, unknown);
+    auto shard = static_cast<shard_id>(*id);
+    auto what = told->what == "impression" ? ad_happening::impression
+                : told->what == "click"    ? ad_happening::click
+                                           : ad_happening::hide;
+    candor::ad_event message{shard, std::move(told->user), std::move(told->impression), what};
+    auto taken = co_await knocker_.ask<ad_event_taken>(
+        doors_.shards->primary(shard), config_.bounds.room_deadline, std::move(message));
+    co_return taken ? make_reply(200, json_type,
+                                 taken->changed ? "{\"status\":\"accepted\"}\n"
+                                                : "{\"status\":\"duplicate\"}\n")
+                    : problem(x, taken.error());
+  }
+
+  static std::optional<unsigned> parse_hex(std::string_view digits) {
+    unsigned n = 0;
+    auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), n, 16);
+    return ec == std::errc{} && end == digits.data() + digits.size() ? std::optional{n}
+                                                                     : std::nullopt;
+  }
+
+  asio::awaitable<reply> get_why(exchange& x) {
+    auto whom = address(x);
+    if (!whom)
+      co_return problem(x, whom.error());
+    candor::explain_ad message{whom->shard, whom->user.value(), x.parameters.back()};
+    auto found = co_await knocker_.ask<ad_explained>(whom->room, config_.bounds.room_deadline,
+                                                     std::move(message));
+    if (!found)
+      co_return problem(x, found.error());
+    auto impression = model::decode_impression(found->impression);
+    co_return impression
+        ? make_reply(200, json_type, why_json(*impression, found->rest).dump() + "\n")
+        : problem(x, impression.error());
+  }
+
+  asio::awaitable<reply> get_feed(exchange& x) {
+    if (auto known = check_query(x, {"k", "lang"}); !known)
+      co_return problem(x, known.error());
+    rank_feed message{x.parameters.front(), 10, {}};
+    if (auto k = x.target.query.find("k"); k != x.target.query.end()) {
+      auto n = parse_number("k", k->second, limits::feed_items);
+      if (!n)
+        co_return problem(x, n.error());
+      message.k = static_cast<std::uint32_t>(*n);
+    }
+    if (auto lang = x.target.query.find("lang"); lang != x.target.query.end())
+      message.lang = lang->second.substr(0, lang->second.find('-'));
+    auto feed = co_await knocker_.ask<feed_ranked>(
+        doors_.recommendation, config_.bounds.room_deadline, std::move(message));
+    co_return feed ? make_reply(200, json_type, feed_json(*feed).dump() + "\n")
+                   : problem(x, feed.error());
   }
 
   // -- operators and auditors --------------------------------------------------------------------

@@ -443,8 +443,8 @@ private:
     auto head_only = x.head.method == "HEAD";
     auto goes_on = answer->more && !head_only;
     auto keep_alive = whole && parser.keep_alive() && !stopping_ && !goes_on;
-    auto message = to_message(*answer, x,
-                              parser.get().version() ? parser.get().version() : 11, keep_alive);
+    auto message =
+        to_message(*answer, x, parser.get().version() ? parser.get().version() : 11, keep_alive);
     app_.finished(x, status, steady_clock::now() - started);
 
     until.arm(bounds_.body_deadline);

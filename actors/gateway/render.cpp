@@ -1,5 +1,7 @@
 #include "actors/gateway/render.hpp"
 
+#include "actors/gateway/render_ads.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -126,6 +128,9 @@ std::string export_json(const person_view& who) {
   made.update(person_of(who));
   made["interests"] = interests_of(who);
   made["events_remembered"] = who.record.seen.size();
+  made["ads"] = json::array();
+  for (const auto& x : who.impressions)
+    made["ads"].push_back(to_json(x));
   made["uses"] = json::array();
   return text_of(made);
 }

@@ -79,8 +79,9 @@ struct interest_use {
 struct user_answer {
   std::string record; ///< model::encode(user_record), folded
   std::vector<interest_use> uses;
-  std::string policy_version; ///< in force now, or empty
-  std::string region_state;   ///< "unknown", "allowed" or "excluded" for assistant interactions
+  std::vector<std::string> impressions; ///< model::encode(impression); of an export
+  std::string policy_version;           ///< in force now, or empty
+  std::string region_state; ///< "unknown", "allowed" or "excluded" for assistant interactions
   timestamp at;
 };
 
@@ -364,6 +365,236 @@ struct record_step {
   bool once = false; ///< not again where it stands there already
 };
 
+// -- the catalogue (gateway, catalogue -> profile) ---------------------------------------------
+
+/// `kind` is a model::item_kind, `bytes` the item's stored form.
+struct put_item {
+  shard_id shard = 0;
+  std::uint8_t kind = 0;
+  std::string id;
+  std::string bytes;
+  std::string caller;
+};
+
+struct item_stored {
+  bool created = false;
+};
+
+/// Error: `not_found`.
+struct drop_item {
+  shard_id shard = 0;
+  std::uint8_t kind = 0;
+  std::string id;
+  std::string caller;
+};
+
+/// Error: `not_found`.
+struct read_item {
+  shard_id shard = 0;
+  std::uint8_t kind = 0;
+  std::string id;
+};
+
+struct item_read {
+  std::string bytes;
+};
+
+/// What changed in a shard since the last pull of the same opening.
+struct pull_catalogue {
+  shard_id shard = 0;
+  std::uint64_t opening = 0; ///< as the last answer named it; 0: none yet
+  std::uint64_t after = 0;
+};
+
+struct changed_item {
+  std::uint8_t kind = 0;
+  std::string id;
+  std::string bytes; ///< empty: it is gone
+};
+
+struct catalogue_news {
+  std::uint64_t opening = 0;
+  bool whole = false; ///< forget what this shard said before
+  std::uint64_t up_to = 0;
+  bool more = false;
+  std::vector<changed_item> items;
+};
+
+// -- money (profile -> profile of the campaign's shard) ----------------------------------------
+
+/// profile::money_report
+struct borrow_money {
+  shard_id shard = 0; ///< the campaign's
+  std::string campaign;
+  shard_id borrower = 0;
+  std::int64_t lent_seen = 0, returned = 0, day = 0, returned_within_day = 0, wanted = 0;
+};
+
+struct money_answer {
+  std::int64_t lent = 0, day = 0;
+  bool exhausted = false;
+};
+
+/// One shard's part of a campaign's spend, in micros.
+struct read_spend {
+  shard_id shard = 0;
+  std::string campaign;
+};
+
+struct spend_read {
+  std::int64_t lent = 0, returned = 0, reserved = 0, settled = 0;
+};
+
+// -- uses of a profile (ad_matching, recommendation -> profile) --------------------------------
+
+struct read_use {
+  shard_id shard = 0;
+  std::string user;
+  std::uint8_t use = 0; ///< model::use
+};
+
+struct used_topic {
+  std::uint16_t topic = 0;
+  std::uint8_t source = 0; ///< model::source
+  timestamp since;
+  std::uint8_t weight = 0; ///< 1..255
+};
+
+struct shown_before {
+  std::string campaign;
+  timestamp at;
+};
+
+/// profile::use_view
+struct use_answer {
+  bool personal = false;
+  std::string why_not_personal, country, lang, age_band, policy_version;
+  std::vector<used_topic> topics;
+  std::vector<shown_before> shown;
+  std::vector<std::string> hidden;
+  timestamp shown_since;
+};
+
+/// An ad that is to be reserved for somebody.
+struct ad_choice {
+  std::string impression;            ///< model::encode(impression)
+  std::uint32_t cap_impressions = 0; ///< 0: no cap
+  std::int64_t cap_ms = 0;
+};
+
+/// Reserves price and cap of all choices in one entry, or of none.
+struct reserve_ads {
+  shard_id shard = 0;
+  std::string user; ///< empty: a stranger
+  bool personal = false;
+  std::string country; ///< as the profile that was matched had it
+  std::vector<ad_choice> choices;
+};
+
+struct ads_reserved {
+  std::vector<std::string> no_money, capped; ///< campaigns; both empty: it is durable
+  bool changed = false;                      ///< the profile is not what it was: match again
+};
+
+enum class ad_happening : std::uint8_t { impression, click, hide };
+
+/// Error: `not_found` (unknown, or it has lapsed), `missing_field` (the person).
+struct ad_event {
+  shard_id shard = 0;
+  std::string user; ///< empty: a stranger
+  std::string impression;
+  ad_happening what = ad_happening::impression;
+};
+
+struct ad_event_taken {
+  bool changed = false; ///< false: it was told before
+};
+
+struct explain_ad {
+  shard_id shard = 0;
+  std::string user;
+  std::string impression;
+};
+
+struct not_used {
+  std::string what, reason;
+};
+
+struct ad_explained {
+  std::string impression; ///< model::encode(impression)
+  std::vector<not_used> rest;
+};
+
+// -- ads and content (gateway -> ad_matching, recommendation, catalogue) -----------------------
+
+/// What a request says of itself. Words are canonical (model/targeting/schema.hpp).
+struct ad_context {
+  std::string country, region, lang, device, placement;
+  std::vector<std::string> ctx, bcat, segments, follows;
+  std::vector<std::string> badv; ///< advertisers that the page blocks
+  bool consent = true;
+  bool coppa = false;
+};
+
+struct match_ads {
+  std::string user; ///< empty: a stranger
+  std::uint32_t k = 1;
+  ad_context context;
+};
+
+struct ad_placed {
+  std::string campaign, creative, title, body, url, impression;
+  std::int64_t price_micros = 0;
+  std::vector<std::string> matched;
+  std::vector<used_topic> topics;
+};
+
+struct ads_matched {
+  std::string decision;
+  std::vector<ad_placed> ads;
+  std::string policy_version;
+  std::string why_not_personal; ///< empty: it was personal
+};
+
+struct why_not_ad {
+  std::string user;
+  ad_context context;
+  std::string campaign;
+};
+
+struct why_not_answer {
+  std::string reason; ///< a code; "eligible" where nothing keeps it
+  std::string detail;
+};
+
+struct rank_feed {
+  std::string user;
+  std::uint32_t k = 10;
+  std::string lang;
+};
+
+struct feed_item {
+  std::string id, title, url, lang;
+  std::vector<std::uint16_t> topics; ///< that counted
+  timestamp published;
+  std::int64_t score = 0;
+};
+
+struct feed_ranked {
+  std::vector<feed_item> items;
+  std::string policy_version, why_not_personal;
+};
+
+struct list_items {
+  std::uint8_t kind = 0;
+  std::string after; ///< ids above this one
+  std::uint32_t limit = 100;
+};
+
+struct items_listed {
+  std::vector<std::string> items; ///< stored forms, ascending by id
+};
+
 // -- operators (gateway -> admin) --------------------------------------------------------------
 
 /// One operator's message. `arguments` and the answer are JSON objects; the verbs are the admin
@@ -445,7 +676,7 @@ CANDOR_INSPECT(learn_signals, x.shard, x.items)
 CANDOR_INSPECT(put_user, x.shard, x.user, x.details, x.caller)
 CANDOR_INSPECT(read_user, x.shard, x.user, x.exporting, x.caller)
 CANDOR_INSPECT(interest_use, x.topic, x.source, x.strength, x.weight, x.ads, x.content)
-CANDOR_INSPECT(user_answer, x.record, x.uses, x.policy_version, x.region_state, x.at)
+CANDOR_INSPECT(user_answer, x.record, x.uses, x.impressions, x.policy_version, x.region_state, x.at)
 CANDOR_INSPECT(user_stored, x.created)
 CANDOR_INSPECT(forget_interest, x.shard, x.user, x.topic, x.caller)
 CANDOR_INSPECT(erase_user, x.shard, x.user, x.caller)
@@ -492,6 +723,45 @@ CANDOR_INSPECT(readiness_shown, x.counts, x.complete_by_ms, x.lines_per_second, 
                x.paused)
 CANDOR_INSPECT(pause_notices, x.paused, x.caller)
 CANDOR_INSPECT(record_step, x.shard, x.action, x.subject, x.detail, x.caller, x.once)
+CANDOR_INSPECT(put_item, x.shard, x.kind, x.id, x.bytes, x.caller)
+CANDOR_INSPECT(item_stored, x.created)
+CANDOR_INSPECT(drop_item, x.shard, x.kind, x.id, x.caller)
+CANDOR_INSPECT(read_item, x.shard, x.kind, x.id)
+CANDOR_INSPECT(item_read, x.bytes)
+CANDOR_INSPECT(pull_catalogue, x.shard, x.opening, x.after)
+CANDOR_INSPECT(changed_item, x.kind, x.id, x.bytes)
+CANDOR_INSPECT(catalogue_news, x.opening, x.whole, x.up_to, x.more, x.items)
+CANDOR_INSPECT(borrow_money, x.shard, x.campaign, x.borrower, x.lent_seen, x.returned, x.day,
+               x.returned_within_day, x.wanted)
+CANDOR_INSPECT(money_answer, x.lent, x.day, x.exhausted)
+CANDOR_INSPECT(read_spend, x.shard, x.campaign)
+CANDOR_INSPECT(spend_read, x.lent, x.returned, x.reserved, x.settled)
+CANDOR_INSPECT(read_use, x.shard, x.user, x.use)
+CANDOR_INSPECT(used_topic, x.topic, x.source, x.since, x.weight)
+CANDOR_INSPECT(shown_before, x.campaign, x.at)
+CANDOR_INSPECT(use_answer, x.personal, x.why_not_personal, x.country, x.lang, x.age_band,
+               x.policy_version, x.topics, x.shown, x.hidden, x.shown_since)
+CANDOR_INSPECT(ad_choice, x.impression, x.cap_impressions, x.cap_ms)
+CANDOR_INSPECT(reserve_ads, x.shard, x.user, x.personal, x.country, x.choices)
+CANDOR_INSPECT(ads_reserved, x.no_money, x.capped, x.changed)
+CANDOR_INSPECT(ad_event, x.shard, x.user, x.impression, x.what)
+CANDOR_INSPECT(ad_event_taken, x.changed)
+CANDOR_INSPECT(explain_ad, x.shard, x.user, x.impression)
+CANDOR_INSPECT(not_used, x.what, x.reason)
+CANDOR_INSPECT(ad_explained, x.impression, x.rest)
+CANDOR_INSPECT(ad_context, x.country, x.region, x.lang, x.device, x.placement, x.ctx, x.bcat,
+               x.segments, x.follows, x.badv, x.consent, x.coppa)
+CANDOR_INSPECT(match_ads, x.user, x.k, x.context)
+CANDOR_INSPECT(ad_placed, x.campaign, x.creative, x.title, x.body, x.url, x.impression,
+               x.price_micros, x.matched, x.topics)
+CANDOR_INSPECT(ads_matched, x.decision, x.ads, x.policy_version, x.why_not_personal)
+CANDOR_INSPECT(why_not_ad, x.user, x.context, x.campaign)
+CANDOR_INSPECT(why_not_answer, x.reason, x.detail)
+CANDOR_INSPECT(rank_feed, x.user, x.k, x.lang)
+CANDOR_INSPECT(feed_item, x.id, x.title, x.url, x.lang, x.topics, x.published, x.score)
+CANDOR_INSPECT(feed_ranked, x.items, x.policy_version, x.why_not_personal)
+CANDOR_INSPECT(list_items, x.kind, x.after, x.limit)
+CANDOR_INSPECT(items_listed, x.items)
 CANDOR_INSPECT(admin_call, x.verb, x.arguments, x.caller)
 CANDOR_INSPECT(admin_answer, x.json)
 
@@ -545,6 +815,33 @@ CAF_ADD_TYPE_ID(candor, (candor::show_readiness))
 CAF_ADD_TYPE_ID(candor, (candor::readiness_shown))
 CAF_ADD_TYPE_ID(candor, (candor::pause_notices))
 CAF_ADD_TYPE_ID(candor, (candor::record_step))
+CAF_ADD_TYPE_ID(candor, (candor::put_item))
+CAF_ADD_TYPE_ID(candor, (candor::item_stored))
+CAF_ADD_TYPE_ID(candor, (candor::drop_item))
+CAF_ADD_TYPE_ID(candor, (candor::read_item))
+CAF_ADD_TYPE_ID(candor, (candor::item_read))
+CAF_ADD_TYPE_ID(candor, (candor::pull_catalogue))
+CAF_ADD_TYPE_ID(candor, (candor::catalogue_news))
+CAF_ADD_TYPE_ID(candor, (candor::borrow_money))
+CAF_ADD_TYPE_ID(candor, (candor::money_answer))
+CAF_ADD_TYPE_ID(candor, (candor::read_spend))
+CAF_ADD_TYPE_ID(candor, (candor::spend_read))
+CAF_ADD_TYPE_ID(candor, (candor::read_use))
+CAF_ADD_TYPE_ID(candor, (candor::use_answer))
+CAF_ADD_TYPE_ID(candor, (candor::reserve_ads))
+CAF_ADD_TYPE_ID(candor, (candor::ads_reserved))
+CAF_ADD_TYPE_ID(candor, (candor::ad_event))
+CAF_ADD_TYPE_ID(candor, (candor::ad_event_taken))
+CAF_ADD_TYPE_ID(candor, (candor::explain_ad))
+CAF_ADD_TYPE_ID(candor, (candor::ad_explained))
+CAF_ADD_TYPE_ID(candor, (candor::match_ads))
+CAF_ADD_TYPE_ID(candor, (candor::ads_matched))
+CAF_ADD_TYPE_ID(candor, (candor::why_not_ad))
+CAF_ADD_TYPE_ID(candor, (candor::why_not_answer))
+CAF_ADD_TYPE_ID(candor, (candor::rank_feed))
+CAF_ADD_TYPE_ID(candor, (candor::feed_ranked))
+CAF_ADD_TYPE_ID(candor, (candor::list_items))
+CAF_ADD_TYPE_ID(candor, (candor::items_listed))
 CAF_ADD_TYPE_ID(candor, (candor::admin_call))
 CAF_ADD_TYPE_ID(candor, (candor::admin_answer))
 // A room's own clock strikes.
@@ -570,7 +867,14 @@ using profile_handle = caf::typed_actor<
     caf::replies_to<simulate_policy>::with<policy_effect>,
     caf::replies_to<read_policies>::with<policies_logged>,
     caf::replies_to<store_policy>::with<acknowledged>,
-    caf::replies_to<record_step>::with<acknowledged>,
+    caf::replies_to<record_step>::with<acknowledged>, caf::replies_to<put_item>::with<item_stored>,
+    caf::replies_to<drop_item>::with<acknowledged>, caf::replies_to<read_item>::with<item_read>,
+    caf::replies_to<pull_catalogue>::with<catalogue_news>,
+    caf::replies_to<borrow_money>::with<money_answer>,
+    caf::replies_to<read_spend>::with<spend_read>, caf::replies_to<read_use>::with<use_answer>,
+    caf::replies_to<reserve_ads>::with<ads_reserved>,
+    caf::replies_to<ad_event>::with<ad_event_taken>,
+    caf::replies_to<explain_ad>::with<ad_explained>,
     caf::replies_to<open_import>::with<acknowledged>,
     caf::replies_to<close_import>::with<acknowledged>,
     caf::replies_to<follow_clock>::with<acknowledged>,
@@ -585,6 +889,11 @@ using notification_handle = caf::typed_actor<caf::replies_to<fetch_inbox>::with<
                                              caf::replies_to<pause_notices>::with<acknowledged>>;
 
 using admin_handle = caf::typed_actor<caf::replies_to<admin_call>::with<admin_answer>>;
+
+using catalogue_handle = caf::typed_actor<caf::replies_to<list_items>::with<items_listed>>;
+using ad_matching_handle = caf::typed_actor<caf::replies_to<match_ads>::with<ads_matched>,
+                                            caf::replies_to<why_not_ad>::with<why_not_answer>>;
+using recommendation_handle = caf::typed_actor<caf::replies_to<rank_feed>::with<feed_ranked>>;
 
 /// Where each shard's primary is. Thread-safe: a room that was restarted has a new handle.
 class shard_directory {
@@ -612,6 +921,9 @@ struct rooms {
   std::vector<ingestion_handle> ingestion; ///< alike; taken in turn
   admin_handle admin;
   notification_handle notification;
+  catalogue_handle catalogue;
+  std::vector<ad_matching_handle> ad_matching; ///< alike; taken in turn
+  recommendation_handle recommendation;
   std::shared_ptr<const shard_directory> shards;
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <deque>
 
+#include "actors/profile/catalogue_table.hpp"
+#include "actors/profile/spend_table.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
@@ -16,6 +18,9 @@ using namespace std::chrono_literals;
 constexpr auto sweep_every = 1s;
 constexpr std::size_t sweep_persons = 8;
 constexpr auto reopen_every = 500ms;
+constexpr auto borrow_deadline = 2s;
+constexpr auto money_idle = 10s; ///< then it goes back to its campaign
+constexpr std::size_t lapses_at_a_time = 256;
 
 /// How many events had which outcome; of the process, whatever the shard.
 class verdict_probe {
@@ -69,15 +74,35 @@ candor::inbox to_inbox(const model::user_record& record) {
   return answer;
 }
 
+use_answer to_message(const use_view& seen) {
+  use_answer said;
+  said.personal = seen.personal;
+  said.why_not_personal = seen.why_not_personal;
+  said.country = seen.country;
+  said.lang = seen.lang;
+  said.age_band = seen.age_band;
+  said.policy_version = seen.policy_version;
+  for (const auto& t : seen.topics)
+    said.topics.push_back({t.topic, static_cast<std::uint8_t>(t.source), t.since, t.weight});
+  for (const auto& [campaign, at] : seen.shown)
+    said.shown.push_back({campaign, at});
+  said.hidden = seen.hidden;
+  said.shown_since = seen.shown_since;
+  return said;
+}
+
 using self_handle = profile_handle::extend<caf::reacts_to<tick_atom>, caf::reacts_to<retry_atom>>;
 
 class profile_actor final : public self_handle::base {
 public:
   profile_actor(caf::actor_config& config, shard_id shard, user_table::surroundings around,
-                replication::write_door door)
+                other_shards others, replication::write_door door)
     : self_handle::base{config}
     , around_{around}
+    , others_{std::move(others)}
     , table_{shard, around}
+    , catalogue_{shard, around.db}
+    , spend_{shard, around.db}
     , door_{std::move(door)} {}
 
   const char* name() const override { return "profile"; }
@@ -113,7 +138,11 @@ public:
                   return after<user_answer>(std::nullopt, to_message(view));
                 }
                 CANDOR_TRY(exported, table_.export_user(user, m.caller));
-                return after(std::move(exported.entry), to_message(exported.answer));
+                auto whole = to_message(exported.answer);
+                CANDOR_TRY(impressions, table_.impressions(user));
+                for (const auto& x : impressions)
+                  whole.impressions.push_back(model::encode(x));
+                return after(std::move(exported.entry), std::move(whole));
               });
         },
         [this](const candor::forget_interest& m) {
@@ -206,6 +235,81 @@ public:
               logged.stored.push_back(text);
             return after<policies_logged>(std::nullopt, std::move(logged));
           });
+        },
+        [this](const put_item& m) {
+          return answer<item_stored>([&]() -> result<pending<item_stored>> {
+            auto entry = table_.begin_entry();
+            auto kind = static_cast<model::item_kind>(m.kind);
+            CANDOR_TRY(is_new, catalogue_.put(entry, kind, m.id, m.bytes));
+            entry.audit.push_back(item_audit(m.caller, kind, is_new ? "created" : "changed", m.id));
+            return after(std::optional{std::move(entry)}, item_stored{is_new});
+          });
+        },
+        [this](const drop_item& m) {
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            auto entry = table_.begin_entry();
+            auto kind = static_cast<model::item_kind>(m.kind);
+            CANDOR_TRY_VOID(catalogue_.erase(entry, kind, m.id));
+            entry.audit.push_back(item_audit(m.caller, kind, "deleted", m.id));
+            return after(std::optional{std::move(entry)}, acknowledged{});
+          });
+        },
+        [this](const read_item& m) {
+          return answer<item_read>([&]() -> result<pending<item_read>> {
+            auto bytes = catalogue_.find(static_cast<model::item_kind>(m.kind), m.id);
+            if (!bytes)
+              return fail(errc::not_found, m.id);
+            return after<item_read>(std::nullopt, item_read{*bytes});
+          });
+        },
+        [this](const pull_catalogue& m) {
+          return answer<catalogue_news>([&]() -> result<pending<catalogue_news>> {
+            auto news = catalogue_.news(m.opening == opening() ? m.after : 0);
+            catalogue_news said{opening(), news.whole, news.up_to, news.more, {}};
+            for (auto& i : news.items)
+              said.items.push_back(
+                  {static_cast<std::uint8_t>(i.kind), std::move(i.id), std::move(i.bytes)});
+            return after<catalogue_news>(std::nullopt, std::move(said));
+          });
+        },
+        [this](const borrow_money& m) {
+          return answer<money_answer>([&]() -> result<pending<money_answer>> {
+            auto entry = table_.begin_entry();
+            CANDOR_TRY(lent, catalogue_.lend(entry, m.campaign,
+                                             {m.borrower, m.lent_seen, m.returned, m.day,
+                                              m.returned_within_day, m.wanted},
+                                             around_.time.now()));
+            return after(entry.rows.empty() ? std::nullopt : std::optional{std::move(entry)},
+                         money_answer{lent.lent, lent.day, lent.exhausted});
+          });
+        },
+        [this](const read_spend& m) {
+          return answer<spend_read>([&]() -> result<pending<spend_read>> {
+            auto t = spend_.totals(m.campaign);
+            return after<spend_read>(std::nullopt,
+                                     spend_read{t.lent, t.returned, t.reserved, t.settled});
+          });
+        },
+        [this](const candor::read_use& m) {
+          return with_user<use_answer>(
+              m.user, [&](const user_id& user) -> result<pending<use_answer>> {
+                CANDOR_TRY(seen, table_.read_use(user, static_cast<model::use>(m.use)));
+                return after<use_answer>(std::nullopt, to_message(seen));
+              });
+        },
+        [this](const reserve_ads& m) { return reserve(m); },
+        [this](const ad_event& m) { return answer<ad_event_taken>([&] { return take_event(m); }); },
+        [this](const candor::explain_ad& m) {
+          return with_user<ad_explained>(
+              m.user, [&](const user_id& user) -> result<pending<ad_explained>> {
+                CANDOR_TRY(found, table_.find_impression(user, m.impression));
+                CANDOR_TRY(rest, table_.not_used_for_ads(user));
+                ad_explained said;
+                said.impression = model::encode(found);
+                for (auto& [what, reason] : rest)
+                  said.rest.push_back({std::move(what), std::move(reason)});
+                return after<ad_explained>(std::nullopt, std::move(said));
+              });
         },
         [this](const candor::open_import& m) {
           return answer<acknowledged>(
@@ -362,6 +466,254 @@ private:
     return caf::delegated<notices_found>{};
   }
 
+  // -- ads -----------------------------------------------------------------------------------
+
+  stores::audit_event item_audit(const std::string& caller, model::item_kind kind,
+                                 std::string_view what, const std::string& id) const {
+    return {
+        around_.time.now(), caller, std::string{to_string(kind)} + "_" + std::string{what}, id, {}};
+  }
+
+  /// Another one after each opening: who pulls the catalogue begins anew.
+  std::uint64_t opening() const { return (term_at_opening_ << 16) | (epoch_ & 0xffff); }
+
+  /// One decision on its way to the log.
+  struct reserving {
+    reserve_ads asked;
+    std::vector<model::impression> impressions;
+    std::set<std::string> borrowed_for; ///< campaigns whose owner was asked
+    caf::typed_response_promise<ads_reserved> promise;
+  };
+
+  caf::result<ads_reserved> reserve(const reserve_ads& m) {
+    auto r = std::make_shared<reserving>();
+    r->asked = m;
+    for (const auto& choice : m.choices) {
+      auto x = model::decode_impression(choice.impression);
+      if (!x)
+        return to_caf(x.error());
+      r->impressions.push_back(std::move(*x));
+    }
+    r->promise = make_response_promise<ads_reserved>();
+    go_on(r);
+    return caf::delegated<ads_reserved>{};
+  }
+
+  static void refuse(reserving& r, const error& why) { r.promise.deliver(to_caf(why)); }
+
+  /// Looks at everything anew, since it may have waited for money.
+  void go_on(const std::shared_ptr<reserving>& r) {
+    if (!open_)
+      return refuse(*r, not_open());
+    if (door_.full() || spend_.is_full())
+      return refuse(*r, {errc::overloaded, "too many ads are reserved"});
+    ads_reserved said;
+    if (auto fits = still_fits(*r, said); !fits)
+      return refuse(*r, fits.error());
+    auto now = around_.time.now();
+    auto today = day_of(now);
+    std::vector<std::pair<std::string, std::int64_t>> wanted;
+    for (const auto& x : r->impressions) {
+      if (spend_.available(x.campaign, today) >= x.price_micros)
+        continue;
+      if (r->borrowed_for.contains(x.campaign))
+        said.no_money.push_back(x.campaign);
+      else
+        wanted.emplace_back(x.campaign, x.price_micros);
+    }
+    if (said.changed || !said.capped.empty() || !said.no_money.empty()) {
+      r->promise.deliver(std::move(said));
+      return;
+    }
+    if (!wanted.empty()) {
+      auto missing = std::make_shared<std::size_t>(wanted.size());
+      for (const auto& [campaign, price] : wanted) {
+        r->borrowed_for.insert(campaign);
+        borrow(campaign, price, [this, r, missing] {
+          if (--*missing == 0)
+            go_on(r);
+        });
+      }
+      return;
+    }
+    write(r, now, today);
+  }
+
+  /// The second of two checks: the match made the first, over a profile that may have changed.
+  result<void> still_fits(const reserving& r, ads_reserved& said) {
+    const auto& asked = r.asked;
+    if (!asked.personal) {
+      for (std::size_t i = 0; i < asked.choices.size(); ++i) {
+        CANDOR_ASSERT(r.impressions[i].topics.empty());
+        if (asked.choices[i].cap_impressions > 0) // nobody counts for a stranger
+          said.capped.push_back(r.impressions[i].campaign);
+      }
+      return {};
+    }
+    CANDOR_TRY(user, user_id::parse(asked.user));
+    CANDOR_TRY(seen, table_.read_use(user, model::use::ads));
+    said.changed = !seen.personal || seen.country != asked.country;
+    auto now = around_.time.now();
+    for (std::size_t i = 0; i < asked.choices.size(); ++i) {
+      const auto& x = r.impressions[i];
+      for (const auto& used : x.topics) {
+        CANDOR_ASSERT(model::is_topic(used.topic));
+        said.changed |= std::ranges::none_of(seen.topics, [&](const model::topic_used& t) {
+          return t.topic == used.topic && t.source == used.source;
+        });
+      }
+      auto limit = asked.choices[i].cap_impressions;
+      auto since = now - millis{asked.choices[i].cap_ms};
+      auto count = std::ranges::count_if(
+          seen.shown, [&](const auto& s) { return s.first == x.campaign && s.second > since; });
+      auto forgot_some = limit > 0 && seen.shown_since > since;
+      if ((limit > 0 && count >= static_cast<std::ptrdiff_t>(limit)) || forgot_some ||
+          std::ranges::find(seen.hidden, x.campaign) != seen.hidden.end())
+        said.capped.push_back(x.campaign);
+    }
+    return {};
+  }
+
+  void write(const std::shared_ptr<reserving>& r, timestamp now, std::int64_t today) {
+    auto entry = table_.begin_entry();
+    if (r->asked.personal) {
+      auto user = user_id::parse(r->asked.user);
+      auto added = table_.add_impressions(*user, r->impressions, entry);
+      if (!added)
+        return refuse(*r, added.error());
+    }
+    for (const auto& x : r->impressions) {
+      spend_.reserve(
+          entry, x.id,
+          {x.campaign, x.price_micros, today, x.at + limits::impression_window, r->asked.personal});
+      spend_.touch(x.campaign, now);
+    }
+    std::vector<replication::draft> drafts;
+    drafts.push_back(std::move(entry));
+    append(std::move(drafts), [r](const replication::append_result& outcome) {
+      if (outcome)
+        r->promise.deliver(ads_reserved{});
+      else
+        r->promise.deliver(to_caf(outcome.error()));
+    });
+  }
+
+  /// Asks a campaign's owner for money; `then` is called whatever came of it. Several who wait for
+  /// the same campaign ask once.
+  void borrow(const std::string& campaign, std::int64_t wanted, std::function<void()> then) {
+    auto& waiting = borrowing_[campaign];
+    waiting.push_back(std::move(then));
+    if (waiting.size() > 1)
+      return;
+    auto entry = table_.begin_entry();
+    if (!spend_.return_old(entry, campaign, day_of(around_.time.now())))
+      return ask_owner(campaign, wanted);
+    std::vector<replication::draft> drafts;
+    drafts.push_back(std::move(entry));
+    append(std::move(drafts), [this, campaign, wanted](const replication::append_result& outcome) {
+      if (outcome)
+        ask_owner(campaign, wanted);
+      else
+        end_borrowing(campaign);
+    });
+  }
+
+  void ask_owner(const std::string& campaign, std::int64_t wanted) {
+    auto primaries = others_.primaries.lock();
+    if (!primaries) // the node is ending
+      return end_borrowing(campaign);
+    auto owner = others_.shard_of(*user_id::parse(campaign));
+    auto said = spend_.report(campaign, wanted);
+    auto asked_in = epoch_;
+    request(primaries->primary(owner), borrow_deadline,
+            borrow_money{owner, campaign, said.shard, said.lent_seen, said.returned, said.day,
+                         said.returned_within_day, said.wanted})
+        .then(
+            [this, campaign, asked_in](const money_answer& lent) {
+              owed_reports_.erase(campaign);
+              auto entry = table_.begin_entry();
+              if (!open_ || epoch_ != asked_in ||
+                  !spend_.receive(entry, campaign, {lent.lent, lent.day, lent.exhausted}))
+                return end_borrowing(campaign);
+              std::vector<replication::draft> drafts;
+              drafts.push_back(std::move(entry));
+              append(std::move(drafts), [this, campaign](const auto&) { end_borrowing(campaign); });
+            },
+            [this, campaign](const caf::error&) { end_borrowing(campaign); });
+  }
+
+  void end_borrowing(const std::string& campaign) {
+    auto waiting = std::exchange(borrowing_[campaign], {});
+    borrowing_.erase(campaign);
+    for (auto& then : waiting)
+      then();
+  }
+
+  result<pending<ad_event_taken>> take_event(const ad_event& m) {
+    auto entry = table_.begin_entry();
+    auto reserved = spend_.find(m.impression);
+    error gone{errc::not_found,
+               "no ad is reserved under this id: it is unknown, has lapsed, or was "
+               "told before"};
+    if (m.user.empty()) {
+      if (m.what == ad_happening::hide)
+        return fail(errc::missing_field, "`user`: who wants to see no more of it");
+      if (!reserved)
+        return tl::unexpected<error>{gone};
+      if (reserved->personal)
+        return fail(errc::missing_field, "`user`: this ad was chosen for a person");
+      spend_.settle(entry, m.impression);
+      return after(std::optional{std::move(entry)}, ad_event_taken{true});
+    }
+    CANDOR_TRY(user, user_id::parse(m.user));
+    auto known = table_.find_impression(user, m.impression);
+    if (!known && known.error().code != errc::not_found)
+      return tl::unexpected<error>{known.error()};
+    if (!known && !reserved)
+      return tl::unexpected<error>{gone};
+    auto changed = false;
+    if (m.what != ad_happening::hide && reserved) { // a click shows that it was seen
+      spend_.settle(entry, m.impression);
+      changed = true;
+    }
+    if (known) {
+      using state = model::impression_state;
+      if (m.what == ad_happening::impression && known->state == state::reserved && !changed)
+        return tl::unexpected<error>{gone};
+      auto to = m.what == ad_happening::impression ? state::shown
+                : m.what == ad_happening::click    ? state::clicked
+                                                   : state::hidden;
+      CANDOR_TRY(marked, table_.mark_impression(user, m.impression, to, entry));
+      changed |= marked;
+    }
+    return after(entry.rows.empty() ? std::nullopt : std::optional{std::move(entry)},
+                 ad_event_taken{changed});
+  }
+
+  /// What lapses, and money that lies idle.
+  void tidy_money() {
+    auto now = around_.time.now();
+    auto entry = table_.begin_entry();
+    spend_.lapse(entry, now, lapses_at_a_time);
+    auto idle = spend_.return_idle(entry, day_of(now), now - money_idle);
+    for (const auto& campaign : idle)
+      if (!borrowing_.contains(campaign))
+        owed_reports_.insert(campaign);
+    auto tell = [this](const replication::append_result& outcome) {
+      if (outcome)
+        for (const auto& campaign : std::set<std::string>{owed_reports_})
+          if (!borrowing_.contains(campaign)) {
+            borrowing_[campaign];
+            ask_owner(campaign, 0);
+          }
+    };
+    std::vector<replication::draft> drafts;
+    if (!entry.rows.empty())
+      drafts.push_back(std::move(entry));
+    if (!drafts.empty() || !owed_reports_.empty())
+      append(std::move(drafts), tell);
+  }
+
   /// Calls `then` when the drafts are durable; without drafts, when everything before is.
   void append(std::vector<replication::draft> drafts, continuation then) {
     if (drafts.empty()) {
@@ -425,15 +777,24 @@ private:
                 return retry((*opening).error());
               settled_ = ordinal_;
               table_.appended(ordinal_);
-              if (auto opened = table_.open(**opening); !opened)
+              if (auto opened = open_tables(**opening); !opened)
                 return retry(opened.error());
               epoch_ = (*opening)->epoch;
               term_ = (*opening)->term;
               seq_ = (*opening)->seq;
               audit_ = (*opening)->audit;
+              term_at_opening_ = term_;
               open_ = true;
             },
             [this](const caf::error& e) { retry(from_caf(e)); });
+  }
+
+  result<void> open_tables(const replication::shard_opening& opening) {
+    CANDOR_TRY_VOID(table_.open(opening));
+    CANDOR_TRY_VOID(catalogue_.open());
+    CANDOR_TRY_VOID(spend_.open());
+    owed_reports_ = spend_.campaigns(); // a report may have been lost with the last opening
+    return {};
   }
 
   void retry(const error& why) {
@@ -444,6 +805,7 @@ private:
   void sweep() {
     if (!open_ || door_.full())
       return;
+    tidy_money();
     auto drafts = table_.sweep(sweep_persons);
     if (!drafts)
       log::error("profile", "shard={} sweep: {}", table_.shard(), drafts.error().to_string());
@@ -477,12 +839,18 @@ private:
   }
 
   user_table::surroundings around_;
+  other_shards others_;
   user_table table_;
+  catalogue_table catalogue_;
+  spend_table spend_;
+  std::map<std::string, std::vector<std::function<void()>>> borrowing_; ///< by campaign
+  std::set<std::string> owed_reports_; ///< campaigns whose owner may not know what came back
   replication::write_door door_;
   verdict_probe probe_;
   bool open_ = false;
   std::uint64_t epoch_ = 0;
   std::uint64_t term_ = 0;
+  std::uint64_t term_at_opening_ = 0;
   std::uint64_t seq_ = 0;
   stores::audit_head audit_;
   std::uint64_t ordinal_ = 0; ///< appends handed to the door
@@ -493,8 +861,9 @@ private:
 } // namespace
 
 profile_handle spawn_profile_actor(caf::actor_system& system, shard_id shard,
-                                   user_table::surroundings around, replication::write_door door) {
-  return system.spawn<profile_actor>(shard, around, std::move(door));
+                                   user_table::surroundings around, other_shards others,
+                                   replication::write_door door) {
+  return system.spawn<profile_actor>(shard, around, std::move(others), std::move(door));
 }
 
 } // namespace candor::profile

@@ -16,20 +16,14 @@ using engine::table;
 using engine::user_row;
 using model::reason;
 using model::verdict;
+using replication::erase_row;
+using replication::put_row;
 
 constexpr std::string_view cursor_name = "key_cursor";
 constexpr std::uint8_t tombstone_timer = 1;
 /// Before any policy is in force.
 constexpr millis default_half_life = std::chrono::days{30};
 constexpr millis default_retention = std::chrono::days{400};
-
-replication::draft_row put_row(table into, std::string key, std::string value) {
-  return {{operation::what::put, into, std::move(key), std::move(value)}, std::nullopt};
-}
-
-replication::draft_row erase_row(table from, std::string key) {
-  return {{operation::what::erase, from, std::move(key), {}}, std::nullopt};
-}
 
 std::string encode_key_ref(const stores::key_ref& ref) {
   std::string bytes;
@@ -174,20 +168,21 @@ result<user_table::slot> user_table::load(const storage_key& key) const {
   s.key = key;
   struct row {
     user_row kind;
-    std::uint64_t version; ///< of a delta
+    std::uint64_t version; ///< of a delta or an impression
     std::string value;
   };
   std::vector<row> rows;
   auto prefix = engine::user_prefix(shard_, key);
-  CANDOR_TRY_VOID(around_.db.scan(
-      table::user, prefix, engine::prefix_end(prefix),
-      [&](std::string_view row_key, std::string_view value) {
-        auto rest = row_key.substr(prefix.size());
-        auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
-        auto version = kind == user_row::delta ? engine::read_big_endian(rest.substr(1), 8) : 0;
-        rows.push_back({kind, version, std::string{value}});
-        return true;
-      }));
+  CANDOR_TRY_VOID(
+      around_.db.scan(table::user, prefix, engine::prefix_end(prefix),
+                      [&](std::string_view row_key, std::string_view value) {
+                        auto rest = row_key.substr(prefix.size());
+                        auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
+                        auto numbered = kind == user_row::delta || kind == user_row::impression;
+                        auto version = numbered ? engine::read_big_endian(rest.substr(1), 8) : 0;
+                        rows.push_back({kind, version, std::string{value}});
+                        return true;
+                      }));
   for (const auto& r : rows) {
     switch (r.kind) {
       case user_row::key_ref: {
@@ -214,6 +209,12 @@ result<user_table::slot> user_table::load(const storage_key& key) const {
         CANDOR_TRY(plain, around_.keys.open(s.key_ref, key.view(), r.value));
         CANDOR_TRY(delta, model::decode_learned(plain));
         s.unfolded.push_back(std::move(delta));
+        break;
+      }
+      case user_row::impression: {
+        CANDOR_TRY(plain, around_.keys.open(s.key_ref, key.view(), r.value));
+        CANDOR_TRY(seen, model::decode_impression(plain));
+        s.impressions.emplace(r.version, std::move(seen));
         break;
       }
       default:
@@ -523,6 +524,7 @@ result<decided<erasure>> user_table::erase(const user_id& user, const std::strin
   s->unfolded.clear();
   s->has_delta_rows = false;
   s->seen.clear();
+  s->impressions.clear();
   s->key_ref = {};
   s->grave = grave;
   touch(*s);

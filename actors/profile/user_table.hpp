@@ -27,6 +27,7 @@
 #include "storage/base/rng.hpp"
 #include "storage/engine/engine.hpp"
 #include "storage/engine/keys.hpp"
+#include "storage/model/impression.hpp"
 #include "storage/model/policy/policy.hpp"
 #include "storage/model/user_record.hpp"
 #include "storage/stores/user_keys.hpp"
@@ -69,6 +70,18 @@ struct user_view {
   std::string policy_version;
   region_state region = region_state::unknown;
   timestamp at;
+};
+
+/// What of a person may serve a use now. Where nothing may, all but the reason is as of a stranger.
+struct use_view {
+  bool personal = false;
+  std::string why_not_personal; ///< "unknown" or a reason code
+  std::string country, lang, age_band;
+  std::vector<model::topic_used> topics;                ///< ascending by (topic, source)
+  std::vector<std::pair<std::string, timestamp>> shown; ///< campaigns, what counts for caps
+  std::vector<std::string> hidden;
+  timestamp shown_since; ///< before it, impressions were forgotten; zero: none was
+  std::string policy_version;
 };
 
 struct erasure {
@@ -188,6 +201,24 @@ public:
   /// empty. Error: `policy_invalid`, `bad_value`.
   result<simulated_effect> simulate(const std::string& text, const std::string& version = {});
 
+  // Ads and content (user_table_ads.cpp).
+
+  /// A stranger's view where the person is not known.
+  result<use_view> read_use(const user_id& user, model::use what);
+  /// Drafts into `entry`; false where the person is not known.
+  result<bool> add_impressions(const user_id& user, const std::vector<model::impression>& chosen,
+                               replication::draft& entry);
+  /// Drafts into `entry`; false where it was so before. Error: `not_found`.
+  result<bool> mark_impression(const user_id& user, const std::string& id,
+                               model::impression_state state, replication::draft& entry);
+  /// Error: `not_found`.
+  result<model::impression> find_impression(const user_id& user, const std::string& id);
+  result<std::vector<model::impression>> impressions(const user_id& user);
+  /// What is known of the person and did not count: in words, with the reason code.
+  result<std::vector<std::pair<std::string, std::string>>> not_used_for_ads(const user_id& user);
+
+  replication::draft begin_entry() const;
+
   /// Housekeeping: ends tombstones that are due, and looks at up to `persons` further persons for
   /// what must go (a purge whose grace is over, retention). Goes round the shard call by call.
   result<std::vector<replication::draft>> sweep(std::size_t persons);
@@ -216,14 +247,14 @@ private:
     bool has_delta_rows = false;                        ///< some are stored, folded or not
     std::map<model::event_tag, model::seen_event> seen; ///< of base and unfolded
     std::optional<tombstone> grave;
-    std::uint64_t pinned_until = 0; ///< ordinal of its last entry
+    std::map<std::uint64_t, model::impression> impressions; ///< by ordinal
+    std::uint64_t pinned_until = 0;                         ///< ordinal of its last entry
     std::list<storage_key>::iterator recency;
   };
 
   result<slot*> find(const storage_key& key);
   result<slot> load(const storage_key& key) const;
   void evict();
-  replication::draft begin_entry() const;
   void touch(slot& s) { s.pinned_until = appended_ + 1; }
 
   /// Makes the person and its key; adds the rows that say where the key lies.
@@ -236,6 +267,9 @@ private:
   replication::draft_row sealed_put(const slot& s, std::string key, std::string value) const;
   model::half_lives half_lives() const;
   user_view view(const slot& s) const;
+  use_view use_of(const slot& s, model::use what) const;
+  void put_impression(slot& s, std::uint64_t ordinal, const model::impression& x,
+                      replication::draft& entry);
   region_state state_of_region(const model::person& who, timestamp now) const;
 
   /// The next persons of the shard in key order, from `from` on, which moves on; empty again after

@@ -6,13 +6,16 @@
 #include <caf/all.hpp>
 #include <fmt/format.h>
 
+#include "actors/ad_matching/ad_matching_actor.hpp"
 #include "actors/admin/admin_actor.hpp"
+#include "actors/catalogue/catalogue_actor.hpp"
 #include "actors/gateway/gateway.hpp"
 #include "actors/ingestion/ingestion_actor.hpp"
 #include "actors/messages/messages.hpp"
 #include "actors/notification/notification_actor.hpp"
 #include "actors/policy/policy_actor.hpp"
 #include "actors/profile/profile_actor.hpp"
+#include "actors/recommendation/recommendation_actor.hpp"
 #include "actors/topic_filter/filter.hpp"
 #include "cluster/coordination/coordinator.hpp"
 #include "cluster/replication/commit_actor.hpp"
@@ -29,6 +32,7 @@ using namespace std::chrono_literals;
 
 constexpr auto activation_deadline = 60s;
 constexpr std::size_t ingestion_actors = 2;
+constexpr std::size_t ad_matching_actors = 2;
 constexpr std::size_t disk_id_bytes_max = 128;
 constexpr std::size_t restarts_max = 100; ///< of profile actors, in the life of a process
 
@@ -217,11 +221,13 @@ private:
   }
 
   std::future<result<void>> spawn_rooms(const config::node_config& config) {
-    auto make_profile = [this](shard_id shard) {
-      return profile::spawn_profile_actor(
-          *system_, shard, {*db_, *keys_, secrets_, files_.regions, *clock_, *random_}, door_);
-    };
+    auto where = [this](const user_id& user) { return shard_of(user); };
     shards_ = std::make_shared<shard_directory>(count_);
+    auto make_profile = [this, where](shard_id shard) {
+      return profile::spawn_profile_actor(
+          *system_, shard, {*db_, *keys_, secrets_, files_.regions, *clock_, *random_},
+          {shards_, where}, door_);
+    };
     for (std::uint16_t i = 0; i < count_.value; ++i)
       shards_->set(i, make_profile(i));
 
@@ -232,14 +238,18 @@ private:
         [outcome](result<void> how) { outcome->set_value(std::move(how)); });
 
     notification_ = notification::spawn_notification_actor(
-        *system_, {shards_, policy_, files_.regions, *clock_,
-                   [this](const user_id& user) { return shard_of(user); }, config.notices,
-                   config.app, config.link, sender_of(config), mailer_of(config)});
+        *system_, {shards_, policy_, files_.regions, *clock_, where, config.notices, config.app,
+                   config.link, sender_of(config), mailer_of(config)});
 
-    auto where = [this](const user_id& user) { return shard_of(user); };
     for (std::size_t i = 0; i < ingestion_actors; ++i)
       rooms_.ingestion.push_back(
           ingestion::spawn_ingestion_actor(*system_, shards_, filter_, where));
+    rooms_.catalogue = catalogue::spawn_catalogue_actor(*system_, shards_, shelf_, *clock_);
+    for (std::size_t i = 0; i < ad_matching_actors; ++i)
+      rooms_.ad_matching.push_back(ad_matching::spawn_ad_matching_actor(
+          *system_, {shards_, where, shelf_, *clock_, *random_}));
+    rooms_.recommendation =
+        recommendation::spawn_recommendation_actor(*system_, {shards_, where, shelf_, *clock_});
     rooms_.shards = shards_;
     rooms_.notification = notification_;
     rooms_.admin = admin::spawn_admin_actor(
@@ -249,7 +259,11 @@ private:
     std::vector<caf::actor> others{
         caf::actor_cast<caf::actor>(policy_), caf::actor_cast<caf::actor>(notification_),
         caf::actor_cast<caf::actor>(rooms_.admin), caf::actor_cast<caf::actor>(door_.actor)};
+    others.push_back(caf::actor_cast<caf::actor>(rooms_.catalogue));
+    others.push_back(caf::actor_cast<caf::actor>(rooms_.recommendation));
     for (const auto& room : rooms_.ingestion)
+      others.push_back(caf::actor_cast<caf::actor>(room));
+    for (const auto& room : rooms_.ad_matching)
       others.push_back(caf::actor_cast<caf::actor>(room));
     supervisor_ =
         system_->spawn<supervisor_actor>(shards_, make_profile, std::move(others), stop_asked_);
@@ -321,6 +335,10 @@ private:
     };
     for (const auto& room : rooms_.ingestion)
       add(room);
+    for (const auto& room : rooms_.ad_matching)
+      add(room);
+    add(rooms_.recommendation);
+    add(rooms_.catalogue);
     add(rooms_.admin);
     add(notification_);
     add(policy_);
@@ -344,6 +362,7 @@ private:
   system_config system_config_;
   std::unique_ptr<caf::actor_system> system_;
   replication::write_door door_;
+  model::catalogue_shelf shelf_;
   std::shared_ptr<shard_directory> shards_;
   policy_handle policy_;
   notification_handle notification_;

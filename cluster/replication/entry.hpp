@@ -30,6 +30,13 @@ struct draft_row {
   std::optional<owner> sealed_for; ///< a put's value is sealed before it goes anywhere
 };
 
+inline draft_row put_row(engine::table into, std::string key, std::string value) {
+  return {{engine::operation::what::put, into, std::move(key), std::move(value)}, std::nullopt};
+}
+inline draft_row erase_row(engine::table from, std::string key) {
+  return {{engine::operation::what::erase, from, std::move(key), {}}, std::nullopt};
+}
+
 /// An entry before it has its place.
 struct draft {
   timestamp time; ///< the shard's log time as its owner knows it; never below the entry before

@@ -44,7 +44,7 @@ inline constexpr auto stream_silence = 15s;      ///< then a comment shows that 
 inline constexpr std::size_t json_depth = 16;
 
 // Between rooms
-inline constexpr std::size_t batch_events = 256; ///< events in one message between rooms
+inline constexpr std::size_t batch_events = 256;    ///< events in one message between rooms
 inline constexpr std::size_t batches_in_work = 256; ///< at a time in one ingestion actor
 inline constexpr std::size_t commit_queue_entries =
     8192; ///< waiting for the disk before `overloaded`
@@ -67,6 +67,21 @@ inline constexpr auto log_kept = 30min;
 inline constexpr std::size_t log_kept_bytes_per_shard = 64 * 1024 * 1024;
 inline constexpr std::size_t keys_per_page = 256;
 inline constexpr std::size_t key_pages_cached = 1024;
+
+// Catalogue, ads and content
+inline constexpr std::size_t item_id_bytes = 64; ///< of a campaign, an advertiser, a content item
+inline constexpr std::size_t item_text_bytes = 1024; ///< a title, a body, an address
+inline constexpr std::size_t creatives = 16;
+inline constexpr std::size_t catalogue_items_per_shard = 100'000;
+inline constexpr std::size_t feed_items_at_a_time = 1024;
+inline constexpr auto feed_behind_max = 1s; ///< then nothing from that shard is served
+inline constexpr std::int64_t money_micros = 1'000'000'000'000; ///< a bid, and a tenth of a budget
+inline constexpr std::size_t ads_per_decision = 10;
+inline constexpr std::size_t feed_items = 100;
+inline constexpr auto impression_window = 10min;           ///< from a decision to its impressions
+inline constexpr std::size_t reservations_open = 50'000;   ///< of one shard
+inline constexpr std::size_t impressions_remembered = 256; ///< of one person
+inline constexpr auto cap_window_max = 24h * 30;
 
 // Policies and config files
 inline constexpr std::size_t policy_file_bytes = 64 * 1024;

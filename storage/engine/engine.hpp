@@ -25,14 +25,16 @@ namespace candor::engine {
 /// Every table begins its keys with the shard (2 bytes, big-endian), so that a shard is one range
 /// in each table. Numbers are stored in log entries: never reused.
 enum class table : std::uint8_t {
-  log = 0,    ///< the replicated log: shard, seq
-  user = 1,   ///< a person's sealed rows: shard, storage key, kind, version
-  timer = 2,  ///< what is due: shard, time, storage key, kind
-  audit = 3,  ///< the audit chain: shard, index
-  policy = 4, ///< applied versions and import runs: shard, kind, name
-  meta = 5,   ///< of the shard itself: shard, name
+  log = 0,       ///< the replicated log: shard, seq
+  user = 1,      ///< a person's sealed rows: shard, storage key, kind, version
+  timer = 2,     ///< what is due: shard, time, storage key, kind
+  audit = 3,     ///< the audit chain: shard, index
+  policy = 4,    ///< applied versions and import runs: shard, kind, name
+  meta = 5,      ///< of the shard itself: shard, name
+  catalogue = 6, ///< campaigns, content and budgets: shard, kind, id
+  spend = 7,     ///< money lent to the shard and what is reserved of it: shard, kind, id
 };
-inline constexpr std::size_t table_count = 6;
+inline constexpr std::size_t table_count = 8;
 
 struct operation {
   enum class what : std::uint8_t { put = 0, erase = 1, erase_range = 2 };

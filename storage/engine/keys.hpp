@@ -26,10 +26,11 @@ std::string log_key(shard_id shard, std::uint64_t seq);
 
 /// Kinds of a person's rows, in the order in which they are read.
 enum class user_row : std::uint8_t {
-  key_ref = 0,   ///< where the person's key lies; not sealed, tells nothing by itself
-  tombstone = 1, ///< an erasure within the dedupe window; not sealed
-  base = 2,      ///< the folded record; sealed
-  delta = 3,     ///< one learned event; sealed
+  key_ref = 0,    ///< where the person's key lies; not sealed, tells nothing by itself
+  tombstone = 1,  ///< an erasure within the dedupe window; not sealed
+  base = 2,       ///< the folded record; sealed
+  delta = 3,      ///< one learned event; sealed
+  impression = 4, ///< one ad that a decision chose for the person; sealed
 };
 std::string user_prefix(shard_id shard, const storage_key& key);
 std::string user_key(shard_id shard, const storage_key& key, user_row kind,

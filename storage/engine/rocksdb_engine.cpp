@@ -28,8 +28,8 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Names of the column families: on disk, so never changed.
-constexpr std::array<const char*, table_count> names{"log",   "user",   "timer",
-                                                     "audit", "policy", "meta"};
+constexpr std::array<const char*, table_count> names{"log",    "user", "timer",     "audit",
+                                                     "policy", "meta", "catalogue", "spend"};
 
 /// Shard and storage key: what all rows of one person begin with.
 constexpr std::size_t person_prefix_bytes = 2 + sizeof(storage_key::bytes);

@@ -31,6 +31,10 @@ std::vector<topic_strength> read_topics(reader& from) {
 
 } // namespace
 
+std::string_view to_string(item_kind kind) noexcept {
+  return kind == item_kind::campaign ? "campaign" : "content";
+}
+
 std::string encode(const campaign& x) {
   msgpack::sbuffer buffer;
   packer to{buffer};

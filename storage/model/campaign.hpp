@@ -59,6 +59,10 @@ struct content_item {
   friend bool operator==(const content_item&, const content_item&) = default;
 };
 
+/// What a catalogue holds. Stored and sent as a number.
+enum class item_kind : std::uint8_t { campaign = 0, content = 1 };
+std::string_view to_string(item_kind kind) noexcept;
+
 /// msgpack arrays that begin with their version. Error: `corrupt`.
 std::string encode(const campaign& x);
 std::string encode(const content_item& x);

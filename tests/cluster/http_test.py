@@ -271,6 +271,7 @@ class TheContract(HttpTest):
         self.assertIsNotNone(self.found("GET", "/v1/users/u-43/notices?peek=true")["notices"][0]["reached"])
 
         self.check_notice_stream(person)
+        self.check_ads_and_content(person)
 
         with open(os.path.join(ROOT, "configs", "policies", "ai-interactions-2025-12-16.1.toml"),
                   encoding="utf-8") as f:
@@ -327,6 +328,78 @@ class TheContract(HttpTest):
             self.assertIsNone(stream.next(within_s=2))
         self.ask("GET", "/v1/users/u-never/notices/stream", status=404)
         self.ask("GET", "/v1/users/u-44/notices/stream?since=1", status=400, code="unknown_field")
+
+    def check_ads_and_content(self, person):
+        campaign = {"advertiser": "a-3", "bid_micros": 850000, "quality": 180,
+                    "budget": {"total_micros": 50000000, "daily_micros": 20000000},
+                    "schedule": {"from": "2025-12-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"},
+                    "cap": {"impressions": 2, "per": "24h"}, "pacing": "asap", "relevance": {"outdoors": 200},
+                    "targeting": "(country in (US, CA) and device = phone)",
+                    "creatives": [{"id": "cr-1", "title": "Winter boots", "body": "Warm",
+                                   "url": "https://example.org/boots"}]}
+        self.ask("PUT", "/v1/campaigns/c-7", campaign | {"campaign": "c-7"}, status=201)
+        self.ask("PUT", "/v1/campaigns/c-7", campaign, status=200)
+        self.ask("PUT", "/v1/campaigns/c-7", campaign | {"campaign": "c-8"}, status=400, code="bad_value")
+        as_json = {"and": [{"attr": "country", "in": ["US", "CA"]}, {"not": {"attr": "device", "ne": "phone"}}]}
+        self.ask("PUT", "/v1/campaigns/c-8", campaign | {"targeting": as_json, "bid_micros": 20000}, status=201)
+        self.assertEqual(self.found("GET", "/v1/campaigns/c-8")["targeting"],
+                         "(country in (CA, US) and not device <> phone)")
+        for change, code in (({"targeting": "country in US"}, "targeting_invalid"),
+                             ({"targeting": "ctx one of (religion)"}, "sensitive_targeting"),
+                             ({"targeting": {"attr": "topics", "one_of": ["health"]}}, "sensitive_targeting"),
+                             ({"targeting": {"xor": []}}, "targeting_invalid"),
+                             ({"relevance": {"politics": 9}}, "sensitive_targeting"),
+                             ({"relevance": {"outdoors": 0}}, "bad_value"),
+                             ({"bid_micros": 0}, "bad_value"), ({"creatives": []}, "missing_field"),
+                             ({"budget": {"total_micros": 5, "daily_micros": 6}}, "bad_value"),
+                             ({"schedule": {"from": NOW, "to": NOW}}, "bad_value"),
+                             ({"cap": {"impressions": 1, "per": "31d"}}, "bad_value"),
+                             ({"colour": "red"}, "unknown_field")):
+            with self.subTest(str(change)):
+                self.ask("PUT", "/v1/campaigns/c-9", campaign | change, code=code)
+        item = {"title": "Winter trails", "url": "https://example.org/trails", "lang": "en", "regions": ["US"],
+                "topics": {"outdoors": 220}, "published": "2025-12-10T08:00:00Z"}
+        self.ask("PUT", "/v1/content/p-7", item | {"content": "p-7"}, status=201)
+        self.ask("PUT", "/v1/content/p-8", item | {"regions": ["ZZ"]}, status=400)
+        self.assertEqual(self.found("GET", "/v1/content/p-7")["title"], "Winter trails")
+        for _ in range(100):
+            if len(self.found("GET", "/v1/campaigns")["items"]) == 2 and self.found("GET", "/v1/content")["items"]:
+                break
+            time.sleep(0.05)
+        first = self.found("GET", "/v1/campaigns?limit=1")
+        self.assertEqual([c["campaign"] for c in first["items"]], ["c-7"])
+        self.assertEqual([c["campaign"] for c in self.found("GET", f"/v1/campaigns?after={first['next']}")["items"]],
+                         ["c-8"])
+
+        self.ask("PUT", "/v1/users/u-45", person | {"user": "u-45"}, status=201)
+        context = {"placement": "feed", "device": "phone", "ctx": ["outdoors"]}
+        decided = self.found("POST", "/v1/ads/match", {"match": {"user": "u-45", "k": 3, "context": context}})
+        self.assertEqual([a["campaign"] for a in decided["ads"]], ["c-7", "c-8"])
+        self.assertTrue(decided["personal"])
+        ad = decided["ads"][0]
+        told = {"event": "impression", "impression": ad["impression"]}
+        self.ask("POST", "/v1/ads/events", told, status=400, code="missing_field")
+        self.assertEqual(self.found("POST", "/v1/ads/events", told | {"user": "u-45"})["status"], "accepted")
+        self.assertEqual(self.found("POST", "/v1/ads/events", told | {"user": "u-45"})["status"], "duplicate")
+        self.found("POST", "/v1/ads/events", told | {"user": "u-45", "event": "click"})
+        budget = self.found("GET", "/v1/campaigns/c-7/budget")
+        self.assertEqual((budget["settled_micros"], budget["reserved_micros"]), (ad["price_micros"], 0))
+        why = self.found("GET", f"/v1/users/u-45/ads/{ad['impression']}/why")
+        self.assertEqual(why["matched"], ["country in (CA, US)", "device = phone"])
+        self.assertEqual(self.found("GET", "/v1/users/u-45/export")["ads"][0]["state"], "clicked")
+        self.found("POST", "/v1/ads/events", told | {"user": "u-45", "event": "hide"})
+        asked = {"why_not": {"user": "u-45", "campaign": "c-7", "context": context}}
+        self.assertEqual(self.found("POST", "/v1/ads/why-not", asked)["reason"], "hidden")
+        self.found("POST", "/v1/campaigns/c-8/pause")
+        self.assertEqual(self.found("GET", "/v1/campaigns/c-8")["state"], "paused")
+        self.found("POST", "/v1/campaigns/c-8/resume")
+        feed = self.found("GET", "/v1/users/u-45/feed?k=3")
+        self.assertEqual([i["content"] for i in feed["items"]], ["p-7"])
+        self.ask("POST", "/v1/ads/events", told | {"impression": "i-0000-nothing"}, status=404)
+        self.ask("POST", "/v1/ads/match", {"match": {"k": 11}}, status=400)
+        self.found("DELETE", "/v1/campaigns/c-8")
+        self.ask("GET", "/v1/campaigns/c-8", status=404)
+        self.found("DELETE", "/v1/content/p-7")
 
     def wait_for_notices(self, user):
         """The scheduler goes round the shards in its own time."""

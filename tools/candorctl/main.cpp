@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   add_import(app, with, chosen);
   add_policy(app, with, chosen);
   add_audit(app, with, chosen);
+  add_ads(app, with, chosen);
   add_cluster(app, with, chosen);
   add_node(app, with, chosen);
   add_doctor(app, with, chosen);

@@ -219,6 +219,7 @@ void add_user(CLI::App& app, session& with, command& chosen) {
   add_export(*group, with, chosen);
   add_erase(*group, with, chosen);
   add_opt_out(*group, with, chosen);
+  add_user_ads(*group, with, chosen);
 }
 
 } // namespace candor::ctl

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The first half of the story: from the announcement to the erasure of a person, with real calls.
+"""The story: from the announcement to the erasure of a person, with real calls.
 
 Each outcome is printed and checked. Exit 1: one was not what the story says. Run by tools/playground.
 """
@@ -114,6 +114,20 @@ class Teller:
             time.sleep(0.1)
         self.check(what, ask(), wanted)
 
+    def ads(self, user=None, k=3, **context):
+        """A decision: (campaign, price) of each place, for a phone's feed about nothing in particular."""
+        asked = {"k": k, "context": {"placement": "feed", "device": "phone", **context}}
+        answer = self.node.call("POST", "/v1/ads/match", {"match": asked | ({"user": user} if user else {})})
+        if answer.status != 200:
+            raise RuntimeError(f"a match answered {answer.status}: {answer.body}")
+        return answer.json()
+
+    def shown(self, user, ad):
+        self.node.call("POST", "/v1/ads/events", {"event": "impression", "impression": ad["impression"], "user": user})
+
+    def feed(self, user, k=3):
+        return self.ctl("user", "feed", user, "-k", k)["items"]
+
     def interests(self, user):
         return self.ctl("user", "interests", user)["interests"]
 
@@ -165,6 +179,16 @@ def tell(t, sink):
     shown = t.ctl("policy", "show")
     t.check("the reference policy is known, and none is in force yet",
             (shown["in_force"], shown["versions"][0]["version"]), (None, "2025-12-16.1"))
+    t.check("40 campaigns and 60 content items are put",
+            (t.ctl("campaign", "put", ROOT / "configs/playground/campaigns.ndjson")["created"],
+             t.ctl("content", "put", ROOT / "configs/playground/content.ndjson")["created"]), (40, 60))
+    t.check("a campaign that targets a sensitive topic is refused",
+            t.node.call("PUT", "/v1/campaigns/c-bad", {
+                "advertiser": "a-1", "bid_micros": 900000, "quality": 100, "budget": {"total_micros": 1000000},
+                "schedule": {"from": "2025-09-01T00:00:00Z", "to": "2026-09-01T00:00:00Z"},
+                "targeting": "topics one of (outdoors, religion)",
+                "creatives": [{"id": "x", "title": "x", "url": "https://example.org"}]}).json()["code"],
+            "sensitive_targeting")
     for user, (region, lang, since) in PEOPLE.items():
         since_when = ["--assistant-user-since", since] if since else []
         t.ctl("user", "put", user, "--region", region, "--region-since", "2024-01-01", "--lang", lang,
@@ -201,6 +225,10 @@ def tell(t, sink):
             t.interaction("bruno", "as melhores praias para um fim de semana?", "pt")],
            "withheld: policy_not_effective")
     t.check("ann has no interests", t.counts("ann"), {})
+    before = t.ads("ann")
+    t.check("her ads come from no interest: house ads", [a["campaign"] for a in before["ads"]],
+            ["tiny-budget", "house-app", "house-gift"])
+    t.check("her feed is what is new in her language", [i["because"] for i in t.feed("ann")], [[], [], []])
 
     t.chapter("The date comes: 16 December 2025")
     t.set_clock("2025-12-16T08:00:00Z")
@@ -224,6 +252,40 @@ def tell(t, sink):
     t.check("both may serve ads and content",
             [i["uses"] for i in t.interests("ann") if i["topic"] == "outdoors"],
             [{"ads": True, "content": True}] * 2)
+
+    t.chapter("So her feed and her ads change, and she can see why")
+    t.check("her feed begins with what she talked about", "outdoors" in t.feed("ann")[0]["because"], True)
+    for line in t.node.candorctl("user", "feed", "ann", "-k", 3).stdout.splitlines():
+        t.say(line)
+    after = t.ads("ann")
+    t.check("boots for hikers win the first place", after["ads"][0]["campaign"], "boots-na")
+    for ad in after["ads"]:
+        t.say(f"{ad['place']}. {ad['campaign']}: {ad['title']} ({ad['price_micros'] / 1e6:.2f})")
+    why = t.ctl("user", "why", "ann", after["ads"][0]["impression"])
+    t.check("why: the clauses that held", why["matched"], ["country in (CA, US)", "topics one of (outdoors)"])
+    t.check("why: the interest, and where it came from",
+            {(x["topic"], x["source"]) for x in why["topics"]}, {("outdoors", "ai"), ("outdoors", "engagement")})
+    for n in why["not_used"]:
+        t.say(f"not used: {n['what']} ({n['reason']})")
+    t.shown("ann", after["ads"][0])
+    for _ in range(2):
+        t.shown("ann", t.ads("ann", k=1)["ads"][0])
+    t.check("three times a day is enough: why not a fourth",
+            t.ctl("ads", "why-not", "ann", "boots-na")["reason"], "capped")
+    t.check("the campaign paid for what was shown, no more than its price",
+            0 < t.ctl("campaign", "budget", "boots-na")["settled_micros"] <= 3 * 900000, True)
+
+    t.chapter("Where nothing personal may be used, the page alone decides")
+    stranger = t.ads(country="US", lang="en", ctx=["outdoors"])
+    places = [(a["campaign"], a["price_micros"]) for a in stranger["ads"]]
+    t.check("a stranger on a page about the outdoors: contextual, then house", [p[0] for p in places],
+            ["tiny-budget", "ctx-outdoors", "house-app"])
+    t.ctl("user", "put", "tim", "--region", "US", "--region-since", "2024-01-01", "--lang", "en", "--birth-year", 2012)
+    for what, user, context in (("a minor", "tim", {}), ("without consent", "ann", {"consent": False}),
+                                ("a child's service", "ann", {"coppa": True})):
+        decided = t.ads(user, country="US", lang="en", ctx=["outdoors"], **context)
+        t.check(f"{what}: decided as for a stranger ({decided.get('why_not_personal')})",
+                [(a["campaign"], a["price_micros"]) for a in decided["ads"]], places)
 
     t.chapter("A mention of faith or illness is withheld, whole")
     t.send([t.interaction("ann", "I was diagnosed with diabetes last week, which soups may I eat?"),
@@ -268,6 +330,8 @@ def tell(t, sink):
     t.check("carl: what came from the assistant serves nothing now",
             [i["uses"] for i in t.interests("carl") if i["source"] == "ai"][:1],
             [{"ads": {"not": "region_excluded"}, "content": {"not": "region_excluded"}}])
+    t.check("and his next ads know nothing of his canoe", t.ctl("ads", "why-not", "carl", "boots-na")["detail"],
+            "country in (CA, US)")
 
     t.chapter("Rights: see, correct, export, erase")
     t.ctl("user", "forget-interest", "ann", "food_drink")

@@ -109,6 +109,19 @@ std::optional<reason> decide(const timeline& policies, const region_table& regio
   return std::nullopt;
 }
 
+std::optional<reason> decide_personal(const timeline& policies, const person& who, use what,
+                                      timestamp now) {
+  static const policy before_any{};
+  auto p = policies.in_force(now);
+  if (is_minor(p ? *p : before_any, who, now))
+    return reason::minor;
+  if (p &&
+      (p->opt_out == opt_out_mode::all || (p->opt_out == opt_out_mode::ads && what == use::ads)) &&
+      took_opt_out(*p, who))
+    return reason::opted_out;
+  return std::nullopt;
+}
+
 std::optional<reason> decide_use(const timeline& policies, const region_table& regions,
                                  const person& who, source from, use what, timestamp now) {
   auto p = policies.in_force(now);

@@ -123,6 +123,10 @@ struct interaction {
 std::optional<reason> decide(const timeline& policies, const region_table& regions, const person& who,
                              const interaction& what);
 
+/// May anything of the person serve `what` now, their region and language included? nullopt: yes. Of a minor and of who
+/// opted out of it nothing may: what serves them is what would serve a stranger.
+std::optional<reason> decide_personal(const timeline& policies, const person& who, use what, timestamp now);
+
 /// May what was learned from `from` serve `what` now? nullopt: yes. Engagement is only bound by [uses]; where no
 /// version is in force, engagement may serve every use and assistant interactions none. A use that [uses] does not
 /// grant is `policy_not_effective`: no policy in force provides for it.

@@ -195,7 +195,7 @@ private:
         break;
     }
     std::ranges::sort(n.values);
-    n.values.erase(std::ranges::unique(n.values).begin(), n.values.end());
+    n.values.erase(std::unique(n.values.begin(), n.values.end()), n.values.end());
     CANDOR_TRY(at, add(std::move(n)));
     (void)at;
     return {};
@@ -352,7 +352,7 @@ std::vector<std::string> expression::topics_named() const {
     if (n.attribute == attribute::topics || n.attribute == attribute::ctx)
       named.insert(named.end(), n.values.begin(), n.values.end());
   std::ranges::sort(named);
-  named.erase(std::ranges::unique(named).begin(), named.end());
+  named.erase(std::unique(named.begin(), named.end()), named.end());
   return named;
 }
 

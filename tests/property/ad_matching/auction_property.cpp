@@ -5,6 +5,7 @@
 #include <map>
 
 #include "actors/ad_matching/auction.hpp"
+#include "storage/model/relevance.hpp"
 
 using namespace candor;
 using namespace candor::ad_matching;
@@ -111,10 +112,10 @@ TEST_CASE("removing a loser never raises a price", "[ads]") {
 }
 
 TEST_CASE("relevance is 256 and what is shared, to a bound", "[ads]") {
-  CHECK(relevance({}, {}) == 256);
-  CHECK(relevance({{1, 200}}, {{2, 200}}) == 256);
-  CHECK(relevance({{1, 200}, {3, 80}}, {{1, 140}, {2, 9}, {3, 10}}) ==
+  CHECK(model::relevance({}, {}) == 256);
+  CHECK(model::relevance({{1, 200}}, {{2, 200}}) == 256);
+  CHECK(model::relevance({{1, 200}, {3, 80}}, {{1, 140}, {2, 9}, {3, 10}}) ==
         256 + ((200 * 140 + 800) >> 8));
-  CHECK(relevance({{1, 255}, {2, 255}, {3, 255}, {4, 255}, {5, 255}},
-                  {{1, 255}, {2, 255}, {3, 255}, {4, 255}, {5, 255}}) == 1279);
+  CHECK(model::relevance({{1, 255}, {2, 255}, {3, 255}, {4, 255}, {5, 255}},
+                         {{1, 255}, {2, 255}, {3, 255}, {4, 255}, {5, 255}}) == 1279);
 }

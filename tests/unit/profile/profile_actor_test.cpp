@@ -30,8 +30,8 @@ struct primary {
     auto log = replication::group_commit::open(db, *keys, *coordinator, time, {{"n1", "d1"}, {2}});
     REQUIRE(log);
     door = replication::spawn_commit_actor(system, std::move(*log));
-    profile =
-        profile::spawn_profile_actor(system, 0, {db, *keys, secrets, regions, time, random}, door);
+    profile = profile::spawn_profile_actor(system, 0, {db, *keys, secrets, regions, time, random},
+                                           {}, door);
   }
   ~primary() {
     caf::anon_send_exit(profile, caf::exit_reason::user_shutdown);

@@ -1,0 +1,154 @@
+#include "actors/ad_matching/match.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace candor::ad_matching {
+
+namespace {
+
+using model::targeting::attribute;
+using model::targeting::attributes;
+
+bool among(const std::vector<std::string>& all, std::string_view x) {
+  return std::ranges::find(all, x) != all.end();
+}
+
+std::int64_t hour_of_week(timestamp now) {
+  using namespace std::chrono;
+  auto day = floor<days>(now);
+  auto since_monday = (weekday{day} - Monday).count();
+  return since_monday * 24 + floor<hours>(now - day).count();
+}
+
+struct field {
+  std::vector<std::shared_ptr<const model::live_campaign>> eligible;
+  std::vector<bidder> bidders;
+};
+
+field take_part(const model::catalogue& all, const ad_request& asked, const attributes& of) {
+  field made;
+  auto strengths = asked.who.personal ? model::strengths_of(asked.who.topics) : model::interests{};
+  for (const auto& c : all.campaigns) {
+    if (why_not(*c, asked, of))
+      continue;
+    made.eligible.push_back(c);
+    made.bidders.push_back({c->campaign.id, c->campaign.bid_micros, c->campaign.quality,
+                            model::relevance(c->campaign.relevance, strengths)});
+  }
+  return made;
+}
+
+} // namespace
+
+attributes attributes_of(const audience& who, const page& on, timestamp now) {
+  attributes of;
+  auto word = [&](attribute a, const std::string& personal, const std::string& said) {
+    const auto& w = who.personal && !personal.empty() ? personal : said;
+    if (!w.empty())
+      of.set_word(a, w);
+  };
+  word(attribute::country, who.country, on.country);
+  word(attribute::lang, who.lang, on.lang);
+  word(attribute::region, {}, on.region);
+  word(attribute::device, {}, on.device);
+  word(attribute::placement, {}, on.placement);
+  of.set_list(attribute::ctx, on.ctx);
+  of.set_list(attribute::bcat, on.bcat);
+  of.set_number(attribute::hour_of_week, hour_of_week(now));
+  of.set_flag(attribute::consent, on.consent);
+  of.set_flag(attribute::coppa, on.coppa);
+  if (!who.personal)
+    return of;
+  word(attribute::age_band, who.age_band, {});
+  of.set_list(attribute::segments, on.segments);
+  of.set_list(attribute::follows, on.follows);
+  std::vector<std::string> slugs;
+  for (const auto& t : model::strengths_of(who.topics))
+    slugs.emplace_back(model::info(t.topic).slug);
+  of.set_list(attribute::topics, std::move(slugs));
+  return of;
+}
+
+objection why_not(const model::live_campaign& campaign, const ad_request& asked,
+                  const attributes& of) {
+  const auto& c = campaign.campaign;
+  if (c.paused)
+    return {"paused", {}};
+  if (asked.now < c.from || asked.now >= c.to)
+    return {"outside_schedule", format_time(c.from) + " to " + format_time(c.to)};
+  if (c.bid_micros < reserve_micros)
+    return {"under_reserve",
+            fmt::format("bids {}, the reserve is {}", c.bid_micros, reserve_micros)};
+  // The second lock on a second path: creation refused this already.
+  for (const auto& topic : campaign.wants.topics_named())
+    if (!model::find_topic(topic))
+      return {"sensitive_targeting", {}};
+  if (among(asked.on.badv, c.advertiser))
+    return {"advertiser_blocked", c.advertiser};
+  for (const auto& t : c.relevance)
+    if (auto slug = model::info(t.topic).slug; among(asked.on.bcat, slug))
+      return {"topic_blocked", std::string{slug}};
+  if (auto failing = campaign.wants.first_failing(of); !failing.empty())
+    return {"targeting", failing};
+  if (asked.who.personal && among(asked.who.hidden, c.id))
+    return {"hidden", {}};
+  if (c.cap) {
+    if (!asked.who.personal) // nobody counts for a stranger
+      return {"capped", "nothing is counted for who may not be known"};
+    auto since = asked.now - c.cap->per;
+    auto count = std::ranges::count_if(
+        asked.who.shown, [&](const shown_ad& s) { return s.campaign == c.id && s.at > since; });
+    if (count >= static_cast<std::ptrdiff_t>(c.cap->impressions))
+      return {"capped", fmt::format("{} of {}", count, c.cap->impressions)};
+  }
+  if (asked.excluded.contains(c.id))
+    return {"no_budget", {}};
+  return {};
+}
+
+std::vector<winner> match(const model::catalogue& all, const ad_request& asked, std::size_t k) {
+  auto of = attributes_of(asked.who, asked.on, asked.now);
+  auto taking_part = take_part(all, asked, of);
+  std::vector<winner> winners;
+  for (const auto& p : run_auction(taking_part.bidders, k)) {
+    winner w;
+    w.campaign = taking_part.eligible[p.bidder];
+    w.price_micros = p.price_micros;
+    w.matched = w.campaign->wants.reasons(of);
+    auto named = w.campaign->wants.topics_named();
+    if (asked.who.personal)
+      for (const auto& t : asked.who.topics) {
+        auto relevant = std::ranges::any_of(w.campaign->campaign.relevance,
+                                            [&](const auto& r) { return r.topic == t.topic; });
+        if (relevant || among(named, model::info(t.topic).slug))
+          w.topics.push_back(t);
+      }
+    winners.push_back(std::move(w));
+  }
+  return winners;
+}
+
+objection standing(const model::catalogue& all, const ad_request& asked, const std::string& id,
+                   std::size_t k) {
+  auto it =
+      std::ranges::find_if(all.campaigns, [&](const auto& c) { return c->campaign.id == id; });
+  if (it == all.campaigns.end())
+    return {"not_found", "there is no such campaign, or this node has not heard of it yet"};
+  auto of = attributes_of(asked.who, asked.on, asked.now);
+  if (auto found = why_not(**it, asked, of))
+    return found;
+  auto taking_part = take_part(all, asked, of);
+  auto places = run_auction(taking_part.bidders, k);
+  auto own = std::ranges::find(taking_part.bidders, std::string_view{id}, &bidder::id);
+  for (const auto& p : places)
+    if (taking_part.bidders[p.bidder].id == id)
+      return {"eligible", fmt::format("it would win for {} micros", p.price_micros)};
+  const auto& last = taking_part.bidders[places.back().bidder];
+  auto needed = static_cast<std::int64_t>(last.rank() / (wide(own->quality) * own->relevance)) + 1;
+  return {"outbid",
+          fmt::format("{} micros more would take the last place", needed - own->bid_micros)};
+}
+
+} // namespace candor::ad_matching

@@ -1,0 +1,76 @@
+/// Which campaigns may take part in one decision, and who wins it: plain evaluation of every
+/// campaign, exact. Pure; its shell is ad_matching_actor.
+///
+/// Guarantees: with nothing personal allowed the outcome is that of a stranger with the same
+/// request; a campaign that names anything but a known interest topic takes no part, whatever was
+/// checked when it was made. Must never see an event or a text.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "actors/ad_matching/auction.hpp"
+#include "storage/model/relevance.hpp"
+#include "storage/model/targeting/catalogue.hpp"
+
+namespace candor::ad_matching {
+
+struct shown_ad {
+  std::string campaign;
+  timestamp at;
+};
+
+/// Of a person, as far as it may serve ads. The default is a stranger.
+struct audience {
+  bool personal = false;
+  std::string country, lang, age_band;
+  std::vector<model::topic_used> topics;
+  std::vector<shown_ad> shown;
+  std::vector<std::string> hidden;
+};
+
+/// What the request says of itself, in canonical words.
+struct page {
+  std::string country, region, lang, device, placement;
+  std::vector<std::string> ctx, bcat, segments, follows, badv;
+  bool consent = true;
+  bool coppa = false;
+};
+
+/// What targeting expressions are evaluated over. Of a stranger nothing but the request counts, and
+/// of the request nothing that tells of the person (segments, follows).
+model::targeting::attributes attributes_of(const audience& who, const page& on, timestamp now);
+
+struct ad_request {
+  audience who;
+  page on;
+  timestamp now;
+  std::set<std::string> excluded; ///< found without money or at their cap while this was decided
+};
+
+/// Why a campaign takes no part: a code, and what it means here. The codes: `paused`,
+/// `outside_schedule`, `under_reserve`, `sensitive_targeting`, `advertiser_blocked`,
+/// `topic_blocked`, `targeting`, `hidden`, `capped`, `no_budget`. Empty: it takes part.
+struct objection {
+  std::string code, detail;
+  explicit operator bool() const { return !code.empty(); }
+};
+objection why_not(const model::live_campaign& campaign, const ad_request& asked,
+                  const model::targeting::attributes& of);
+
+struct winner {
+  std::shared_ptr<const model::live_campaign> campaign;
+  std::int64_t price_micros = 0;
+  std::vector<std::string> matched;
+  std::vector<model::topic_used> topics; ///< that made it relevant, or that its targeting asked for
+};
+
+/// The first `k` places.
+std::vector<winner> match(const model::catalogue& all, const ad_request& asked, std::size_t k);
+
+/// Where a named campaign would stand: its objection, or `outbid` with by how much, or `eligible`.
+objection standing(const model::catalogue& all, const ad_request& asked, const std::string& id,
+                   std::size_t k);
+
+} // namespace candor::ad_matching
