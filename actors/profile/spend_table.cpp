@@ -36,6 +36,7 @@ std::string spend_table::key(char kind, const std::string& id) const {
 
 result<void> spend_table::open() {
   accounts_.clear();
+  holding_.clear();
   reservations_.clear();
   due_.clear();
   auto good = true;
@@ -60,17 +61,27 @@ result<void> spend_table::open() {
                  }
                  return true;
                }));
+  for (const auto& [campaign, _] : accounts_)
+    note_holding(campaign);
   return good ? result<void>{} : fail(errc::corrupt, "a row of money does not decode");
 }
 
 void spend_table::put(replication::draft& entry, const std::string& campaign) {
   const auto& a = accounts_[campaign];
+  note_holding(campaign);
   std::string bytes(1, '\1'); // version
   for (auto n : {a.lent, a.returned, a.settled, a.reserved, a.day, a.returned_within_day,
                  a.committed_within_day, a.lent_within_day})
     add(bytes, n);
   entry.rows.push_back(
       replication::put_row(engine::table::spend, key(account_row, campaign), std::move(bytes)));
+}
+
+void spend_table::note_holding(const std::string& campaign) {
+  if (available(campaign, accounts_[campaign].day) > 0)
+    holding_.insert(campaign);
+  else
+    holding_.erase(campaign);
 }
 
 std::int64_t spend_table::available(const std::string& campaign, std::int64_t day) const {
@@ -191,11 +202,11 @@ bool spend_table::return_old(replication::draft& entry, const std::string& campa
 std::vector<std::string> spend_table::return_idle(replication::draft& entry, std::int64_t day,
                                                   timestamp before) {
   std::vector<std::string> told;
-  for (auto& [campaign, a] : accounts_) {
-    auto left = available(campaign, a.day);
-    if (left == 0 || (a.day == day && a.used > before))
+  for (const auto& campaign : std::vector<std::string>{holding_.begin(), holding_.end()}) {
+    auto& a = accounts_[campaign];
+    if (a.day == day && a.used > before)
       continue;
-    give_back(a, left, a.day);
+    give_back(a, available(campaign, a.day), a.day);
     put(entry, campaign);
     told.push_back(campaign);
   }

@@ -84,11 +84,13 @@ private:
   };
   void give_back(account& a, std::int64_t micros, std::int64_t day);
   void put(replication::draft& entry, const std::string& campaign);
+  void note_holding(const std::string& campaign);
   std::string key(char kind, const std::string& id) const;
 
   shard_id shard_;
   const engine::engine& db_;
   std::map<std::string, account> accounts_;
+  std::set<std::string> holding_;                   ///< campaigns whose money is here unused
   std::map<std::string, reservation> reservations_; ///< by impression
   std::set<std::pair<timestamp, std::string>> due_;
 };
