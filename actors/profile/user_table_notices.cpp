@@ -184,7 +184,7 @@ result<decided<bool>> user_table::record_mail(const user_id& user, const std::st
   put_base(*s, entry);
   if (bounced && !caller.empty())
     entry.audit.push_back(audit(caller, "mail_bounced", s->base.pseudonym,
-                                fmt::format(R"({{"notice":"{}"}})", line->id)));
+                                fmt::format(R"({{"notice":"{}"}})", id)));
   return decided<bool>{true, std::move(entry)};
 }
 
