@@ -11,7 +11,7 @@ namespace candor::catalogue {
 namespace {
 
 constexpr auto pull_every = std::chrono::milliseconds{25};
-constexpr auto pull_deadline = std::chrono::milliseconds{500};
+constexpr auto pull_deadline = limits::feed_behind_max;
 
 using self_handle = catalogue_handle::extend<caf::reacts_to<tick_atom>>;
 

@@ -762,13 +762,16 @@ private:
                    : problem(x, done.error());
   }
 
-  /// What a person's own client fetches has reached them; what others look at has not.
-  asio::awaitable<result<inbox_shown>> fetch_notices(exchange& x, bool fetched) {
+  /// The inbox, after the named notices have reached the person: what their own client was given,
+  /// not what others look at.
+  asio::awaitable<result<inbox_shown>> fetch_notices(exchange& x,
+                                                     std::vector<std::string> reached = {}) {
     auto whom = user_id::parse(x.parameters.front());
     if (!whom)
       co_return tl::unexpected<error>{whom.error()};
-    auto own = x.caller.role == role::user || keys_->is_empty();
-    candor::fetch_inbox message{whom->value(), fetched && own};
+    if (x.caller.role != role::user && !keys_->is_empty())
+      reached.clear();
+    candor::fetch_inbox message{whom->value(), std::move(reached)};
     co_return co_await knocker_.ask<inbox_shown>(doors_.notification, config_.bounds.room_deadline,
                                                  std::move(message));
   }
@@ -777,8 +780,17 @@ private:
     if (auto known = check_query(x, {"peek"}); !known)
       co_return problem(x, known.error());
     auto asked = x.target.query.find("peek");
-    auto peek = asked != x.target.query.end() && asked->second == "true";
-    auto inbox = co_await fetch_notices(x, !peek);
+    auto peek =
+        (asked != x.target.query.end() && asked->second == "true") || x.head.method == "HEAD";
+    auto inbox = co_await fetch_notices(x);
+    // One without words, since its templates are not there, has told nobody anything.
+    std::vector<std::string> given;
+    if (inbox && !peek)
+      for (const auto& n : inbox->notices)
+        if (n.reached_ms < 0 && !n.body.empty())
+          given.push_back(n.id);
+    if (!given.empty())
+      inbox = co_await fetch_notices(x, std::move(given));
     co_return inbox ? make_reply(200, json_type, render_notices(*inbox))
                     : problem(x, inbox.error());
   }
@@ -794,7 +806,7 @@ private:
     ~notice_stream() { --open_; }
 
     std::set<std::string> told;
-    bool to_acknowledge = false; ///< what was written last has reached its reader
+    std::vector<std::string> written; ///< the last; they have reached their reader
 
   private:
     std::atomic<std::size_t>& open_;
@@ -803,15 +815,15 @@ private:
   /// What the stream has not told yet, as server-sent events (WHATWG HTML, 9.2).
   asio::awaitable<std::optional<std::string>> look_for_news(exchange& x, notice_stream& stream) {
     std::string news;
-    if (std::exchange(stream.to_acknowledge, false))
-      co_await fetch_notices(x, true);
-    auto inbox = co_await fetch_notices(x, false);
+    auto inbox = co_await fetch_notices(x, stream.written);
     if (!inbox)
       co_return inbox.error().code == errc::user_not_found ? std::nullopt : std::optional{news};
+    stream.written.clear();
     for (const auto& n : inbox->notices)
-      if (stream.told.insert(n.id).second)
+      if (!n.body.empty() && stream.told.insert(n.id).second) {
+        stream.written.push_back(n.id);
         news += fmt::format("id: {}\nevent: notice\ndata: {}\n\n", n.id, notice_json(n).dump());
-    stream.to_acknowledge = !news.empty();
+      }
     co_return news;
   }
 
@@ -822,7 +834,7 @@ private:
     auto stream = std::make_shared<notice_stream>(streams_);
     if (streams_ > limits::streams)
       co_return problem(x, busy);
-    auto inbox = co_await fetch_notices(x, false);
+    auto inbox = co_await fetch_notices(x);
     if (!inbox)
       co_return problem(x, inbox.error());
     auto last = std::ranges::find(inbox->notices, x.head.last_event_id, &notice_shown::id);
@@ -835,7 +847,8 @@ private:
   }
 
   asio::awaitable<reply> post_notice_ack(exchange& x) {
-    auto inbox = co_await fetch_notices(x, true);
+    std::vector<std::string> shown(1, x.parameters.back());
+    auto inbox = co_await fetch_notices(x, std::move(shown));
     if (!inbox)
       co_return problem(x, inbox.error());
     for (const auto& n : inbox->notices)

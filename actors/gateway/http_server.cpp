@@ -490,7 +490,7 @@ private:
       co_await stream.async_read_some(asio::buffer(waste),
                                       asio::redirect_error(asio::use_awaitable, ec));
       until.set_idle(false);
-      if (ec && !until.expired())
+      if (!until.expired()) // it went away, or it speaks where it has nothing to say
         break;
     }
     until.disarm();

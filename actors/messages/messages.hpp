@@ -189,7 +189,7 @@ struct retry_mails {
 struct read_inbox {
   shard_id shard = 0;
   std::string user;
-  bool fetched = false; ///< by the person's own client: what lies there has reached them
+  std::vector<std::string> reached; ///< ids of notices that the person's own client has shown
 };
 
 struct inbox_line {
@@ -325,7 +325,7 @@ struct store_policy {
 
 struct fetch_inbox {
   std::string user;
-  bool fetched = false; ///< by the person's own client
+  std::vector<std::string> reached; ///< ids of notices that the person's own client has shown
 };
 
 struct notice_shown {
@@ -692,7 +692,7 @@ CANDOR_INSPECT(notice_counts, x.policy, x.revision, x.audience, x.reached, x.wai
 CANDOR_INSPECT(notices_found, x.mails, x.created, x.counts)
 CANDOR_INSPECT(record_mail, x.shard, x.user, x.notice, x.outcome, x.at, x.next_try, x.caller)
 CANDOR_INSPECT(retry_mails, x.shard, x.user, x.caller)
-CANDOR_INSPECT(read_inbox, x.shard, x.user, x.fetched)
+CANDOR_INSPECT(read_inbox, x.shard, x.user, x.reached)
 CANDOR_INSPECT(inbox_line, x.id, x.policy, x.lang, x.revision, x.channel, x.sent, x.reached_ms)
 CANDOR_INSPECT(inbox, x.lines, x.app, x.zone)
 CANDOR_INSPECT(simulate_policy, x.shard, x.text, x.version)
@@ -714,7 +714,7 @@ CANDOR_INSPECT(version_applied, x.missing)
 CANDOR_INSPECT(read_policies, x.shard)
 CANDOR_INSPECT(policies_logged, x.applied, x.applied_at, x.stored)
 CANDOR_INSPECT(store_policy, x.shard, x.text, x.caller)
-CANDOR_INSPECT(fetch_inbox, x.user, x.fetched)
+CANDOR_INSPECT(fetch_inbox, x.user, x.reached)
 CANDOR_INSPECT(notice_shown, x.id, x.policy, x.channel, x.lang, x.title, x.body, x.revision, x.sent,
                x.reached_ms)
 CANDOR_INSPECT(inbox_shown, x.notices)

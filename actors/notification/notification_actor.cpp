@@ -262,7 +262,7 @@ private:
     auto shard = around_.shard_of(*user);
     auto promise = make_response_promise<inbox_shown>();
     request(around_.shards->primary(shard), limits::room_deadline,
-            read_inbox{shard, m.user, m.fetched})
+            read_inbox{shard, m.user, m.reached})
         .then([this, promise](const inbox& held) mutable { promise.deliver(render(held)); },
               [promise](const caf::error& e) mutable { promise.deliver(e); });
     return caf::delegated<inbox_shown>{};

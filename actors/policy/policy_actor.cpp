@@ -111,8 +111,9 @@ private:
             },
             [this](const caf::error& e) {
               auto why = from_caf(e);
-              if (why.code != errc::unavailable && why.code != errc::timed_out &&
-                  why.code != errc::outcome_unknown)
+              // All else (a full disk, too much to do) may pass: it is handed out again.
+              if (why.code == errc::policy_invalid || why.code == errc::policy_conflict ||
+                  why.code == errc::bad_value || why.code == errc::too_many)
                 refused_ = std::move(why);
               answered();
             });

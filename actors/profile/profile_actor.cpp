@@ -196,7 +196,7 @@ public:
         [this](const candor::read_inbox& m) {
           return with_user<candor::inbox>(
               m.user, [&](const user_id& user) -> result<pending<candor::inbox>> {
-                CANDOR_TRY(read, table_.inbox(user, m.fetched));
+                CANDOR_TRY(read, table_.inbox(user, m.reached));
                 return after(std::move(read.entry), to_inbox(read.answer));
               });
         },
@@ -262,7 +262,11 @@ public:
             return after<item_read>(std::nullopt, item_read{*bytes});
           });
         },
-        [this](const pull_catalogue& m) {
+        [this](const pull_catalogue& m) -> caf::result<catalogue_news> {
+          // Where nothing is new there is nothing that would have to be durable first.
+          if (open_ && m.opening == opening())
+            if (auto none = catalogue_.news(m.after); !none.whole && none.items.empty())
+              return catalogue_news{opening(), false, none.up_to, false, {}};
           return answer<catalogue_news>([&]() -> result<pending<catalogue_news>> {
             auto news = catalogue_.news(m.opening == opening() ? m.after : 0);
             catalogue_news said{opening(), news.whole, news.up_to, news.more, {}};
@@ -752,9 +756,10 @@ private:
           audit_ = c.audit.back();
       }
     }
-    // The first waits for its own entries, the others for what came before them.
-    for (auto& then : waiting)
-      then(outcome);
+    // The first waits for its own entries, the others, who have none, for what came before them.
+    auto others = outcome ? replication::append_result{committed_entries{}} : outcome;
+    for (std::size_t i = 0; i < waiting.size(); ++i)
+      waiting[i](i == 0 ? outcome : others);
     if (!outcome)
       give_up(outcome.error());
   }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "storage/base/limits.hpp"
+#include "storage/base/log.hpp"
 
 namespace candor::profile {
 
@@ -150,12 +151,18 @@ result<void> user_table::open(const replication::shard_opening& opening) {
   return {};
 }
 
+void user_table::note_unreadable(const error& why) const {
+  log::error("profile", "shard={} a person cannot be read: {}", shard_, why.to_string());
+}
+
 timestamp user_table::log_time() const {
   return log_clock_.now(around_.time.now(), around_.time.monotonic());
 }
 
-replication::draft user_table::begin_entry() const {
-  return {log_time(), {}, {}};
+replication::draft user_table::begin_entry() {
+  auto now = log_time();
+  log_clock_.advance(now, around_.time.monotonic());
+  return {now, {}, {}};
 }
 
 stores::audit_event user_table::audit(const std::string& actor, std::string action,
@@ -392,6 +399,8 @@ result<decided<verdict>> user_table::learn(const model::sanitized_signal& signal
   CANDOR_TRY(judged, judge(*s, a));
   if (judged)
     return decided<verdict>{std::move(*judged), {}};
+  if (s->seen.size() >= limits::remembered_events)
+    fold(*s); // forgets those that the window has left behind
   if (s->seen.size() >= limits::remembered_events)
     return decided<verdict>{verdict::overloaded(), {}};
   for (const auto& t : signal.topics())
@@ -676,6 +685,13 @@ result<std::vector<replication::draft>> user_table::sweep(std::size_t persons) {
     CANDOR_TRY(s, find(who));
     if (s->pinned_until > settled_)
       continue; // the row may be about to change: next time round
+    // What failed when the person was erased must not be forgotten with the tombstone.
+    if (s->grave)
+      if (auto gone = around_.keys.destroy(s->grave->key); !gone) {
+        log::error("profile", "shard={} a key is still to be destroyed: {}", shard_,
+                   gone.error().to_string());
+        continue;
+      }
     auto entry = begin_entry();
     entry.rows.push_back(erase_row(table::timer, timer));
     entry.rows.push_back(
@@ -690,8 +706,12 @@ result<std::vector<replication::draft>> user_table::sweep(std::size_t persons) {
     auto cached = cache_.find(who);
     std::optional<slot> read;
     if (cached == cache_.end()) {
-      CANDOR_TRY(loaded, load(who));
-      read = std::move(loaded);
+      auto loaded = load(who);
+      if (!loaded) { // what was drafted for the others stands in memory already
+        note_unreadable(loaded.error());
+        continue;
+      }
+      read = std::move(*loaded);
     }
     const auto& looked_at = read ? *read : cached->second;
     if (!looked_at.exists)

@@ -192,9 +192,10 @@ public:
                                     const std::string& caller = {});
   /// Mails that failed are due again. Error: `user_not_found`, `not_found` (none failed).
   result<decided<bool>> retry_mails(const user_id& user, const std::string& caller);
-  /// The person's record; where `fetched`, what lies in the inbox has reached them. Error:
+  /// The person's record; `reached` names the notices in the inbox that have reached them. Error:
   /// `user_not_found`.
-  result<decided<model::user_record>> inbox(const user_id& user, bool fetched);
+  result<decided<model::user_record>> inbox(const user_id& user,
+                                            const std::vector<std::string>& reached);
   /// Error: `user_not_found`, `opt_out_not_offered`.
   result<decided<bool>> opt_out(const user_id& user, const std::string& caller);
   /// What a policy would change here. Reads every person. `version` is what the file must say, or
@@ -217,7 +218,8 @@ public:
   /// What is known of the person and did not count: in words, with the reason code.
   result<std::vector<std::pair<std::string, std::string>>> not_used_for_ads(const user_id& user);
 
-  replication::draft begin_entry() const;
+  /// An entry of this moment of log time, which goes on from there.
+  replication::draft begin_entry();
 
   /// Housekeeping: ends tombstones that are due, and looks at up to `persons` further persons for
   /// what must go (a purge whose grace is over, retention). Goes round the shard call by call.
@@ -268,6 +270,7 @@ private:
   model::half_lives half_lives() const;
   user_view view(const slot& s) const;
   use_view use_of(const slot& s, model::use what) const;
+  void note_unreadable(const error& why) const;
   void put_impression(slot& s, std::uint64_t ordinal, const model::impression& x,
                       replication::draft& entry);
   region_state state_of_region(const model::person& who, timestamp now) const;

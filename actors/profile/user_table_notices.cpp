@@ -81,7 +81,12 @@ result<notice_round> user_table::find_notices(std::size_t persons, std::size_t l
     return found;
   CANDOR_TRY(keys, next_persons(notices_from_, persons));
   for (const auto& who : keys) {
-    CANDOR_TRY(s, find(who));
+    auto loaded = find(who);
+    if (!loaded) { // what was drafted for the others stands in memory already
+      note_unreadable(loaded.error());
+      continue;
+    }
+    auto s = *loaded;
     if (!s->exists)
       continue;
     std::optional<replication::draft> entry;
@@ -183,8 +188,8 @@ result<decided<bool>> user_table::record_mail(const user_id& user, const std::st
   }
   put_base(*s, entry);
   if (bounced && !caller.empty())
-    entry.audit.push_back(audit(caller, "mail_bounced", s->base.pseudonym,
-                                fmt::format(R"({{"notice":"{}"}})", id)));
+    entry.audit.push_back(
+        audit(caller, "mail_bounced", s->base.pseudonym, fmt::format(R"({{"notice":"{}"}})", id)));
   return decided<bool>{true, std::move(entry)};
 }
 
@@ -210,19 +215,20 @@ result<decided<bool>> user_table::retry_mails(const user_id& user, const std::st
   return decided<bool>{true, std::move(entry)};
 }
 
-result<decided<model::user_record>> user_table::inbox(const user_id& user, bool fetched) {
+result<decided<model::user_record>> user_table::inbox(const user_id& user,
+                                                      const std::vector<std::string>& reached) {
   CANDOR_TRY(s, find(stores::derive_storage_key(around_.secrets, user)));
   if (!s->exists)
     return fail(errc::user_not_found);
   std::optional<replication::draft> entry;
-  if (fetched)
-    for (auto& n : s->base.notices)
-      if (n.channel == channel::in_app && !n.reached) {
-        if (!entry)
-          entry = begin_entry();
-        n.reached = around_.time.now();
-        note_reached(s->base.person, n, *n.reached);
-      }
+  for (auto& n : s->base.notices)
+    if (n.channel == channel::in_app && !n.reached &&
+        std::ranges::find(reached, n.id) != reached.end()) {
+      if (!entry)
+        entry = begin_entry();
+      n.reached = around_.time.now();
+      note_reached(s->base.person, n, *n.reached);
+    }
   if (entry)
     put_base(*s, *entry);
   return decided<model::user_record>{s->base, std::move(entry)};

@@ -134,6 +134,30 @@ TEST_CASE("an erasure answers with a receipt whose key is gone and whose entry s
         errc::user_not_found);
 }
 
+TEST_CASE("an erasure that is asked for again gives the same receipt while other entries are on "
+          "their way",
+          "[profile]") {
+  primary p;
+  p.wait_until_open();
+  CHECK(p.like("l1", "ann") == model::verdict::accepted());
+  auto first = p.ask<receipt>(erase_user{0, "ann", "test"});
+  REQUIRE(first);
+  caf::scoped_actor self{p.system};
+  for (auto i = 0; i < 20; ++i) {
+    auto event = "n" + std::to_string(i);
+    model::event e{event, user("bob"), now, model::event_kind::engagement};
+    e.object_topics = {outdoors};
+    auto signal = p.filter_side.filter->sanitize({event, "bob", now, now, e.kind, {}, 0}, e);
+    // Its entry has no audit event; the erasure behind it waits for it.
+    self->send(p.profile, learn_signals{0, {*signal}});
+    auto again = p.ask<receipt>(erase_user{0, "ann", "test"});
+    REQUIRE(again);
+    CHECK(again->id == first->id);
+    CHECK(again->audit_entry == first->audit_entry);
+    CHECK(again->audit_hash == first->audit_hash);
+  }
+}
+
 TEST_CASE("more than a batch at a time is not tried", "[profile]") {
   primary p;
   p.wait_until_open();

@@ -396,3 +396,17 @@ TEST_CASE("far more people than fit in memory keep what they have", "[profile]")
     CHECK(s.weight("u" + std::to_string(i), outdoors, source::engagement) ==
           2 * std::int64_t{model::one_mention});
 }
+
+TEST_CASE("log time neither goes back with the wall clock nor follows it in a leap", "[profile]") {
+  shard s{at("2025-12-20T12:00:00Z")};
+  s.time.advance(10h); // of running time, in which the log stood still
+  REQUIRE(s.like("e1", "ann", s.time.now(), food) == model::verdict::accepted());
+  auto before = s.people->log_time();
+  CHECK(before == at("2025-12-20T22:00:00Z"));
+  REQUIRE(s.time.set(at("2025-12-20T20:00:00Z"))); // back
+  CHECK(s.people->log_time() == before);
+  REQUIRE(s.time.set(at("2025-12-22T22:00:00Z"))); // two days ahead
+  CHECK(s.people->log_time() == before);
+  s.time.advance(1h);
+  CHECK(s.people->log_time() == before + 2h);
+}
