@@ -24,9 +24,8 @@ audience to_audience(const use_answer& seen) {
   who.country = seen.country;
   who.lang = seen.lang;
   who.age_band = seen.age_band;
-  for (const auto& t : seen.topics)
-    if (model::is_topic(t.topic))
-      who.topics.push_back({t.topic, static_cast<model::source>(t.source), t.since, t.weight});
+  std::ranges::copy_if(seen.topics, std::back_inserter(who.topics),
+                       [](const auto& t) { return model::is_topic(t.topic); });
   for (const auto& s : seen.shown)
     who.shown.push_back({s.campaign, s.at});
   who.hidden = seen.hidden;
@@ -118,18 +117,25 @@ private:
                                                    : "no_user";
       return then(std::move(asked), stranger);
     }
+    ask_person(
+        user,
+        [asked, then](const use_answer& seen) mutable {
+          asked.who = to_audience(seen);
+          then(std::move(asked), seen);
+        },
+        std::move(failed));
+  }
+
+  /// What of the person may serve ads now.
+  template <class Then, class Failed>
+  void ask_person(const std::string& user, Then then, Failed failed) {
     auto id = user_id::parse(user);
     if (!id)
       return failed(to_caf(id.error()));
     auto shard = around_.shard_of(*id);
     request(around_.shards->primary(shard), limits::room_deadline,
             read_use{shard, user, static_cast<std::uint8_t>(model::use::ads)})
-        .then(
-            [asked, then](const use_answer& seen) mutable {
-              asked.who = to_audience(seen);
-              then(std::move(asked), seen);
-            },
-            [failed](const caf::error& e) mutable { failed(e); });
+        .then(std::move(then), std::move(failed));
   }
 
   std::set<std::string> dry_now() {
@@ -178,12 +184,8 @@ private:
         choice.cap_ms = c.cap->per.count();
       }
       message.choices.push_back(std::move(choice));
-      ad_placed p{c.id,           creative.id,  creative.title,
-                  creative.body,  creative.url, x.id,
-                  w.price_micros, w.matched,    {}};
-      for (const auto& t : w.topics)
-        p.topics.push_back({t.topic, static_cast<std::uint8_t>(t.source), t.since, t.weight});
-      placed->push_back(std::move(p));
+      placed->push_back(
+          {c.id, creative.id, creative.title, creative.body, creative.url, x.id, w.price_micros});
     }
     request(around_.shards->primary(shard), limits::room_deadline, std::move(message))
         .then(
@@ -216,18 +218,15 @@ private:
       d->answer.why_not_personal = "changing";
       return go_on(d);
     }
-    auto id = user_id::parse(d->user);
-    auto shard = around_.shard_of(*id);
-    request(around_.shards->primary(shard), limits::room_deadline,
-            read_use{shard, d->user, static_cast<std::uint8_t>(model::use::ads)})
-        .then(
-            [this, d](const use_answer& seen) {
-              d->asked.who = to_audience(seen);
-              d->answer.policy_version = seen.policy_version;
-              d->answer.why_not_personal = seen.why_not_personal;
-              go_on(d);
-            },
-            [this, d](const caf::error& e) { fail_with(d, e); });
+    ask_person(
+        d->user,
+        [this, d](const use_answer& seen) {
+          d->asked.who = to_audience(seen);
+          d->answer.policy_version = seen.policy_version;
+          d->answer.why_not_personal = seen.why_not_personal;
+          go_on(d);
+        },
+        [this, d](const caf::error& e) { fail_with(d, e); });
   }
 
   surroundings around_;

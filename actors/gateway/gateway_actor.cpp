@@ -872,13 +872,10 @@ private:
     return config_.shard_of(*user_id::parse(x.parameters.front()));
   }
 
-  asio::awaitable<result<model::campaign>> find_campaign(exchange& x, shard_id shard) {
-    candor::read_item message{shard, 0, x.parameters.front()};
-    auto found = co_await knocker_.ask<item_read>(doors_.shards->primary(shard),
-                                                  config_.bounds.room_deadline, std::move(message));
-    if (!found)
-      co_return tl::unexpected<error>{found.error()};
-    co_return model::decode_campaign(found->bytes);
+  asio::awaitable<result<item_read>> find_item(exchange& x, shard_id shard, item_kind kind) {
+    candor::read_item message{shard, static_cast<std::uint8_t>(kind), x.parameters.front()};
+    co_return co_await knocker_.ask<item_read>(doors_.shards->primary(shard),
+                                               config_.bounds.room_deadline, std::move(message));
   }
 
   asio::awaitable<reply> store(exchange& x, shard_id shard, item_kind kind, std::string bytes) {
@@ -888,9 +885,13 @@ private:
         doors_.shards->primary(shard), config_.bounds.room_deadline, std::move(message));
     if (!stored)
       co_return problem(x, stored.error());
+    co_return stored_reply(x, kind, stored->created);
+  }
+
+  static reply stored_reply(const exchange& x, item_kind kind, bool created) {
     nlohmann::ordered_json body = {{std::string{to_string(kind)}, x.parameters.front()},
-                                   {"created", stored->created}};
-    co_return make_reply(stored->created ? 201 : 200, json_type, body.dump() + "\n");
+                                   {"created", created}};
+    return make_reply(created ? 201 : 200, json_type, body.dump() + "\n");
   }
 
   asio::awaitable<reply> put_item(exchange& x) {
@@ -907,10 +908,6 @@ private:
     auto campaign = parse::parse_campaign_json(x.body, x.parameters.front());
     if (!campaign)
       co_return problem(x, campaign.error());
-    auto before = co_await find_campaign(x, *shard);
-    if (!before && before.error().code != errc::not_found)
-      co_return problem(x, before.error());
-    campaign->paused = before && before->paused;
     co_return co_await store(x, *shard, kind, model::encode(*campaign));
   }
 
@@ -918,21 +915,18 @@ private:
     auto shard = item_shard(x);
     if (!shard)
       co_return problem(x, shard.error());
-    auto campaign = co_await find_campaign(x, *shard);
-    if (!campaign)
-      co_return problem(x, campaign.error());
-    campaign->paused = x.target.segments.back() == "pause";
-    co_return co_await store(x, *shard, item_kind::campaign, model::encode(*campaign));
+    candor::pause_campaign message{*shard, x.parameters.front(),
+                                   x.target.segments.back() == "pause", x.caller.name};
+    auto done = co_await knocker_.ask<acknowledged>(
+        doors_.shards->primary(*shard), config_.bounds.room_deadline, std::move(message));
+    co_return done ? stored_reply(x, item_kind::campaign, false) : problem(x, done.error());
   }
 
   asio::awaitable<reply> get_item(exchange& x) {
     auto shard = item_shard(x);
     if (!shard)
       co_return problem(x, shard.error());
-    candor::read_item message{*shard, static_cast<std::uint8_t>(kind_of_path(x)),
-                              x.parameters.front()};
-    auto found = co_await knocker_.ask<item_read>(doors_.shards->primary(*shard),
-                                                  config_.bounds.room_deadline, std::move(message));
+    auto found = co_await find_item(x, *shard, kind_of_path(x));
     if (!found)
       co_return problem(x, found.error());
     auto shown = item_json(kind_of_path(x), found->bytes);
@@ -959,19 +953,26 @@ private:
     co_return done ? make_reply(200, json_type, "{\"deleted\":true}\n") : problem(x, done.error());
   }
 
+  static result<std::uint32_t> query_number(const exchange& x, const char* name, std::uint32_t most,
+                                            std::uint32_t otherwise) {
+    auto given = x.target.query.find(name);
+    if (given == x.target.query.end())
+      return otherwise;
+    CANDOR_TRY(n, parse_number(name, given->second, most));
+    return static_cast<std::uint32_t>(n);
+  }
+
   asio::awaitable<reply> get_items(exchange& x) {
     if (auto known = check_query(x, {"after", "limit"}); !known)
       co_return problem(x, known.error());
-    list_items message{static_cast<std::uint8_t>(kind_of_path(x)), {}, 100};
+    list_items message;
+    message.kind = static_cast<std::uint8_t>(kind_of_path(x));
     if (auto after = x.target.query.find("after"); after != x.target.query.end())
       message.after = after->second;
-    if (auto limit = x.target.query.find("limit"); limit != x.target.query.end()) {
-      auto n = parse_number("limit", limit->second, 1000);
-      if (!n)
-        co_return problem(x, n.error());
-      message.limit = static_cast<std::uint32_t>(*n);
-    }
-    auto limit = message.limit;
+    auto limit = query_number(x, "limit", 1000, 100);
+    if (!limit)
+      co_return problem(x, limit.error());
+    message.limit = *limit;
     auto listed = co_await knocker_.ask<items_listed>(
         doors_.catalogue, config_.bounds.room_deadline, std::move(message));
     if (!listed)
@@ -980,7 +981,7 @@ private:
     for (const auto& bytes : listed->items)
       if (auto shown = item_json(kind_of_path(x), bytes))
         body["items"].push_back(std::move(*shown));
-    if (listed->items.size() == limit && limit > 0)
+    if (listed->items.size() == *limit && !body["items"].empty())
       body["next"] = body["items"].back().front();
     co_return make_reply(200, json_type, body.dump() + "\n");
   }
@@ -989,7 +990,10 @@ private:
     auto shard = item_shard(x);
     if (!shard)
       co_return problem(x, shard.error());
-    auto campaign = co_await find_campaign(x, *shard);
+    auto found = co_await find_item(x, *shard, item_kind::campaign);
+    if (!found)
+      co_return problem(x, found.error());
+    auto campaign = model::decode_campaign(found->bytes);
     if (!campaign)
       co_return problem(x, campaign.error());
     spend_read sum;
@@ -1099,13 +1103,10 @@ private:
   asio::awaitable<reply> get_feed(exchange& x) {
     if (auto known = check_query(x, {"k", "lang"}); !known)
       co_return problem(x, known.error());
-    rank_feed message{x.parameters.front(), 10, {}};
-    if (auto k = x.target.query.find("k"); k != x.target.query.end()) {
-      auto n = parse_number("k", k->second, limits::feed_items);
-      if (!n)
-        co_return problem(x, n.error());
-      message.k = static_cast<std::uint32_t>(*n);
-    }
+    auto k = query_number(x, "k", limits::feed_items, 10);
+    if (!k)
+      co_return problem(x, k.error());
+    rank_feed message{x.parameters.front(), *k, {}};
     if (auto lang = x.target.query.find("lang"); lang != x.target.query.end())
       message.lang = lang->second.substr(0, lang->second.find('-'));
     auto feed = co_await knocker_.ask<feed_ranked>(

@@ -24,12 +24,11 @@ std::string duration_text(millis span) {
   return fmt::format("{}m", span / minutes{1});
 }
 
-template <class Used>
-json topics_of(const Used& of) {
+json topics_of(const std::vector<model::topic_used>& of) {
   auto list = json::array();
   for (const auto& t : of)
     list.push_back({{"topic", model::info(t.topic).slug},
-                    {"source", to_string(static_cast<model::source>(t.source))},
+                    {"source", to_string(t.source)},
                     {"since", format_time(t.since).substr(0, 10)},
                     {"weight", t.weight}});
   return list;

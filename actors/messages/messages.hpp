@@ -16,6 +16,7 @@
 #include "storage/base/error.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/model/event.hpp"
+#include "storage/model/impression.hpp"
 #include "storage/model/signal.hpp"
 #include "storage/model/verdict.hpp"
 
@@ -163,7 +164,8 @@ struct notice_counts {
 struct notices_found {
   std::vector<mail_order> mails;
   std::uint32_t created = 0;
-  std::vector<notice_counts> counts; ///< empty until the first round is whole
+  bool rounded = false;              ///< the first round is whole
+  std::vector<notice_counts> counts; ///< of the last whole round
 };
 
 /// `postponed`: not tried, for the person's quiet hours.
@@ -380,6 +382,14 @@ struct item_stored {
   bool created = false;
 };
 
+/// Serves a campaign no more, or again. Error: `not_found`.
+struct pause_campaign {
+  shard_id shard = 0;
+  std::string id;
+  bool paused = false;
+  std::string caller;
+};
+
 /// Error: `not_found`.
 struct drop_item {
   shard_id shard = 0;
@@ -453,13 +463,6 @@ struct read_use {
   std::uint8_t use = 0; ///< model::use
 };
 
-struct used_topic {
-  std::uint16_t topic = 0;
-  std::uint8_t source = 0; ///< model::source
-  timestamp since;
-  std::uint8_t weight = 0; ///< 1..255
-};
-
 struct shown_before {
   std::string campaign;
   timestamp at;
@@ -469,7 +472,7 @@ struct shown_before {
 struct use_answer {
   bool personal = false;
   std::string why_not_personal, country, lang, age_band, policy_version;
-  std::vector<used_topic> topics;
+  std::vector<model::topic_used> topics;
   std::vector<shown_before> shown;
   std::vector<std::string> hidden;
   timestamp shown_since;
@@ -545,8 +548,6 @@ struct match_ads {
 struct ad_placed {
   std::string campaign, creative, title, body, url, impression;
   std::int64_t price_micros = 0;
-  std::vector<std::string> matched;
-  std::vector<used_topic> topics;
 };
 
 struct ads_matched {
@@ -652,6 +653,11 @@ typename Inspector::result_type inspect(Inspector& f, topic_weight& x) {
 }
 
 template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, topic_used& x) {
+  return f(caf::meta::type_name("topic_used"), x.topic, x.source, x.since, x.weight);
+}
+
+template <class Inspector>
 typename Inspector::result_type inspect(Inspector& f, sanitized_signal& x) {
   return sanitized_signal_codec::apply(f, x);
 }
@@ -689,7 +695,7 @@ CANDOR_INSPECT(mail_order, x.user, x.notice, x.address, x.lang, x.zone, x.app, x
                x.attempts, x.created)
 CANDOR_INSPECT(notice_counts, x.policy, x.revision, x.audience, x.reached, x.waiting,
                x.mails_intended, x.mails_sent, x.mails_failed, x.in_app)
-CANDOR_INSPECT(notices_found, x.mails, x.created, x.counts)
+CANDOR_INSPECT(notices_found, x.mails, x.created, x.rounded, x.counts)
 CANDOR_INSPECT(record_mail, x.shard, x.user, x.notice, x.outcome, x.at, x.next_try, x.caller)
 CANDOR_INSPECT(retry_mails, x.shard, x.user, x.caller)
 CANDOR_INSPECT(read_inbox, x.shard, x.user, x.reached)
@@ -725,6 +731,7 @@ CANDOR_INSPECT(pause_notices, x.paused, x.caller)
 CANDOR_INSPECT(record_step, x.shard, x.action, x.subject, x.detail, x.caller, x.once)
 CANDOR_INSPECT(put_item, x.shard, x.kind, x.id, x.bytes, x.caller)
 CANDOR_INSPECT(item_stored, x.created)
+CANDOR_INSPECT(pause_campaign, x.shard, x.id, x.paused, x.caller)
 CANDOR_INSPECT(drop_item, x.shard, x.kind, x.id, x.caller)
 CANDOR_INSPECT(read_item, x.shard, x.kind, x.id)
 CANDOR_INSPECT(item_read, x.bytes)
@@ -737,7 +744,6 @@ CANDOR_INSPECT(money_answer, x.lent, x.day, x.exhausted)
 CANDOR_INSPECT(read_spend, x.shard, x.campaign)
 CANDOR_INSPECT(spend_read, x.lent, x.returned, x.reserved, x.settled)
 CANDOR_INSPECT(read_use, x.shard, x.user, x.use)
-CANDOR_INSPECT(used_topic, x.topic, x.source, x.since, x.weight)
 CANDOR_INSPECT(shown_before, x.campaign, x.at)
 CANDOR_INSPECT(use_answer, x.personal, x.why_not_personal, x.country, x.lang, x.age_band,
                x.policy_version, x.topics, x.shown, x.hidden, x.shown_since)
@@ -753,7 +759,7 @@ CANDOR_INSPECT(ad_context, x.country, x.region, x.lang, x.device, x.placement, x
                x.segments, x.follows, x.badv, x.consent, x.coppa)
 CANDOR_INSPECT(match_ads, x.user, x.k, x.context)
 CANDOR_INSPECT(ad_placed, x.campaign, x.creative, x.title, x.body, x.url, x.impression,
-               x.price_micros, x.matched, x.topics)
+               x.price_micros)
 CANDOR_INSPECT(ads_matched, x.decision, x.ads, x.policy_version, x.why_not_personal)
 CANDOR_INSPECT(why_not_ad, x.user, x.context, x.campaign)
 CANDOR_INSPECT(why_not_answer, x.reason, x.detail)
@@ -817,6 +823,7 @@ CAF_ADD_TYPE_ID(candor, (candor::pause_notices))
 CAF_ADD_TYPE_ID(candor, (candor::record_step))
 CAF_ADD_TYPE_ID(candor, (candor::put_item))
 CAF_ADD_TYPE_ID(candor, (candor::item_stored))
+CAF_ADD_TYPE_ID(candor, (candor::pause_campaign))
 CAF_ADD_TYPE_ID(candor, (candor::drop_item))
 CAF_ADD_TYPE_ID(candor, (candor::read_item))
 CAF_ADD_TYPE_ID(candor, (candor::item_read))
@@ -868,6 +875,7 @@ using profile_handle = caf::typed_actor<
     caf::replies_to<read_policies>::with<policies_logged>,
     caf::replies_to<store_policy>::with<acknowledged>,
     caf::replies_to<record_step>::with<acknowledged>, caf::replies_to<put_item>::with<item_stored>,
+    caf::replies_to<pause_campaign>::with<acknowledged>,
     caf::replies_to<drop_item>::with<acknowledged>, caf::replies_to<read_item>::with<item_read>,
     caf::replies_to<pull_catalogue>::with<catalogue_news>,
     caf::replies_to<borrow_money>::with<money_answer>,

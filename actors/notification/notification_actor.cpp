@@ -183,7 +183,7 @@ private:
                 created_.Increment(found.created);
                 if (!created_lately_.empty())
                   created_lately_.back() += found.created;
-                if (!found.counts.empty())
+                if (found.rounded)
                   counts_[shard] = std::move(found.counts);
                 for (auto& order : found.mails)
                   take(std::move(order));
@@ -300,8 +300,10 @@ private:
     shown.paused = paused_;
     std::map<std::pair<std::string, std::uint32_t>, notice_counts> sums;
     for (const auto& shard : counts_) {
-      shown.shards_counted += shard.empty() ? 0 : 1;
-      for (const auto& c : shard) {
+      if (!shard)
+        continue;
+      ++shown.shards_counted;
+      for (const auto& c : *shard) {
         auto& sum = sums[{c.policy, c.revision}];
         sum.policy = c.policy;
         sum.revision = c.revision;
@@ -368,8 +370,9 @@ private:
 
   surroundings around_;
   std::map<std::string, known_version> versions_;
-  std::vector<std::vector<notice_counts>> counts_; ///< by shard
-  std::deque<std::uint32_t> created_lately_;       ///< by tick
+  std::vector<std::optional<std::vector<notice_counts>>>
+      counts_;                               ///< by shard, once it was gone round
+  std::deque<std::uint32_t> created_lately_; ///< by tick
   prometheus::Counter& created_;
   prometheus::Counter& sent_;
   prometheus::Counter& deferred_;

@@ -1,5 +1,7 @@
 #include "actors/profile/catalogue_table.hpp"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "storage/base/limits.hpp"
@@ -65,11 +67,29 @@ result<bool> catalogue_table::put(replication::draft& entry, item_kind kind, con
   if (is_new && place_in_feed_.size() >= limits::catalogue_items_per_shard)
     return fail(errc::too_many,
                 fmt::format("a shard holds at most {} items", limits::catalogue_items_per_shard));
+  if (kind == item_kind::campaign && !is_new) {
+    CANDOR_TRY(before, campaign(id));
+    CANDOR_TRY(made, model::decode_campaign(bytes));
+    made.paused = before.paused;
+    bytes = model::encode(made);
+  }
+  write(entry, of, std::move(bytes));
+  return is_new;
+}
+
+result<bool> catalogue_table::pause(replication::draft& entry, const std::string& id, bool paused) {
+  CANDOR_TRY(of, campaign(id));
+  if (std::exchange(of.paused, paused) == paused)
+    return false;
+  write(entry, {item_kind::campaign, id}, model::encode(of));
+  return true;
+}
+
+void catalogue_table::write(replication::draft& entry, const name& of, std::string bytes) {
   entry.rows.push_back(
-      replication::put_row(table::catalogue, row_key(shard_, letter(kind), id), bytes));
+      replication::put_row(table::catalogue, row_key(shard_, letter(of.first), of.second), bytes));
   items_[of] = std::move(bytes);
   changed(of);
-  return is_new;
 }
 
 result<void> catalogue_table::erase(replication::draft& entry, item_kind kind,

@@ -41,9 +41,11 @@ public:
   /// Reads all of it. Error: `corrupt`, and the engine's.
   result<void> open();
 
-  /// True where the item is new. Error: `too_many`.
+  /// True where the item is new. A campaign that is paused stays so. Error: `too_many`, `corrupt`.
   result<bool> put(replication::draft& entry, item_kind kind, const std::string& id,
                    std::string bytes);
+  /// False where it was so before. Error: `not_found`, `corrupt`.
+  result<bool> pause(replication::draft& entry, const std::string& id, bool paused);
   /// Its budget's ledger stays, so that the same id starts with no new money. Error: `not_found`.
   result<void> erase(replication::draft& entry, item_kind kind, const std::string& id);
 
@@ -63,6 +65,7 @@ public:
 private:
   using name = std::pair<item_kind, std::string>;
   void changed(const name& of);
+  void write(replication::draft& entry, const name& of, std::string bytes);
 
   shard_id shard_;
   const engine::engine& db_;

@@ -82,8 +82,7 @@ use_answer to_message(const use_view& seen) {
   said.lang = seen.lang;
   said.age_band = seen.age_band;
   said.policy_version = seen.policy_version;
-  for (const auto& t : seen.topics)
-    said.topics.push_back({t.topic, static_cast<std::uint8_t>(t.source), t.since, t.weight});
+  said.topics = seen.topics;
   for (const auto& [campaign, at] : seen.shown)
     said.shown.push_back({campaign, at});
   said.hidden = seen.hidden;
@@ -245,6 +244,17 @@ public:
             return after(std::optional{std::move(entry)}, item_stored{is_new});
           });
         },
+        [this](const pause_campaign& m) {
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            auto entry = table_.begin_entry();
+            CANDOR_TRY(changes, catalogue_.pause(entry, m.id, m.paused));
+            if (!changes)
+              return after<acknowledged>(std::nullopt, {});
+            entry.audit.push_back(item_audit(m.caller, model::item_kind::campaign,
+                                             m.paused ? "paused" : "resumed", m.id));
+            return after(std::optional{std::move(entry)}, acknowledged{});
+          });
+        },
         [this](const drop_item& m) {
           return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
             auto entry = table_.begin_entry();
@@ -263,16 +273,17 @@ public:
           });
         },
         [this](const pull_catalogue& m) -> caf::result<catalogue_news> {
+          if (!open_)
+            return to_caf(not_open());
+          auto news = catalogue_.news(m.opening == opening() ? m.after : 0);
+          catalogue_news said{opening(), news.whole, news.up_to, news.more, {}};
+          for (auto& i : news.items)
+            said.items.push_back(
+                {static_cast<std::uint8_t>(i.kind), std::move(i.id), std::move(i.bytes)});
           // Where nothing is new there is nothing that would have to be durable first.
-          if (open_ && m.opening == opening())
-            if (auto none = catalogue_.news(m.after); !none.whole && none.items.empty())
-              return catalogue_news{opening(), false, none.up_to, false, {}};
+          if (!said.whole && said.items.empty())
+            return said;
           return answer<catalogue_news>([&]() -> result<pending<catalogue_news>> {
-            auto news = catalogue_.news(m.opening == opening() ? m.after : 0);
-            catalogue_news said{opening(), news.whole, news.up_to, news.more, {}};
-            for (auto& i : news.items)
-              said.items.push_back(
-                  {static_cast<std::uint8_t>(i.kind), std::move(i.id), std::move(i.bytes)});
             return after<catalogue_news>(std::nullopt, std::move(said));
           });
         },
@@ -451,6 +462,7 @@ private:
       return to_caf(round.error());
     auto answer = std::make_shared<notices_found>();
     answer->created = round->created;
+    answer->rounded = round->rounded;
     for (auto& mail : round->mails)
       answer->mails.push_back({std::move(mail.user), std::move(mail.notice),
                                std::move(mail.address), std::move(mail.lang), std::move(mail.zone),
@@ -592,9 +604,7 @@ private:
           {x.campaign, x.price_micros, today, x.at + limits::impression_window, r->asked.personal});
       spend_.touch(x.campaign, now);
     }
-    std::vector<replication::draft> drafts;
-    drafts.push_back(std::move(entry));
-    append(std::move(drafts), [r](const replication::append_result& outcome) {
+    append(std::move(entry), [r](const replication::append_result& outcome) {
       if (outcome)
         r->promise.deliver(ads_reserved{});
       else
@@ -612,9 +622,7 @@ private:
     auto entry = table_.begin_entry();
     if (!spend_.return_old(entry, campaign, day_of(around_.time.now())))
       return ask_owner(campaign, wanted);
-    std::vector<replication::draft> drafts;
-    drafts.push_back(std::move(entry));
-    append(std::move(drafts), [this, campaign, wanted](const replication::append_result& outcome) {
+    append(std::move(entry), [this, campaign, wanted](const replication::append_result& outcome) {
       if (outcome)
         ask_owner(campaign, wanted);
       else
@@ -639,9 +647,7 @@ private:
               if (!open_ || epoch_ != asked_in ||
                   !spend_.receive(entry, campaign, {lent.lent, lent.day, lent.exhausted}))
                 return end_borrowing(campaign);
-              std::vector<replication::draft> drafts;
-              drafts.push_back(std::move(entry));
-              append(std::move(drafts), [this, campaign](const auto&) { end_borrowing(campaign); });
+              append(std::move(entry), [this, campaign](const auto&) { end_borrowing(campaign); });
             },
             [this, campaign](const caf::error&) { end_borrowing(campaign); });
   }
@@ -716,6 +722,12 @@ private:
       drafts.push_back(std::move(entry));
     if (!drafts.empty() || !owed_reports_.empty())
       append(std::move(drafts), tell);
+  }
+
+  void append(replication::draft entry, continuation then) {
+    std::vector<replication::draft> drafts;
+    drafts.push_back(std::move(entry));
+    append(std::move(drafts), std::move(then));
   }
 
   /// Calls `then` when the drafts are durable; without drafts, when everything before is.

@@ -101,6 +101,7 @@ result<void> user_table::open(const replication::shard_opening& opening) {
   notices_from_.clear();
   counting_.clear();
   counts_.clear();
+  rounded_ = false;
   settled_ = appended_;
   log_clock_ = opening.time;
 
@@ -180,16 +181,15 @@ result<user_table::slot> user_table::load(const storage_key& key) const {
   };
   std::vector<row> rows;
   auto prefix = engine::user_prefix(shard_, key);
-  CANDOR_TRY_VOID(
-      around_.db.scan(table::user, prefix, engine::prefix_end(prefix),
-                      [&](std::string_view row_key, std::string_view value) {
-                        auto rest = row_key.substr(prefix.size());
-                        auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
-                        auto numbered = kind == user_row::delta || kind == user_row::impression;
-                        auto version = numbered ? engine::read_big_endian(rest.substr(1), 8) : 0;
-                        rows.push_back({kind, version, std::string{value}});
-                        return true;
-                      }));
+  CANDOR_TRY_VOID(around_.db.scan(
+      table::user, prefix, engine::prefix_end(prefix),
+      [&](std::string_view row_key, std::string_view value) {
+        auto rest = row_key.substr(prefix.size());
+        auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
+        auto version = engine::is_numbered(kind) ? engine::read_big_endian(rest.substr(1), 8) : 0;
+        rows.push_back({kind, version, std::string{value}});
+        return true;
+      }));
   for (const auto& r : rows) {
     switch (r.kind) {
       case user_row::key_ref: {

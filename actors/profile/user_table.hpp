@@ -114,6 +114,7 @@ struct notice_round {
   std::vector<replication::draft> entries;
   std::vector<due_mail> mails;
   std::uint32_t created = 0;
+  bool rounded = false;             ///< the shard was gone round once
   std::vector<notice_count> counts; ///< of the last whole round
 };
 
@@ -306,6 +307,7 @@ private:
   std::uint64_t settled_ = 0;
   std::string sweep_from_;
   std::string notices_from_;
+  bool rounded_ = false;
   std::vector<notice_count> counting_; ///< of the round that goes on
   std::vector<notice_count> counts_;
 };

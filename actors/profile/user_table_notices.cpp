@@ -121,8 +121,11 @@ result<notice_round> user_table::find_notices(std::size_t persons, std::size_t l
             found.mails.push_back({s->base.user, n.id, s->base.email, n.lang, s->base.zone,
                                    s->base.app, p->version, n.attempts, n.created});
   }
-  if (notices_from_.empty()) // round the shard once
+  if (notices_from_.empty()) { // round the shard once
     counts_ = std::exchange(counting_, {});
+    rounded_ = true;
+  }
+  found.rounded = rounded_;
   found.counts = counts_;
   return found;
 }

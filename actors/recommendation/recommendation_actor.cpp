@@ -34,9 +34,8 @@ public:
 private:
   feed_ranked answer(const rank_feed& m, const use_answer& seen) const {
     std::vector<model::topic_used> counted;
-    for (const auto& t : seen.topics)
-      if (model::is_topic(t.topic))
-        counted.push_back({t.topic, static_cast<model::source>(t.source), t.since, t.weight});
+    std::ranges::copy_if(seen.topics, std::back_inserter(counted),
+                         [](const auto& t) { return model::is_topic(t.topic); });
     reader who{seen.country, seen.lang.empty() ? m.lang : seen.lang, model::strengths_of(counted)};
     feed_ranked made;
     made.policy_version = seen.policy_version;

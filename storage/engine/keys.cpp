@@ -47,7 +47,7 @@ std::string user_prefix(shard_id shard, const storage_key& key) {
 std::string user_key(shard_id shard, const storage_key& key, user_row kind, std::uint64_t version) {
   auto row = user_prefix(shard, key);
   append_big_endian(row, static_cast<std::uint64_t>(kind), 1);
-  if (kind == user_row::delta || kind == user_row::impression)
+  if (is_numbered(kind))
     append_big_endian(row, version, 8);
   return row;
 }

@@ -32,6 +32,10 @@ enum class user_row : std::uint8_t {
   delta = 3,      ///< one learned event; sealed
   impression = 4, ///< one ad that a decision chose for the person; sealed
 };
+/// Kinds of which a person has many rows, told apart by a number.
+constexpr bool is_numbered(user_row kind) noexcept {
+  return kind == user_row::delta || kind == user_row::impression;
+}
 std::string user_prefix(shard_id shard, const storage_key& key);
 std::string user_key(shard_id shard, const storage_key& key, user_row kind,
                      std::uint64_t version = 0);

@@ -128,6 +128,14 @@ void shard::introduce(const std::string& who, std::string_view region, timestamp
                                "test"));
 }
 
+std::vector<std::string> shard::inbox_of(const std::string& who) {
+  std::vector<std::string> ids;
+  if (auto read = people->inbox(user(who), {}))
+    for (const auto& n : read->answer.notices)
+      ids.push_back(n.id);
+  return ids;
+}
+
 void shard::sweep() {
   for (auto rounds = 0; rounds < 100; ++rounds) {
     auto entries = value(people->sweep(4));

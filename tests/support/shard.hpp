@@ -55,6 +55,9 @@ public:
   void introduce(const std::string& who, std::string_view region, timestamp told);
   void move(const std::string& who, std::string_view region, timestamp since);
 
+  /// The ids of everything in the person's inbox; empty where they are not known.
+  std::vector<std::string> inbox_of(const std::string& who);
+
   /// Sweeps until a round changes nothing.
   void sweep();
 

@@ -167,25 +167,28 @@ result<void> same_id(const fields& in, std::string_view name, std::string_view i
   return {};
 }
 
-/// One word of a request, as targeting spells it.
-result<std::string> word(const fields& in, std::string_view name, attribute a) {
+/// What a request says of itself, as targeting spells it; absent: empty.
+result<void> read_words(const fields& in, std::string_view name, attribute a, std::string& into) {
   CANDOR_TRY(text, in.text_or_none(name));
   if (!text)
-    return std::string{};
+    return {};
   auto made = model::targeting::canonical(a, *text);
-  return made ? made : in.refuse(made.error().code, name, made.error().detail);
+  if (!made)
+    return in.refuse(made.error().code, name, made.error().detail);
+  into = std::move(*made);
+  return {};
 }
 
-result<std::vector<std::string>> words(const fields& in, std::string_view name, attribute a) {
+result<void> read_words(const fields& in, std::string_view name, attribute a,
+                        std::vector<std::string>& into) {
   CANDOR_TRY(texts, in.texts(name, model::targeting::values_max));
-  std::vector<std::string> made;
   for (auto text : texts) {
     auto one = model::targeting::canonical(a, text);
     if (!one)
       return in.refuse(one.error().code, name, "names " + quoted(text));
-    made.push_back(std::move(*one));
+    into.push_back(std::move(*one));
   }
-  return made;
+  return {};
 }
 
 result<bool> truth(const fields& in, std::string_view name, bool otherwise) {
@@ -204,32 +207,17 @@ result<void> read_context(const fields& in, match_request& into) {
   CANDOR_TRY(of, fields::open(*given, "context",
                               {"country", "region", "lang", "device", "placement", "ctx", "bcat",
                                "badv", "segments", "follows", "consent", "coppa"}));
-  struct {
-    const char* name;
-    attribute a;
-    std::string& to;
-  } single[] = {{"country", attribute::country, into.country},
-                {"region", attribute::region, into.region},
-                {"lang", attribute::lang, into.lang},
-                {"device", attribute::device, into.device},
-                {"placement", attribute::placement, into.placement}};
-  for (auto& s : single) {
-    CANDOR_TRY(made, word(of, s.name, s.a));
-    s.to = std::move(made);
-  }
-  struct {
-    const char* name;
-    attribute a;
-    std::vector<std::string>& to;
-  } lists[] = {{"ctx", attribute::ctx, into.ctx},
-               {"bcat", attribute::bcat, into.bcat},
-               {"badv", attribute::follows, into.badv},
-               {"segments", attribute::segments, into.segments},
-               {"follows", attribute::follows, into.follows}};
-  for (auto& l : lists) {
-    CANDOR_TRY(made, words(of, l.name, l.a));
-    l.to = std::move(made);
-  }
+  CANDOR_TRY_VOID(read_words(of, "country", attribute::country, into.country));
+  CANDOR_TRY_VOID(read_words(of, "region", attribute::region, into.region));
+  CANDOR_TRY_VOID(read_words(of, "lang", attribute::lang, into.lang));
+  CANDOR_TRY_VOID(read_words(of, "device", attribute::device, into.device));
+  CANDOR_TRY_VOID(read_words(of, "placement", attribute::placement, into.placement));
+  CANDOR_TRY_VOID(read_words(of, "ctx", attribute::ctx, into.ctx));
+  CANDOR_TRY_VOID(read_words(of, "bcat", attribute::bcat, into.bcat));
+  // Advertisers are any words, as what is followed is.
+  CANDOR_TRY_VOID(read_words(of, "badv", attribute::follows, into.badv));
+  CANDOR_TRY_VOID(read_words(of, "segments", attribute::segments, into.segments));
+  CANDOR_TRY_VOID(read_words(of, "follows", attribute::follows, into.follows));
   CANDOR_TRY(consent, truth(of, "consent", true));
   CANDOR_TRY(coppa, truth(of, "coppa", false));
   into.consent = consent;

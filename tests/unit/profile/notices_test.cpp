@@ -13,15 +13,6 @@ using profile::mail_result;
 
 namespace {
 
-/// The ids of everything in the person's inbox.
-std::vector<std::string> all_notices(shard& s, const std::string& who) {
-  std::vector<std::string> ids;
-  if (auto read = s.people->inbox(user(who), {}))
-    for (const auto& n : read->answer.notices)
-      ids.push_back(n.id);
-  return ids;
-}
-
 const auto announced = at("2025-10-08T12:00:00Z");
 const auto in_force = at("2025-12-17T12:00:00Z");
 
@@ -122,7 +113,7 @@ TEST_CASE("an inbox reaches a person when they fetch it, not before", "[notices]
   s.commit(s.people->inbox(user("ann"), {}));
   CHECK(s.say("e1", "ann", in_force, "hiking") == verdict::withheld(reason::not_notified));
   s.time.advance(1s);
-  s.commit(s.people->inbox(user("ann"), all_notices(s, "ann")));
+  s.commit(s.people->inbox(user("ann"), s.inbox_of("ann")));
   s.reopen();
   CHECK(s.say("e1", "ann", in_force, "hiking") == verdict::withheld(reason::not_notified));
   CHECK(s.say("e1", "ann", in_force + 1s, "hiking") == verdict::accepted());
@@ -215,7 +206,7 @@ TEST_CASE("a rollback notifies nobody anew, a new revision everybody", "[notices
   shard s{in_force};
   put(s, "ann", "US", "");
   go_round(s);
-  s.commit(s.people->inbox(user("ann"), all_notices(s, "ann")));
+  s.commit(s.people->inbox(user("ann"), s.inbox_of("ann")));
   s.commit(s.people->apply_policy(another_version("2025-12-18.1", 2, "2025-12-17T00:00:00Z",
                                                   "2025-12-18T00:00:00Z", "[\"GB\"]"),
                                   "test"));
@@ -239,7 +230,7 @@ TEST_CASE("a region that is admitted later is told first", "[notices]") {
   go_round(s);
   CHECK(ledger(s, "gus").size() == 1);
   CHECK(s.say("e1", "gus", in_force, "hiking") == verdict::withheld(reason::region_excluded));
-  s.commit(s.people->inbox(user("gus"), all_notices(s, "gus")));
+  s.commit(s.people->inbox(user("gus"), s.inbox_of("gus")));
   s.time.set(at("2026-01-11T00:00:00Z"));
   s.commit(s.people->follow_clock(s.time.now(), "test"));
   CHECK(s.say("e2", "gus", s.time.now(), "hiking") == verdict::accepted());
