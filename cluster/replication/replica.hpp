@@ -30,14 +30,6 @@
 
 namespace candor::replication {
 
-/// A place in a log, told apart by what led to it: equal chain hashes mean equal logs up to there.
-struct position {
-  std::uint64_t seq = 0; ///< 0: before the first entry
-  std::uint64_t term = 0;
-  chain_hash chain{};
-  friend bool operator==(const position&, const position&) = default;
-};
-
 /// An entry as it is stored and sent.
 struct log_record {
   position at;
