@@ -32,6 +32,14 @@
 
 namespace candor::replication {
 
+/// A place in a log, told apart by what led to it: equal chain hashes mean equal logs up to there.
+struct position {
+  std::uint64_t seq = 0; ///< 0: before the first entry
+  std::uint64_t term = 0;
+  chain_hash chain{};
+  friend bool operator==(const position&, const position&) = default;
+};
+
 /// An entry as it is stored and sent.
 struct log_record {
   position at;
@@ -178,6 +186,8 @@ public:
   std::uint64_t committed() const noexcept { return committed_.seq; }
   /// Serving, and with enough members for what is appended now to become committed.
   bool writable() const;
+  /// Nobody else's acknowledgement counts: what is durable here is committed.
+  bool alone() const { return must().size() == 1; }
   const sharding::shard_config& config() const noexcept { return config_; }
   /// Up to where every copy that may hold keys has destroyed them, as far as this primary knows the
   /// copies: the in-sync members and the wanted ones.

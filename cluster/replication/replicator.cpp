@@ -39,16 +39,30 @@ position place_of(const entry& e) {
 
 } // namespace
 
-result<void> carry_out(const disk_job& job, engine::engine& db, stores::user_keys& keys) {
+namespace {
+
+result<void> write_job(const disk_job& job, engine::engine& db, stores::user_keys& keys) {
   for (auto shard : job.drop_keys)
     CANDOR_TRY_VOID(keys.drop_shard(shard));
   for (const auto& page : job.pages)
     CANDOR_TRY_VOID(keys.import_page(page.page, page.bytes));
   if (!job.batch.empty())
     CANDOR_TRY_VOID(db.write(job.batch, engine::sync::yes));
-  for (auto key : job.destroy)
-    CANDOR_TRY_VOID(keys.destroy(key));
   return {};
+}
+
+} // namespace
+
+disk_outcome carry_out(const disk_job& job, engine::engine& db, stores::user_keys& keys) {
+  disk_outcome outcome{write_job(job, db, keys), {}};
+  if (!outcome.written)
+    return outcome;
+  for (auto key : job.destroy)
+    if (auto gone = keys.destroy(key); !gone) {
+      log::error("replication", "a key could not be destroyed: {}", gone.error().to_string());
+      outcome.not_destroyed.push_back(key);
+    }
+  return outcome;
 }
 
 result<std::unique_ptr<replicator>> replicator::open(engine::engine& db, stores::user_keys& keys,
@@ -191,6 +205,7 @@ void replicator::close(shard_id shard) {
   ++s.epoch;
   s.led_term = 0;
   s.place.reset();
+  s.placed.clear();
   s.pages_sent.clear();
   for (auto& w : std::exchange(s.waiting, {}))
     w.then(fail(errc::outcome_unknown, "the shard went to another primary meanwhile"));
@@ -274,8 +289,15 @@ void replicator::append(const append_request& request, answer then) {
     s.heard.insert_or_assign(seq, std::move(e));
   }
   s.waiting.push_back({at.seq, std::move(placed), std::move(then)});
-  step(request.shard,
-       [&](replica& r, effects& out) { r.append(std::move(records), now(), out); });
+  s.placed.insert(s.placed.end(), std::make_move_iterator(records.begin()),
+                  std::make_move_iterator(records.end()));
+  placed_.insert(request.shard);
+}
+
+void replicator::flush() {
+  for (auto shard : std::exchange(placed_, {}))
+    if (auto records = std::exchange(shards_[shard].placed, {}); !records.empty())
+      step(shard, [&](replica& r, effects& out) { r.append(std::move(records), now(), out); });
 }
 
 // -- the disk --------------------------------------------------------------------------------------------
@@ -358,18 +380,20 @@ std::optional<disk_job> replicator::take_job() {
   return job;
 }
 
-void replicator::job_done(const result<void>& outcome) {
+void replicator::job_done(const disk_outcome& outcome) {
   CANDOR_ASSERT(under_way_);
   auto done = std::move(*under_way_);
   under_way_.reset();
-  if (!outcome)
-    return fail_all(outcome.error());
+  if (!outcome.written)
+    return fail_all(outcome.written.error());
   for (auto shard : done.applying) {
     auto& s = shards_[shard];
     s.applied = s.applying;
     s.machine->applied(s.applied.at.seq);
   }
   for (const auto& [shard, key] : done.destroyed) {
+    if (std::ranges::find(outcome.not_destroyed, key.key) != outcome.not_destroyed.end())
+      continue;
     std::erase(shards_[shard].doomed, key);
     next_.batch.push_back(erase_doomed(shard, key));
   }
@@ -724,6 +748,10 @@ void replicator::receive(const std::string& node, const copy_begin& x) {
   s.held.clear();
   s.applied = s.applying = {};
   s.queued = 0;
+  for (const auto& key : std::exchange(s.doomed, {})) { // their pages go whole
+    next_.batch.push_back(erase_doomed(x.shard, key));
+    std::erase(next_.destroy, key.key);
+  }
   for (auto& [shard, write] : writes_) // of what was asked for, only the term still matters
     if (shard == x.shard) {
       write.truncate_from.reset();

@@ -68,8 +68,13 @@ struct disk_job {
   std::vector<stores::key_ref> destroy; ///< keys, after the batch
 };
 
-/// Waits for the disk. Error: the first that befell it.
-result<void> carry_out(const disk_job& job, engine::engine& db, stores::user_keys& keys);
+struct disk_outcome {
+  result<void> written; ///< error: how much of the batch is there is unknown
+  std::vector<stores::key_ref> not_destroyed; ///< tried again after the next start
+};
+
+/// Waits for the disk.
+disk_outcome carry_out(const disk_job& job, engine::engine& db, stores::user_keys& keys);
 
 /// What others have to do next.
 struct outbox {
@@ -113,9 +118,11 @@ public:
   /// Every 20 ms or so.
   void tick();
 
+  /// Hands the replicas what was appended since the last call: so many appends make one message.
+  void flush();
   /// Nothing while the last one has not been told done, or where there is nothing to do.
   std::optional<disk_job> take_job();
-  void job_done(const result<void>& outcome);
+  void job_done(const disk_outcome& outcome);
 
   outbox take_outbox() { return std::exchange(outbox_, {}); }
 
@@ -167,6 +174,7 @@ private:
     std::uint64_t epoch = 1;
     std::optional<placing> place; ///< while the shard is open here
     std::uint64_t led_term = 0;   ///< whose leadership `place` and `waiting` belong to
+    std::vector<log_record> placed; ///< for the next flush
     std::deque<waiting_append> waiting;
     std::vector<opened> openers;
     std::deque<entry> unapplied;          ///< contiguous, from after `applying` on
@@ -245,7 +253,8 @@ private:
   std::vector<std::pair<shard_id, log_write>> writes_; ///< for the next job
   disk_job next_;                                      ///< what else goes into it
   job_under_way next_under_way_;
-  std::set<shard_id> dirty_; ///< shards with something to apply
+  std::set<shard_id> dirty_;  ///< shards with something to apply
+  std::set<shard_id> placed_; ///< shards with something to flush
   std::optional<job_under_way> under_way_;
   bool failed_ = false; ///< the last write did; its outcome is unknown
   millis tried_again_{0};

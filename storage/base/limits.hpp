@@ -54,6 +54,18 @@ inline constexpr auto room_deadline = 5s;
 inline constexpr std::size_t commit_group_entries = 512;
 inline constexpr std::size_t commit_group_bytes = 4 * 1024 * 1024;
 
+// Replication
+inline constexpr std::size_t copy_part_bytes = 256 * 1024;
+inline constexpr std::size_t copy_parts_in_flight = 4;
+inline constexpr std::size_t copies_leaving = 4; ///< of whole shards, at a time
+inline constexpr auto copy_silence = 10s;        ///< then a copy is given up
+inline constexpr std::size_t held_prepares = 64;  ///< of a shard, that wait for pages of keys
+inline constexpr std::size_t held_entries = 16'384;
+inline constexpr std::size_t pages_at_a_time = 32;
+inline constexpr std::size_t frame_bytes = 1024 * 1024; ///< to another node
+inline constexpr std::size_t frames_in_flight_bytes = 16 * 1024 * 1024; ///< to one node
+inline constexpr auto frame_deadline = 2s;
+
 // A user's record
 inline constexpr std::size_t remembered_events = 50'000; ///< event ids within the dedupe window
 inline constexpr std::size_t regions_remembered = 32;
