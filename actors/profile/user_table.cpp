@@ -104,6 +104,7 @@ result<void> user_table::open(const replication::shard_opening& opening) {
   rounded_ = false;
   settled_ = appended_;
   log_clock_ = opening.time;
+  term_ = opening.term;
 
   CANDOR_TRY(cursor, around_.db.get(table::meta, engine::named_key(shard_, cursor_name)));
   if (cursor) {
@@ -270,7 +271,7 @@ replication::draft_row user_table::sealed_put(const slot& s, std::string key,
 }
 
 result<void> user_table::create(slot& s, const user_id& user, replication::draft& entry) {
-  CANDOR_TRY(ref, around_.keys.allocate(shard_, key_cursor_));
+  CANDOR_TRY(ref, around_.keys.allocate(shard_, key_cursor_, term_));
   key_cursor_ = s.key_ref = ref;
   s.base = {};
   s.base.user = user.value();

@@ -301,6 +301,7 @@ private:
   std::map<std::string, std::string> stored_;
   std::set<std::string> steps_; ///< of campaigns, that are recorded once
   stores::key_ref key_cursor_;  ///< the last key given out
+  std::uint64_t term_ = 0;      ///< in which this node leads the shard
   std::unordered_map<storage_key, slot, storage_key_hash> cache_;
   std::list<storage_key> recency_; ///< most recent first
   std::uint64_t appended_ = 0;
