@@ -80,6 +80,19 @@ inline constexpr std::size_t log_kept_bytes_per_shard = 64 * 1024 * 1024;
 inline constexpr std::size_t keys_per_page = 256;
 inline constexpr std::size_t key_pages_cached = 1024;
 
+// Coordination
+inline constexpr std::size_t coordination_key_bytes = 512;
+inline constexpr std::size_t coordination_value_bytes = 64 * 1024;
+inline constexpr std::size_t coordination_swap_bytes = 1024 * 1024; ///< etcd takes 1.5 MiB a request
+inline constexpr std::size_t coordination_listed = 65'536;          ///< keys in one listing
+inline constexpr std::size_t coordination_page_keys = 500;
+inline constexpr std::size_t coordination_answer_bytes = 64 * 1024 * 1024; ///< a page of the largest
+inline constexpr std::size_t coordination_connections_idle = 4;            ///< of one endpoint
+inline constexpr auto coordination_deadline = 1s;
+inline constexpr auto watch_quiet = 5s; ///< then a watch looks whether it missed something
+inline constexpr auto watch_pause_min = 50ms;
+inline constexpr auto watch_pause_max = 2s;
+
 // Catalogue, ads and content
 inline constexpr std::size_t item_id_bytes = 64; ///< of a campaign, an advertiser, a content item
 inline constexpr std::size_t item_text_bytes = 1024; ///< a title, a body, an address
