@@ -9,6 +9,7 @@
 #include <caf/all.hpp>
 
 #include "cluster/replication/group_commit.hpp"
+#include "cluster/transport/messages.hpp"
 
 namespace candor::replication {
 
@@ -24,7 +25,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::append_request_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::append_result_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::opening_ptr)
 
-CAF_BEGIN_TYPE_ID_BLOCK(candor_cluster, caf::first_custom_type_id)
+CAF_BEGIN_TYPE_ID_BLOCK(candor_cluster, caf::id_block::candor_transport::end)
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::append_request_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::append_result_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::opening_ptr))

@@ -50,6 +50,23 @@ inline constexpr std::size_t commit_queue_entries =
     8192; ///< waiting for the disk before `overloaded`
 inline constexpr auto room_deadline = 5s;
 
+// Between nodes
+inline constexpr std::size_t node_name_bytes = 64;
+inline constexpr std::size_t cluster_id_bytes = 64;
+inline constexpr std::size_t peers = 256;        ///< nodes of a cluster, less oneself
+inline constexpr std::size_t hello_bytes = 1024; ///< said before CAF's protocol starts
+inline constexpr std::uint32_t frame_bytes = 16 * 1024 * 1024; ///< one message of CAF's protocol
+inline constexpr std::size_t half_open_links = 64; ///< before TLS; the oldest gives way
+inline constexpr std::size_t greeting_links = 64;  ///< with a certificate, before the hello's end
+inline constexpr auto connect_deadline = 1s;
+inline constexpr auto handshake_deadline = 2s; ///< TLS and both hellos
+inline constexpr auto redial_first = 50ms;
+inline constexpr auto redial_most = 1s;
+inline constexpr auto ping_every = 200ms;
+inline constexpr std::size_t pings_missed = 5; ///< in a row; then the link is dropped
+inline constexpr auto beacon_every = 100ms;
+inline constexpr std::size_t beacon_payload_bytes = 1200;
+
 // Group commit
 inline constexpr std::size_t commit_group_entries = 512;
 inline constexpr std::size_t commit_group_bytes = 4 * 1024 * 1024;
