@@ -12,7 +12,7 @@
 
 #include <caf/all.hpp>
 
-#include "cluster/replication/commit_actor.hpp" // its type ids come before ours
+#include "cluster/replication/replication_actor.hpp" // its type ids come before ours
 #include "storage/base/error.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/model/event.hpp"

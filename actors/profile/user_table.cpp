@@ -164,7 +164,7 @@ timestamp user_table::log_time() const {
 replication::draft user_table::begin_entry() {
   auto now = log_time();
   log_clock_.advance(now, around_.time.monotonic());
-  return {now, {}, {}};
+  return {now, {}, {}, {}};
 }
 
 stores::audit_event user_table::audit(const std::string& actor, std::string action,
@@ -529,6 +529,7 @@ result<decided<erasure>> user_table::erase(const user_id& user, const std::strin
       std::move(bytes)));
   entry.audit.push_back(audit(caller, "user_erased", grave.subject,
                               fmt::format(R"({{"receipt":"{}"}})", grave.receipt)));
+  entry.destroys.push_back(s->key_ref);
   s->exists = false;
   s->base = {};
   s->unfolded.clear();

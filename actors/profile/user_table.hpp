@@ -22,7 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "cluster/replication/group_commit.hpp"
+#include "cluster/replication/replicator.hpp"
 #include "storage/base/clock.hpp"
 #include "storage/base/rng.hpp"
 #include "storage/engine/engine.hpp"

@@ -38,6 +38,7 @@ constexpr std::size_t restarts_max = 100; ///< of profile actors, in the life of
 
 struct system_config : caf::actor_system_config {
   system_config() {
+    add_message_types<caf::id_block::candor_transport>();
     add_message_types<caf::id_block::candor_cluster>();
     add_message_types<caf::id_block::candor>();
     set("scheduler.policy", caf::atom("sharing"));

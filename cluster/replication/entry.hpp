@@ -42,7 +42,7 @@ struct draft {
   timestamp time; ///< the shard's log time as its owner knows it; never below the entry before
   std::vector<draft_row> rows;
   std::vector<stores::audit_event> audit;
-  std::vector<stores::key_ref> destroys; ///< keys that every replica destroys once it is committed
+  std::vector<stores::key_ref> destroys{}; ///< keys that every replica destroys once it is committed
 };
 
 using chain_hash = std::array<std::uint8_t, 16>;

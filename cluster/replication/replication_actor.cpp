@@ -258,7 +258,7 @@ private:
     for (const auto& [shard, epoch] : all.closed)
       if (auto owner = owners_.find(shard); owner != owners_.end())
         if (auto handle = caf::actor_cast<caf::actor>(owner->second))
-          send(handle, shard_closed_atom_v, epoch);
+          caf::anon_send(handle, shard_closed_atom_v, epoch);
     for (const auto& [shard, config] : all.changed)
       around_.on_config(shard, config);
   }
@@ -268,7 +268,7 @@ private:
     std::size_t bytes = 0;
     for (auto& item : items) {
       auto size = size_of(item);
-      if (!frame.empty() && bytes + size > limits::frame_bytes) {
+      if (!frame.empty() && bytes + size > limits::peer_frame_bytes) {
         send_frame(node, std::exchange(frame, {}));
         bytes = 0;
       }
@@ -285,7 +285,7 @@ private:
       return;
     peer_frame frame{self_.node, encode_frame(items)};
     auto bytes = frame.bytes.size();
-    if (to->second.in_flight_bytes + bytes > limits::frames_in_flight_bytes) {
+    if (to->second.in_flight_bytes + bytes > limits::peer_in_flight_bytes) {
       dropped_.Increment(static_cast<double>(bytes));
       return;
     }
@@ -294,7 +294,7 @@ private:
       if (auto p = peers_.find(node); p != peers_.end() && p->second.door == door)
         p->second.in_flight_bytes -= bytes;
     };
-    request(to->second.door, limits::frame_deadline, std::move(frame))
+    request(to->second.door, limits::peer_frame_deadline, std::move(frame))
         .then([give_back](taken_atom) { give_back(); },
               [give_back](const caf::error&) { give_back(); });
   }

@@ -15,6 +15,7 @@
 
 #include "cluster/coordination/coordinator.hpp"
 #include "cluster/replication/replicator.hpp"
+#include "cluster/transport/messages.hpp"
 
 namespace candor::replication {
 
@@ -80,7 +81,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::done_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::work_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::outcome_ptr)
 
-CAF_BEGIN_TYPE_ID_BLOCK(candor_cluster, caf::first_custom_type_id)
+CAF_BEGIN_TYPE_ID_BLOCK(candor_cluster, caf::id_block::candor_transport::end)
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::append_request_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::append_result_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::opening_ptr))

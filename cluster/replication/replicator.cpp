@@ -653,12 +653,11 @@ void replicator::begin_copy(shard_id shard, const sharding::member& to) {
                                    copy.mark = *mark;
                                  return false;
                                });
-  auto pages = keys_.pages(shard);
-  if (!read || !pages) {
+  if (!read) {
     log::error("replication", "shard={} cannot be copied", shard);
     return;
   }
-  copy.pages = std::move(*pages);
+  copy.pages = keys_.pages(shard);
   copy.key = engine::shard_begin(shard);
   log::info("replication", "shard={} a copy up to entry {} goes to {}", shard, copy.mark.at.seq,
             to.node);

@@ -92,7 +92,7 @@ struct replica_status {
   sharding::shard_config config;
 };
 
-class replicator final : private log_reader {
+class replicator final : public log_reader {
 public:
   using answer = std::function<void(append_result)>;
   using opened = std::function<void(shard_opening)>;

@@ -50,6 +50,23 @@ inline constexpr std::size_t commit_queue_entries =
     8192; ///< waiting for the disk before `overloaded`
 inline constexpr auto room_deadline = 5s;
 
+// Between nodes
+inline constexpr std::size_t node_name_bytes = 64;
+inline constexpr std::size_t cluster_id_bytes = 64;
+inline constexpr std::size_t peers = 256;        ///< nodes of a cluster, less oneself
+inline constexpr std::size_t hello_bytes = 1024; ///< said before CAF's protocol starts
+inline constexpr std::uint32_t frame_bytes = 16 * 1024 * 1024; ///< one message of CAF's protocol
+inline constexpr std::size_t half_open_links = 64; ///< before TLS; the oldest gives way
+inline constexpr std::size_t greeting_links = 64;  ///< with a certificate, before the hello's end
+inline constexpr auto connect_deadline = 1s;
+inline constexpr auto handshake_deadline = 2s; ///< TLS and both hellos
+inline constexpr auto redial_first = 50ms;
+inline constexpr auto redial_most = 1s;
+inline constexpr auto ping_every = 200ms;
+inline constexpr std::size_t pings_missed = 5; ///< in a row; then the link is dropped
+inline constexpr auto beacon_every = 100ms;
+inline constexpr std::size_t beacon_payload_bytes = 1200;
+
 // Group commit
 inline constexpr std::size_t commit_group_entries = 512;
 inline constexpr std::size_t commit_group_bytes = 4 * 1024 * 1024;
@@ -62,9 +79,11 @@ inline constexpr auto copy_silence = 10s;        ///< then a copy is given up
 inline constexpr std::size_t held_prepares = 64;  ///< of a shard, that wait for pages of keys
 inline constexpr std::size_t held_entries = 16'384;
 inline constexpr std::size_t pages_at_a_time = 32;
-inline constexpr std::size_t frame_bytes = 1024 * 1024; ///< to another node
-inline constexpr std::size_t frames_in_flight_bytes = 16 * 1024 * 1024; ///< to one node
-inline constexpr auto frame_deadline = 2s;
+inline constexpr std::size_t peer_frame_bytes = 1024 * 1024; ///< in one message to another node
+inline constexpr std::size_t peer_in_flight_bytes = 16 * 1024 * 1024; ///< to one node, not taken yet
+inline constexpr auto peer_frame_deadline = 2s;
+inline constexpr auto route_deadline = 4s; ///< for a call to reach a shard's primary and come back
+inline constexpr auto route_again_every = 20ms;
 
 // A user's record
 inline constexpr std::size_t remembered_events = 50'000; ///< event ids within the dedupe window

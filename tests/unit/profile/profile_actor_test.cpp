@@ -15,6 +15,7 @@ const auto now = at("2025-12-17T12:00:00Z");
 
 struct system_config : caf::actor_system_config {
   system_config() {
+    add_message_types<caf::id_block::candor_transport>();
     add_message_types<caf::id_block::candor_cluster>();
     add_message_types<caf::id_block::candor>();
     set("scheduler.max-threads", 2u);
