@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -903,25 +904,78 @@ using ad_matching_handle = caf::typed_actor<caf::replies_to<match_ads>::with<ads
                                             caf::replies_to<why_not_ad>::with<why_not_answer>>;
 using recommendation_handle = caf::typed_actor<caf::replies_to<rank_feed>::with<feed_ranked>>;
 
-/// Where each shard's primary is. Thread-safe: a room that was restarted has a new handle.
+/// Where each shard is led, and how each node is reached. Thread-safe: what it says changes with
+/// every failover, and a room that was restarted has a new handle.
 class shard_directory {
 public:
-  explicit shard_directory(shard_count count)
-    : primaries_(count.value) {}
+  explicit shard_directory(shard_count count, std::string self = {})
+    : self_{std::move(self)}
+    , here_(count.value)
+    , leaders_(count.value, self_) {}
 
-  std::size_t size() const noexcept { return primaries_.size(); }
+  std::size_t size() const noexcept { return here_.size(); }
+  const std::string& self() const noexcept { return self_; }
+
+  /// What rooms ask: it finds the shard's primary, wherever that is.
   profile_handle primary(shard_id shard) const {
     std::lock_guard guard{mutex_};
-    return primaries_.at(shard);
+    return router_ ? router_ : here_.at(shard);
   }
-  void set(shard_id shard, profile_handle primary) {
+  void set_router(profile_handle router) {
     std::lock_guard guard{mutex_};
-    primaries_.at(shard) = std::move(primary);
+    router_ = std::move(router);
+  }
+
+  /// This node's own actor for the shard, whether it leads it or not.
+  profile_handle here(shard_id shard) const {
+    std::lock_guard guard{mutex_};
+    return here_.at(shard);
+  }
+  void set(shard_id shard, profile_handle room) {
+    std::lock_guard guard{mutex_};
+    here_.at(shard) = std::move(room);
+  }
+
+  /// The name of the node that leads the shard; empty: not known yet.
+  std::string leader(shard_id shard) const {
+    std::lock_guard guard{mutex_};
+    return leaders_.at(shard);
+  }
+  bool led_here(shard_id shard) const { return leader(shard) == self_; }
+  void set_leader(shard_id shard, std::string node) {
+    std::lock_guard guard{mutex_};
+    leaders_.at(shard) = std::move(node);
+  }
+
+  /// The door of another node; nothing while there is no link to it.
+  caf::actor door(const std::string& node) const {
+    std::lock_guard guard{mutex_};
+    auto it = doors_.find(node);
+    return it == doors_.end() ? caf::actor{} : it->second;
+  }
+  void set_door(const std::string& node, caf::actor door) {
+    std::lock_guard guard{mutex_};
+    if (door)
+      doors_[node] = std::move(door);
+    else
+      doors_.erase(node);
+  }
+  /// The other nodes that can be reached.
+  std::vector<std::string> others() const {
+    std::lock_guard guard{mutex_};
+    std::vector<std::string> names;
+    for (const auto& [name, _] : doors_)
+      names.push_back(name);
+    return names;
   }
 
 private:
+  std::string self_;
   mutable std::mutex mutex_;
-  std::vector<profile_handle> primaries_;
+  profile_handle router_;
+  std::vector<profile_handle> here_;
+  std::vector<std::string> leaders_;
+  std::map<std::string, caf::actor> doors_;
 };
 
 /// The doors that the gateway knocks at.
