@@ -262,6 +262,8 @@ certified_client::certified_client(std::uint16_t port, const authority& by,
   boost::system::error_code ec;
   parts_->stream->lowest_layer().connect({boost::asio::ip::address_v4::loopback(), port}, ec);
   if (!ec)
+    parts_->stream->lowest_layer().set_option(boost::asio::ip::tcp::no_delay{true}, ec);
+  if (!ec)
     parts_->stream->handshake(boost::asio::ssl::stream_base::client, ec);
   parts_->connected = !ec;
 }
