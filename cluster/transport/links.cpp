@@ -48,6 +48,7 @@ using task = asio::awaitable<T>;
 constexpr std::size_t buffer_bytes = 64 * 1024;
 constexpr auto accept_pause = 50ms; ///< after the system refused a socket
 constexpr auto drain_deadline = 2s; ///< for CAF to close its end
+constexpr auto refused_log_every = 1s;
 constexpr std::string_view room = "transport";
 
 auto redirect(error_code& ec) {
@@ -536,12 +537,19 @@ private:
     why = a->reason(why);
     a->close(why);
     self->ledger_.refused(why);
-    // Anybody can knock; what only certified nodes can do wrong is worth a line.
-    if (a->peer.empty())
-      log::debug(room, "refused from={} reason={}", from.address().to_string(), name_of(why));
-    else
-      log::warn(room, "refused peer={} from={} reason={}", a->peer, from.address().to_string(),
-                name_of(why));
+    self->log_refused(*a, from, why);
+  }
+
+  /// What any stranger can cause is for the curious; what takes a certificate is worth a line, now
+  /// and then.
+  void log_refused(const attempt& a, const tcp::endpoint& from, refusal why) {
+    auto now = std::chrono::steady_clock::now();
+    auto text = "refused peer=" + (a.peer.empty() ? "?" : a.peer) +
+                " from=" + from.address().to_string() + " reason=" + std::string{name_of(why)};
+    if (a.peer.empty() || now < refused_logged_ + refused_log_every)
+      return log::debug(room, "{}", text);
+    refused_logged_ = now;
+    log::warn(room, "{}", text);
   }
 
   static task<refusal> be_greeted(std::shared_ptr<core> self, attempt_ptr a, hello& theirs) {
@@ -747,6 +755,7 @@ private:
   std::uint16_t port_ = 0;
   ledger ledger_;
   bool stopping_ = false;
+  std::chrono::steady_clock::time_point refused_logged_{};
   waiting_room half_open_{limits::half_open_links};
   waiting_room greeting_{limits::greeting_links};
   std::map<std::string, peer_ptr> peers_;

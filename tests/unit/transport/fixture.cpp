@@ -10,6 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/write.hpp>
 #include <caf/io/all.hpp>
 
 #include "tests/support/temporary_folder.hpp"
@@ -238,6 +243,72 @@ bool plain_client::is_closed() {
   }
 }
 
+struct certified_client::parts {
+  boost::asio::io_context io;
+  boost::asio::ssl::context tls{boost::asio::ssl::context::tlsv13_client};
+  std::unique_ptr<boost::asio::ssl::stream<boost::asio::ip::tcp::socket>> stream;
+  bool connected = false;
+};
+
+certified_client::certified_client(std::uint16_t port, const authority& by,
+                                   const std::string& certificate)
+  : parts_{std::make_unique<parts>()} {
+  if (!certificate.empty()) {
+    parts_->tls.use_certificate_chain_file(by.certificate(certificate).string());
+    parts_->tls.use_private_key_file(by.key(certificate).string(), boost::asio::ssl::context::pem);
+  }
+  parts_->stream = std::make_unique<boost::asio::ssl::stream<boost::asio::ip::tcp::socket>>(
+      parts_->io, parts_->tls);
+  boost::system::error_code ec;
+  parts_->stream->lowest_layer().connect({boost::asio::ip::address_v4::loopback(), port}, ec);
+  if (!ec)
+    parts_->stream->lowest_layer().set_option(boost::asio::ip::tcp::no_delay{true}, ec);
+  if (!ec)
+    parts_->stream->handshake(boost::asio::ssl::stream_base::client, ec);
+  parts_->connected = !ec;
+}
+
+certified_client::~certified_client() = default;
+
+bool certified_client::connected() const {
+  return parts_->connected;
+}
+
+transport::refusal certified_client::greet(const transport::hello& h) {
+  send(transport::frame(encode(h)));
+  boost::system::error_code ec;
+  std::string bytes(transport::frame_head_bytes, '\0');
+  boost::asio::read(*parts_->stream, boost::asio::buffer(bytes), ec);
+  auto size = ec ? std::nullopt : transport::frame_body_bytes(bytes);
+  if (!size)
+    return transport::refusal::tls_failed;
+  bytes.resize(*size);
+  boost::asio::read(*parts_->stream, boost::asio::buffer(bytes), ec);
+  auto answer = transport::decode_answer(bytes);
+  return answer ? answer->verdict : transport::refusal::malformed;
+}
+
+bool certified_client::send(std::string_view bytes) {
+  boost::system::error_code ec;
+  boost::asio::write(*parts_->stream, boost::asio::buffer(bytes.data(), bytes.size()), ec);
+  return !ec;
+}
+
+void certified_client::read_to_end() {
+  boost::system::error_code ec;
+  std::string bytes(64 * 1024, '\0');
+  while (!ec)
+    parts_->stream->read_some(boost::asio::buffer(bytes), ec);
+}
+
+transport::hello hello_of(const std::string& name, std::uint64_t incarnation) {
+  transport::hello h;
+  h.cluster = "test";
+  h.node = name;
+  h.incarnation = incarnation;
+  return h;
+}
+
 relay::relay(std::uint16_t to)
   : to_{to} {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -271,6 +342,9 @@ void relay::run() {
       std::this_thread::sleep_for(5ms);
       continue;
     }
+    while (cut_ && !other.empty())
+      end(other.begin()->first);
+    cut_ = false;
     std::vector<pollfd> watched{{listener_, POLLIN, 0}};
     for (const auto& [from, to] : other)
       watched.push_back({from, POLLIN, 0});

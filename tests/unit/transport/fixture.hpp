@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -103,6 +104,10 @@ public:
   ~plain_client();
   plain_client(plain_client&& other) noexcept
     : fd_{std::exchange(other.fd_, -1)} {}
+  plain_client& operator=(plain_client&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
 
   void send(std::string_view bytes);
   /// True once the other side has closed it.
@@ -112,6 +117,30 @@ private:
   int fd_;
 };
 
+/// Speaks TLS and our hello by hand, and then whatever a test wants. Believes any server.
+class certified_client {
+public:
+  /// The certificate of that name; "" shows none.
+  certified_client(std::uint16_t port, const authority& by, const std::string& certificate);
+  ~certified_client();
+
+  /// False where TLS failed, as far as a client can tell.
+  bool connected() const;
+  /// What the answer says; `tls_failed` where none came.
+  transport::refusal greet(const transport::hello& h);
+  /// False once the other side has closed it.
+  bool send(std::string_view bytes);
+  /// Reads until the other side has closed it.
+  void read_to_end();
+
+private:
+  struct parts;
+  std::unique_ptr<parts> parts_;
+};
+
+/// As node n1 would say it in its first life.
+transport::hello hello_of(const std::string& name, std::uint64_t incarnation = 1);
+
 /// Carries bytes between two ports, until it is frozen: then both sides stay connected and hear
 /// nothing, as when a machine vanishes.
 class relay {
@@ -119,6 +148,8 @@ public:
   explicit relay(std::uint16_t to);
   ~relay();
   std::string at() const { return "127.0.0.1:" + std::to_string(port_); }
+  /// Both sides see their connections end.
+  void cut() { cut_ = true; }
   void freeze() { frozen_ = true; }
   void thaw() { frozen_ = false; }
 
@@ -129,6 +160,7 @@ private:
   int listener_ = -1;
   std::uint16_t port_ = 0;
   std::atomic<bool> frozen_{false};
+  std::atomic<bool> cut_{false};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
