@@ -109,8 +109,6 @@ private:
   };
 
   millis kept() const; ///< for how long a grant is kept to, from its receipt
-  std::vector<std::string> answer(std::string_view peer, std::string_view bytes, millis now);
-  void take_answer(std::string_view peer, std::string_view bytes, millis now);
   peer_state* known(std::string_view peer);
 
   const member self_;

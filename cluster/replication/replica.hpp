@@ -208,6 +208,7 @@ private:
     std::size_t in_flight_bytes = 0;
     millis sent_at{0};
     millis progress_at{0}; ///< last acknowledged more, or everything
+    std::optional<millis> must_since;
     millis rewound_at{0};
     millis export_asked{0};
     std::uint64_t applied = 0;
@@ -247,23 +248,26 @@ private:
   bool can_serve_after(millis now) const;
   bool suspects(millis now) const;
   void consider(millis now, effects& out);
-  void take_over(purpose why, millis now, effects& out);
+  void take_over(millis now, effects& out);
   void lead(millis now, effects& out);
   void step_down(millis now);
+  std::uint32_t rank() const;
 
   // leading
   std::vector<member> must() const;
   void must_changed(millis now);
-  void meet_peers(millis now);
   peer* find(const member& who);
   const peer* find(const member& who) const;
   bool silent(const member& who, millis now) const;
   void take_acknowledgement(const message& m, const acknowledgement& a, millis now, effects& out);
   void send(peer& to, millis now, effects& out);
   void heartbeat(peer& to, millis now, effects& out);
-  void advance(millis now, effects& out);
+  void advance(millis now);
   void next_step(millis now, effects& out);
-  bool watch_grants(millis now, effects& out);
+  bool ready(const peer& learner) const;
+  std::size_t live(millis now, const std::vector<member>& of) const;
+  bool fence_where_grants_are_missing(millis now, effects& out);
+  void ask_exports(millis now, effects& out);
   void swap(sharding::shard_config config, purpose why, millis now, effects& out);
   void ask_config(millis now, effects& out);
   void set_role(role next, millis now);
@@ -283,23 +287,26 @@ private:
   std::size_t recent_bytes_ = 0;
   std::deque<pending_write> writes_;
   ticket tickets_ = 0;
+  std::uint64_t found_term_ = 0;           ///< as the process before left it
+  std::optional<std::uint64_t> left_term_; ///< led last in this process, and not any more
   std::uint64_t applied_ = 0;
   std::uint64_t destroyed_ = 0;
   bool installing_ = false;
-  std::optional<std::uint64_t> diverged_; ///< a primary's entry differed here, in a committed place
 
   sharding::shard_config config_;
   std::uint64_t config_version_ = 0; ///< the coordinator's
   std::vector<pending_swap> swaps_;  ///< in flight, or of unknown outcome
   std::vector<member> wanted_;
+  bool stale_ = false; ///< a swap was refused: there is a later configuration
   millis config_asked_{0};
   millis swapped_at_{0};
 
   // as a follower
   std::optional<member> primary_;        ///< of term_
   std::optional<std::uint64_t> matched_; ///< equal to the primary's log up to here, in this term
+  std::uint64_t told_committed_ = 0;     ///< by the primary, in this term
   millis heard_at_{0};                   ///< a prepare of this term
-  millis ready_at_{0};                   ///< as a candidate: when it could first swap
+  std::optional<millis> ready_at_;       ///< as a candidate: when it could first swap
   millis hold_back_until_{0};            ///< fenced: others first
 
   // as a primary

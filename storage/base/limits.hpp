@@ -84,6 +84,13 @@ inline constexpr std::size_t peer_in_flight_bytes = 16 * 1024 * 1024; ///< to on
 inline constexpr auto peer_frame_deadline = 2s;
 inline constexpr auto route_deadline = 4s; ///< for a call to reach a shard's primary and come back
 inline constexpr auto route_again_every = 20ms;
+// Between nodes
+inline constexpr std::size_t nodes = 1024;
+inline constexpr std::size_t node_name_bytes = 128; ///< of a node, of a disk
+inline constexpr std::size_t datagram_bytes = 1200; ///< of a beacon: fits one packet on any path
+inline constexpr std::size_t replicas = 32;         ///< in-sync members and learners of a shard
+inline constexpr std::size_t prepare_entries = 64 * 1024; ///< in one message to a replica
+inline constexpr std::size_t replica_message_bytes = 64 * 1024 * 1024;
 
 // A user's record
 inline constexpr std::size_t remembered_events = 50'000; ///< event ids within the dedupe window
