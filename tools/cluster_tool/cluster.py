@@ -59,7 +59,7 @@ def parse(arguments):
     logs.add_argument("name", metavar="NODE")
     logs.add_argument("-n", "--lines", type=int, default=40)
     logs.add_argument("-f", "--follow", action="store_true")
-    run = verb("exec", "run a program, such as candorctl, that then finds this cluster and, with --netns, its network")
+    run = verb("exec", "run a program, such as candorctl, which finds this cluster and (--netns) its network")
     run.add_argument("command", nargs=argparse.REMAINDER)
     return app.parse_args(arguments)
 

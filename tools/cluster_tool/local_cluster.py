@@ -204,6 +204,8 @@ class LocalCluster:
         if folder.exists() and any(folder.iterdir()):
             raise ClusterError(f"{folder} is not empty, and nothing in it is a cluster's")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.stat().st_uid != os.getuid():
+            raise ClusterError(f"{folder} is another's")
         replicas = replicas or min(3, nodes)
         id = secrets.token_hex(3)
         self = cls(folder, {
