@@ -37,6 +37,17 @@ position place_of(const entry& e) {
   return {e.seq, e.term, e.chain};
 }
 
+/// Where the records end before the head, the next one leaves a gap that shows.
+result<stores::audit_head> find_audit_head(const engine::engine& db, shard_id shard) {
+  CANDOR_TRY(head, stores::read_audit_head(db, shard));
+  if (head)
+    return *head;
+  CANDOR_TRY(orphan, db.last(table::audit, engine::shard_begin(shard), engine::shard_end(shard)));
+  if (orphan)
+    return fail(errc::corrupt, "there are records and no head");
+  return stores::audit_head{};
+}
+
 } // namespace
 
 namespace {
@@ -182,14 +193,14 @@ void replicator::review(shard_id shard) {
       s.applied.at.seq != r.end().seq)
     return;
   if (!s.place) {
-    auto audit = stores::read_audit_head(db_, shard);
+    auto audit = find_audit_head(db_, shard);
     if (!audit) {
       log::error("replication", "shard={} its audit chain cannot be read: {}", shard,
                  audit.error().to_string());
       return;
     }
     s.place = placing{r.end().seq, r.end().chain, std::max(s.applied.time, timestamp{}),
-                      audit->value_or(stores::audit_head{})};
+                      *audit};
     if (r.end().seq == 0)
       s.place->time = clock_.now();
   }

@@ -55,7 +55,7 @@ struct replicator_options {
   sharding::member self;
   shard_count shards;
   std::uint64_t log_kept_bytes = 1u << 20; ///< of each shard, for those who catch up from it
-  replica_options protocol;
+  replica_options protocol{};
   millis hand_off_after{300}; ///< a sync takes longer: leave the shards to others
   millis fence_after{1000};   ///< a sync takes longer: nothing is promised any more
 };

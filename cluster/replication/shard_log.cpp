@@ -176,6 +176,14 @@ result<found_shard> read_shard(const engine::engine& db, shard_id shard) {
     return found;
   auto previous = found.applied.at;
   std::optional<error> wrong;
+  CANDOR_TRY(last, db.get(table::log, engine::log_key(shard, previous.seq)));
+  if (last) { // it may have been cut
+    auto decoded = decode_entry(*last);
+    if (!decoded || position{decoded->seq, decoded->term, decoded->chain} != previous)
+      return fail(errc::corrupt, fmt::format("entry {} of the log of shard {} is not the one that "
+                                             "was applied",
+                                             previous.seq, shard));
+  }
   CANDOR_TRY_VOID(db.scan(
       table::log, engine::log_key(shard, previous.seq + 1), engine::shard_end(shard),
       [&](std::string_view, std::string_view value) {

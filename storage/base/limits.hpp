@@ -86,7 +86,6 @@ inline constexpr auto route_deadline = 4s; ///< for a call to reach a shard's pr
 inline constexpr auto route_again_every = 20ms;
 // Between nodes
 inline constexpr std::size_t nodes = 1024;
-inline constexpr std::size_t node_name_bytes = 128; ///< of a node, of a disk
 inline constexpr std::size_t datagram_bytes = 1200; ///< of a beacon: fits one packet on any path
 inline constexpr std::size_t replicas = 32;         ///< in-sync members and learners of a shard
 inline constexpr std::size_t prepare_entries = 64 * 1024; ///< in one message to a replica
