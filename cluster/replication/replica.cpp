@@ -232,7 +232,7 @@ void replica::swapped(ticket number, swap_outcome outcome, millis now, effects& 
   configured(config, found->swap.expected_version + 1, now, out);
 }
 
-void replica::wanted(std::vector<member> members, millis now, [[maybe_unused]] effects& out) {
+void replica::wanted(std::vector<member> members, millis now, effects& /*out*/) {
   wanted_ = std::move(members);
   if (leading()) {
     must_changed(now);
