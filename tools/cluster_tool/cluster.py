@@ -90,7 +90,8 @@ def print_status(status):
     rows = [("NAME", "STATE", "READY", "PID", "URL")]
     for m in status["nodes"] + status["etcd"]:
         state = m["state"] + (", cut off" if m["cut"] else "")
-        rows.append((m["name"], state, "yes" if m["ready"] else "no", str(m["pid"]) if m["state"] != "stopped" else "-", m["url"]))
+        pid = str(m["pid"]) if m["state"] != "stopped" else "-"
+        rows.append((m["name"], state, "yes" if m["ready"] else "no", pid, m["url"]))
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     for r in rows:
         print("  ".join(text.ljust(w) for text, w in zip(r, widths)).rstrip())
@@ -141,7 +142,8 @@ def main():
         status = cluster.status()
         print(json.dumps(status, indent=2)) if given.output == "json" else print_status(status)
     elif given.verb == "partition":
-        cluster.partition(given.names.split(","), given.others.split(",") if given.others else None, given.one_way)
+        others = given.others.split(",") if given.others else None
+        cluster.partition(given.names.split(","), others, given.one_way)
     elif given.verb == "heal":
         cluster.heal()
     elif given.verb == "add":

@@ -6,6 +6,7 @@ Without `netns` all speak over loopback. With it each member has a network of it
 
 import contextlib
 import fcntl
+import hashlib
 import http.client
 import json
 import os
@@ -485,6 +486,40 @@ class LocalCluster:
             self.state["cut"] = []
 
     # -- looking -----------------------------------------------------------------------------------
+
+    def candorctl(self, *arguments, check=True):
+        """Runs it against whichever node answers; returns the finished process, with text output."""
+        with network.inside(self.client_namespace):
+            done = subprocess.run([str(self.bin_dir / "candorctl"), *map(str, arguments)], capture_output=True, text=True,
+                                  env=environment(CANDOR_CLUSTER_FILE=str(self.folder / "cluster.json")))
+        if check and done.returncode != 0:
+            raise ClusterError(f"candorctl {' '.join(map(str, arguments))} exited {done.returncode}: "
+                               f"{done.stderr or done.stdout}")
+        return done
+
+    def wait_until_healthy(self, within_s=120):
+        self.candorctl("cluster", "health", "--exit-when-healthy", "--within", f"{within_s}s", "-o", "jsonl")
+
+    def view(self):
+        """What `GET /v1/cluster` says, by the first node that answers."""
+        why = "no node runs"
+        for n in self.nodes:
+            if n.state() != "running":
+                continue
+            try:
+                answer = n.call("GET", "/v1/cluster", timeout=5)
+                if answer.status == 200:
+                    return answer.json()
+                why = f"{n.name} answers {answer.status}: {answer.body}"
+            except (OSError, http.client.HTTPException) as e:
+                why = f"{n.name}: {e}"
+        raise ClusterError(why)
+
+    def shard_of(self, user):
+        """As storage_key::shard has it: the top bits of the user's keyed hash."""
+        secret = bytes.fromhex((self.folder / "secrets" / "cluster.secret").read_text().strip())
+        key = hashlib.blake2b(user.encode(), digest_size=16, key=secret).digest()
+        return int.from_bytes(key[:2], "big") >> (16 - (self.state["shards"].bit_length() - 1))
 
     def status(self):
         """As the machine sees it; what the nodes say of themselves is `candorctl cluster status`."""
