@@ -135,7 +135,7 @@ TEST_CASE("after a failed write all of that epoch fails, and a new opening goes 
 TEST_CASE("a draft that cannot be sealed fails its own shard's epoch alone", "[replication]") {
   bench b;
   auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));
-  auto key = b.keys->allocate(0, {});
+  auto key = b.keys->allocate(0, {}, 1);
   REQUIRE(key);
   REQUIRE(b.keys->destroy(*key));
   append_request bad{0, b.log->opening(0)->epoch, {}};
@@ -156,7 +156,7 @@ TEST_CASE("a person's row is sealed on disk and in the log, and opens with the p
           "[replication]") {
   bench b;
   auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));
-  auto key = *b.keys->allocate(0, {});
+  auto key = *b.keys->allocate(0, {}, 1);
   auto r = b.request(0, "row", "likes hiking");
   r.drafts[0].rows[0].sealed_for = owner{person, key};
   REQUIRE(b.commit(r));
@@ -169,7 +169,7 @@ TEST_CASE("a person's row is sealed on disk and in the log, and opens with the p
 TEST_CASE("no nonce is used twice, over rows, entries, shards and restarts", "[replication]") {
   bench b;
   auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));
-  auto key = *b.keys->allocate(0, {});
+  auto key = *b.keys->allocate(0, {}, 1);
   std::set<std::string> nonces;
   std::size_t rows = 0;
   for (auto round = 0; round < 3; ++round, b.open())
