@@ -13,9 +13,10 @@ namespace candor::policy {
 namespace {
 
 constexpr auto retry_every = std::chrono::milliseconds{500};
+constexpr auto look_every = std::chrono::seconds{2}; ///< for what was applied on another node
 constexpr shard_id first_shard = 0; ///< holds the files, and decides what counts as applied
 
-using self_handle = policy_handle::extend<caf::reacts_to<retry_atom>>;
+using self_handle = policy_handle::extend<caf::reacts_to<retry_atom>, caf::reacts_to<tick_atom>>;
 
 class policy_actor final : public self_handle::base {
 public:
@@ -33,7 +34,13 @@ public:
 
   behavior_type make_behavior() override {
     read_logged();
+    delayed_send(this, look_every, tick_atom_v);
     return {
+        [this](tick_atom) {
+          delayed_send(this, look_every, tick_atom_v);
+          if (is_read_)
+            read_logged();
+        },
         [this](const show_policies&) { return shown(); },
         [this](const put_policy& m) { return put(m); },
         [this](const apply_version& m) { return apply(m); },
@@ -63,16 +70,22 @@ private:
     request(around_.shards->primary(first_shard), limits::room_deadline, read_policies{first_shard})
         .then(
             [this](const policies_logged& logged) {
+              auto known = versions_.size();
               for (std::size_t i = 0; i < logged.applied.size(); ++i)
                 if (auto p = model::parse_policy(logged.applied[i], "policy", around_.regions))
                   note_applied(std::move(*p), logged.applied_at[i]);
               for (const auto& text : logged.stored)
                 if (auto p = model::parse_policy(text, "policy", around_.regions))
                   stored_[p->version] = text;
-              is_read_ = true;
-              hand_out();
+              if (versions_.size() > known) // the node that applied it may be gone meanwhile
+                all_missing();
+              if (!std::exchange(is_read_, true) || versions_.size() > known)
+                hand_out();
             },
-            [this](const caf::error&) { delayed_send(this, retry_every, retry_atom_v); });
+            [this](const caf::error&) {
+              if (!is_read_)
+                delayed_send(this, retry_every, retry_atom_v);
+            });
   }
 
   void note_applied(model::policy p, timestamp at) {
