@@ -2,9 +2,9 @@
 """How long a shard is without a primary when its primary is killed, seen from a client.
 
 Makes a cluster through tools/cluster_tool; then, again and again: one event after the other is sent for a person of each
-shard that the node leads which leads most, through the other nodes; the node is killed (or paused, or drained); the gap of
-a shard is the silence between the last acknowledgement before and the first of an event that was sent after. A
-request that is not answered within --patience-ms is sent again with the same id through another node.
+shard of the node that leads most, through the other nodes; the node is killed (or paused, or drained). The gap of a shard
+is the silence between the last acknowledgement before that and the first of an event that was sent after. A request that
+is not answered within --patience-ms is sent again with the same id through another node.
 
   tools/failover_bench.py --kills 20 --out failover.json
 """
