@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""tools/cluster does what it says, ends only what it started, and leaves nothing behind; and the checks that the tests of
-a cluster rest on find what is wrong.
+"""tools/cluster does what it says, ends only what it started, and leaves nothing behind; and the checks that the tests
+of a cluster rest on find what is wrong.
 """
 
 import json
