@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How long a shard is without a primary when its primary is killed, seen from a client.
 
-Makes a cluster through tools/cluster_tool; then, again and again: one event after the other is sent for a person of each
-shard that the node leads which leads most, through the other nodes; the node is killed (or paused, or drained); the gap of
-a shard is the silence between the last acknowledgement before and the first of an event that was sent after. A
+Makes a cluster through tools/cluster_tool; then, again and again: one event after the other is sent for a person of
+each shard of the node that leads most, through the other nodes; the node is killed (or paused, or drained). The gap of
+a shard is the silence between the last acknowledgement before that and the first of an event that was sent after. A
 request that is not answered within --patience-ms is sent again with the same id through another node.
 
   tools/failover_bench.py --kills 20 --out failover.json
@@ -82,8 +82,8 @@ class Probe:
             return False
 
     def gap(self, moment):
-        """Seconds, or None while nothing that was begun after the moment is acknowledged. What was on its way then may have
-        been the old primary's last answer or the new one's first: of the silences around it the longest counts."""
+        """Seconds, or None while nothing that was begun after the moment is acknowledged. What was on its way then may
+        have been the old primary's last answer or the new one's first: the longest silence around it counts."""
         acked = list(self.acked)
         before = [done for _, done in acked if done <= moment][-1:]
         on_its_way = [done for begun, done in acked if begun <= moment < done]
@@ -199,7 +199,8 @@ def main():
     given = parse()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="candor-failover-"))
     rounds = []
-    cluster = LocalCluster.up(folder / "cluster", given.bin_dir, nodes=given.nodes, etcd=given.etcd, shards=given.shards)
+    cluster = LocalCluster.up(folder / "cluster", given.bin_dir, nodes=given.nodes, etcd=given.etcd,
+                              shards=given.shards)
     try:
         cluster.wait_until_healthy()
         for i in range(given.kills):

@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""tools/cluster does what it says, ends only what it started, and leaves nothing behind; and the checks that the tests of
-a cluster rest on find what is wrong.
+"""tools/cluster does what it says, ends only what it started, and leaves nothing behind; and the checks that the tests
+of a cluster rest on find what is wrong.
 """
 
 import json
 import random
 import stat
 import subprocess
+import sys
 import time
 import unittest
 
 import process_case
 from replication_case import ReplicationCase, can_make_networks
+
+sys.path.insert(0, str(process_case.SOURCE / "tools"))
+import failover_bench  # noqa: E402
 
 TOOL = process_case.SOURCE / "tools" / "cluster"
 
@@ -173,6 +177,29 @@ class Checks(ReplicationCase):
         load.wait(lambda: watcher.stale, 30, lambda: "nothing was found")
         with self.assertRaisesRegex(AssertionError, "stale reads of"):
             watcher.stop()
+
+
+class Figures(unittest.TestCase):
+    """What tools/failover_bench.py makes of acknowledgements."""
+
+    def probe(self, *acked):
+        made = failover_bench.Probe("u", 0, [], 1)
+        made.acked = list(acked)
+        return made
+
+    def test_a_gap_is_the_silence_around_the_moment(self):
+        # What was on its way waited for the new primary, or was the old one's last answer.
+        self.assertAlmostEqual(self.probe((0, 0.1), (0.1, 0.2), (0.2, 1.2), (1.2, 1.3)).gap(0.25), 1.0)
+        self.assertAlmostEqual(self.probe((0, 0.1), (0.1, 0.2), (0.2, 0.26), (0.26, 1.3)).gap(0.25), 1.04)
+
+    def test_there_is_no_gap_until_an_event_that_was_begun_later_is_acknowledged(self):
+        self.assertIsNone(self.probe((0, 0.1), (0.2, 0.26)).gap(0.25))
+        self.assertIsNone(self.probe((0.3, 0.4)).gap(0.25))
+
+    def test_a_quantile_is_a_value_that_was_measured(self):
+        self.assertEqual(failover_bench.quantile([4, 1, 3, 2], 0.5), 2)
+        self.assertEqual(failover_bench.quantile([4, 1, 3, 2], 0.99), 4)
+        self.assertEqual(failover_bench.quantile([7], 0.5), 7)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""What the tests of a cluster share: a cluster for each test, a load that remembers what was acknowledged, watchers that
-catch a stale read, and the check that every acknowledged event is there exactly once.
+"""What the tests of a cluster share: a cluster for each test, a load that remembers what was acknowledged, watchers
+that catch a stale read, and the check that every acknowledged event is there exactly once.
 
 Counting is exact because every event is an engagement that states its topic: each person's count for each topic follows
 from a set of event ids.
@@ -191,8 +191,8 @@ class Load:
 
 
 class Watcher:
-    """Reads persons through every node while the load runs. Not being answered is allowed; an answer that lacks what was
-    acknowledged before the read began is not."""
+    """Reads persons through every node while the load runs. Not being answered is allowed; an answer that lacks what
+    was acknowledged before the read began is not."""
 
     def __init__(self, load, nodes=None, timeout_s=3):
         self.load = load
@@ -278,7 +278,7 @@ class ReplicationCase(process_case.ProcessCase):
     # -- counting ----------------------------------------------------------------------------------
 
     def verify(self, cluster, load):
-        """Every acknowledged event is there exactly once, seen through every node; afterwards all that was ever sent is."""
+        """Every acknowledged event is there exactly once, seen through every node; at the end all that was sent is."""
         load.stop()
         self.assertGreater(len(load.acked), 0)
         for node in cluster.nodes:

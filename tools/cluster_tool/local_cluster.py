@@ -468,8 +468,8 @@ class LocalCluster:
     def partition(self, names, others=None, one_way=False):
         """Cuts these members off from `others`, or from all that are not among them. Clients still reach all."""
         if not self.netns:
-            raise ClusterError("on loopback nobody can be cut off: `tools/cluster up --netns` (as root) makes a cluster "
-                               "whose members have networks of their own")
+            raise ClusterError("on loopback nobody can be cut off: `tools/cluster up --netns` (as root) makes a "
+                               "cluster whose members have networks of their own")
         with self.changing():
             cut = self.members_named(names)
             others = self.members_named(others) if others else self.members
@@ -490,7 +490,8 @@ class LocalCluster:
     def candorctl(self, *arguments, check=True):
         """Runs it against whichever node answers; returns the finished process, with text output."""
         with network.inside(self.client_namespace):
-            done = subprocess.run([str(self.bin_dir / "candorctl"), *map(str, arguments)], capture_output=True, text=True,
+            done = subprocess.run([str(self.bin_dir / "candorctl"), *map(str, arguments)], capture_output=True,
+                                  text=True,
                                   env=environment(CANDOR_CLUSTER_FILE=str(self.folder / "cluster.json")))
         if check and done.returncode != 0:
             raise ClusterError(f"candorctl {' '.join(map(str, arguments))} exited {done.returncode}: "

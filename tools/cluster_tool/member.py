@@ -1,4 +1,4 @@
-"""One process of a cluster that outlives whoever started it. It is signalled only while it is surely the same process."""
+"""One process of a cluster, which outlives whoever started it. It is signalled only while it is surely the same."""
 
 import os
 import pathlib
