@@ -13,7 +13,8 @@
 
 #include <caf/all.hpp>
 
-#include "cluster/replication/replication_actor.hpp" // its type ids come before ours
+#include "cluster/membership/membership_actor.hpp" // its type ids come before ours
+#include "cluster/replication/replication_actor.hpp"
 #include "storage/base/error.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/model/event.hpp"
@@ -776,7 +777,7 @@ CANDOR_INSPECT(admin_answer, x.json)
 
 } // namespace candor
 
-CAF_BEGIN_TYPE_ID_BLOCK(candor, caf::id_block::candor_cluster::end)
+CAF_BEGIN_TYPE_ID_BLOCK(candor, caf::id_block::candor_membership::end)
 CAF_ADD_TYPE_ID(candor, (candor::event_batch_ptr))
 CAF_ADD_TYPE_ID(candor, (candor::model::verdict))
 CAF_ADD_TYPE_ID(candor, (candor::model::admission))

@@ -15,6 +15,7 @@
 
 #include "cluster/coordination/coordinator.hpp"
 #include "cluster/replication/replicator.hpp"
+#include "cluster/replication/shard_news.hpp"
 #include "cluster/transport/messages.hpp"
 
 namespace candor::replication {
@@ -24,19 +25,8 @@ using append_request_ptr = std::shared_ptr<const append_request>;
 using append_result_ptr = std::shared_ptr<append_result>;
 using opening_ptr = std::shared_ptr<shard_opening>;
 
-/// A record of a shard as the coordinator has it; `version` is the coordinator's.
-struct config_seen {
-  shard_id shard = 0;
-  sharding::shard_config config;
-  std::uint64_t version = 0;
-};
 using configs_seen_ptr = std::shared_ptr<const std::vector<config_seen>>;
 
-/// What the placement wants of some shards.
-struct shard_wanted {
-  shard_id shard = 0;
-  std::vector<sharding::member> members;
-};
 using shards_wanted_ptr = std::shared_ptr<const std::vector<shard_wanted>>;
 
 /// A node can be reached, or no more (no door).

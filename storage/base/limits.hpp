@@ -118,6 +118,16 @@ inline constexpr auto watch_quiet = 5s; ///< then a watch looks whether it misse
 inline constexpr auto watch_pause_min = 50ms;
 inline constexpr auto watch_pause_max = 2s;
 
+// Membership
+inline constexpr auto membership_tick = 200ms;
+inline constexpr auto membership_list_every = 5s; ///< besides watches, which may skip
+inline constexpr auto membership_pause_min = 200ms; ///< after the coordinator failed
+inline constexpr auto membership_pause_max = 3s;
+inline constexpr auto placement_beat_every = 1s;
+inline constexpr auto placement_takeover_after = 5s; ///< of silence
+inline constexpr auto replace_after = 10min;         ///< a dead node's shards go elsewhere
+inline constexpr auto replace_after_at_min = 60s; ///< where one of them has no copy to spare
+
 // Catalogue, ads and content
 inline constexpr std::size_t item_id_bytes = 64; ///< of a campaign, an advertiser, a content item
 inline constexpr std::size_t item_text_bytes = 1024; ///< a title, a body, an address

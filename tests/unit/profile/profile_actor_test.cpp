@@ -18,6 +18,7 @@ struct system_config : caf::actor_system_config {
     add_message_types<caf::id_block::candor_transport>();
     add_message_types<caf::id_block::candor_transport>();
     add_message_types<caf::id_block::candor_cluster>();
+    add_message_types<caf::id_block::candor_membership>();
     add_message_types<caf::id_block::candor>();
     set("scheduler.max-threads", 2u);
   }
