@@ -249,6 +249,8 @@ private:
   /// operations cannot be cancelled in a better way.
   template <class Start>
   error_code within(instant until, Start start) {
+    if (interrupted_)
+      return asio::error::operation_aborted;
     error_code outcome;
     start([&outcome](error_code ec, auto&&...) { outcome = ec; });
     context_.restart();

@@ -108,10 +108,10 @@ inline constexpr std::size_t key_pages_cached = 1024;
 // Coordination
 inline constexpr std::size_t coordination_key_bytes = 512;
 inline constexpr std::size_t coordination_value_bytes = 64 * 1024;
-inline constexpr std::size_t coordination_swap_bytes = 1024 * 1024; ///< etcd takes 1.5 MiB a request
+inline constexpr std::size_t coordination_swap_bytes = 1024 * 1024; ///< etcd takes 1.5 MiB
 inline constexpr std::size_t coordination_listed = 65'536;          ///< keys in one listing
 inline constexpr std::size_t coordination_page_keys = 500;
-inline constexpr std::size_t coordination_answer_bytes = 64 * 1024 * 1024; ///< a page of the largest
+inline constexpr std::size_t coordination_answer_bytes = 64 * 1024 * 1024; ///< of etcd: a full page
 inline constexpr std::size_t coordination_connections_idle = 4;            ///< of one endpoint
 inline constexpr auto coordination_deadline = 1s;
 inline constexpr auto watch_quiet = 5s; ///< then a watch looks whether it missed something

@@ -370,6 +370,24 @@ TEST_CASE("while no member answers each call ends in time, and all is well after
   }
 }
 
+TEST_CASE("the first swap after a restart of etcd is sent on a new connection", "[etcd]") {
+  if (skipped())
+    return;
+  etcd_cluster cluster{1};
+  auto o = cluster.options("candor/");
+  o.deadline = 20s; // what is tested is the connection, and the machine may be busy
+  const auto c = opened(o);
+  REQUIRE(comes_to_be_written(*c, "a", "one"));
+  const auto version = (*c->get("a"))->version;
+  cluster.kill(0);
+  cluster.start(0);
+  cluster.leader();
+  const change next{"a", version, "two"};
+  const auto done = c->compare_and_swap({&next, 1});
+  REQUIRE(done);
+  CHECK(*done);
+}
+
 TEST_CASE("a watch that was broken while all was compacted tells the latest", "[etcd]") {
   if (skipped())
     return;
