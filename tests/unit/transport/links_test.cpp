@@ -27,7 +27,7 @@ TEST_CASE("a large message passes, in both directions at once", "[transport]") {
   introduce(n1, "n1", n2, "n2");
   REQUIRE(n1.comes_up("n2"));
   REQUIRE(n2.comes_up("n1"));
-  std::string large(8 * 1024 * 1024, 'x');
+  std::string large(8 * 1024 * 1024 / bulk_divisor, 'x');
   std::string back;
   std::thread other{[&] { back = n2.ask("n1", large); }};
   auto there = n1.ask("n2", large);
