@@ -9,8 +9,10 @@
 /// or a new connection of the same one, replaces its link. A peer whose actors do not answer for
 /// `ping_every * pings_missed` is dropped and dialed anew. Everything has a deadline and a bound.
 /// Does not hold back a sender that is faster than the network: whatever flows between nodes needs
-/// a credit window of its own, CAF queues without end (until pings fail). Must never let a byte
-/// reach CAF that no certified peer sent, nor a frame over its bound.
+/// a credit window of its own, CAF queues without end. Pings share the wire with the rest: more
+/// than a second of bulk ahead of them ends the link, and so does one message that takes a second
+/// to arrive, or has over `limits::frame_bytes`.
+/// Must never let a byte reach CAF that no certified peer sent, nor a frame over its bound.
 #pragma once
 
 #include <array>

@@ -121,11 +121,14 @@ test_node::test_node(const std::string& name, std::uint64_t incarnation,
   options.incarnation = incarnation;
   options.cluster = "test";
   options.listen = "127.0.0.1:0";
-  options.ca = our_authority().ca;
-  options.certificate = our_authority().certificate(name);
-  options.key = our_authority().key(name);
   if (change)
     change(options);
+  if (options.ca.empty())
+    options.ca = our_authority().ca;
+  if (options.certificate.empty())
+    options.certificate = our_authority().certificate(name);
+  if (options.key.empty())
+    options.key = our_authority().key(name);
   transport::link_callbacks callbacks;
   callbacks.on_up = [this](const std::string& peer, std::uint64_t life,
                            const caf::strong_actor_ptr& door) {

@@ -22,6 +22,14 @@ namespace candor::transport_tests {
 
 using namespace std::chrono_literals;
 
+/// CAF synchronizes by means that the thread sanitizer does not see, so that it takes a suppressed
+/// report for each word of a message: long ones take it minutes.
+#ifdef __SANITIZE_THREAD__
+inline constexpr std::size_t bulk_divisor = 1024;
+#else
+inline constexpr std::size_t bulk_divisor = 1;
+#endif
+
 /// Polls; the deadline is generous, and only ever reached by a fault.
 bool eventually(const std::function<bool()>& true_at_last);
 

@@ -27,7 +27,7 @@ TEST_CASE("a large message passes, in both directions at once", "[transport]") {
   introduce(n1, "n1", n2, "n2");
   REQUIRE(n1.comes_up("n2"));
   REQUIRE(n2.comes_up("n1"));
-  std::string large(8 * 1024 * 1024, 'x');
+  std::string large(8 * 1024 * 1024 / bulk_divisor, 'x');
   std::string back;
   std::thread other{[&] { back = n2.ask("n1", large); }};
   auto there = n1.ask("n2", large);
@@ -169,6 +169,21 @@ TEST_CASE("stopping leaves no thread and tells of each link that goes", "[transp
   n2.links().stop();
   CHECK(n2.downs("n1") == n2.ups("n1"));
   CHECK(threads() == before - 2);
+}
+
+TEST_CASE("stopping does not wait for a peer that says nothing", "[transport]") {
+  test_node n1{"n1", 1, [](auto& o) { o.handshake_deadline = 10min; }};
+  test_node n2{"n2"};
+  relay wire{n2.links().port()};
+  wire.freeze();
+  n1.set_peers({{"n2", wire.at()}});
+  n2.set_peers({{"n1", n1.at()}});
+  certified_client silent{n1.links().port(), our_authority(), "n2"};
+  plain_client without_tls{n1.links().port()};
+  REQUIRE(eventually([&] { return n1.links().stats().half_open == 1; }));
+  n1.links().stop();
+  CHECK(n1.ups("n2") == 0);
+  n1.links().stop();
 }
 
 } // namespace candor::transport_tests
