@@ -62,7 +62,7 @@ def free_ports(count):
 class ClusterNode(Node):
     """A node as the tests know it (`call`, `events`, `admin`, `candorctl`), whose process is a member's."""
 
-    def __init__(self, cluster, member, start_deadline_s=60):
+    def __init__(self, cluster, member, start_deadline_s=180):
         super().__init__(cluster.bin_dir, member.folder, port=member.facts["http_port"],
                          start_deadline_s=start_deadline_s)
         self.cluster = cluster

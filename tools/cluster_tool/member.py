@@ -1,5 +1,6 @@
 """One process of a cluster, which outlives whoever started it. It is signalled only while it is surely the same."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -51,12 +52,12 @@ class Member:
         """running, paused or stopped."""
         if not self.pid or self.facts.get("boot") != boot_id():
             return "stopped"
-        try:
-            os.waitpid(self.pid, os.WNOHANG)  # where it is a child of ours, so that it leaves no zombie
-        except ChildProcessError:
-            pass
         found = stat_of(self.pid)
-        if not found or found[1] != self.facts["started"] or found[0] in "ZX":
+        if not found or found[1] != self.facts["started"]:
+            return "stopped"
+        if found[0] in "ZX":
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, os.WNOHANG)  # where it is a child of ours, so that it leaves no zombie
             return "stopped"
         return "paused" if found[0] in "Tt" else "running"
 
