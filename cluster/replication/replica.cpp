@@ -288,7 +288,7 @@ void replica::receive(const message& m, millis now, effects& out) {
   } else if (m.term < term_) {
     // So that a primary that nobody follows any more learns of it.
     if (p)
-      out.messages.push_back({m.from, {shard_, term_, self_, acknowledgement{}}});
+      out.messages.push_back({m.from, {shard_, term_, self_, acknowledgement{0, true, {}, 0, 0}}});
     return;
   }
   if (p)
@@ -656,8 +656,9 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
 
   if (!a.apart) {
     p->no_log = false;
-    if (!p->connected || p->sent < *p->acked)
-      p->sent = *p->acked;
+    p->meets = std::max(p->meets, *p->acked);
+    if (!p->connected || p->sent < p->meets)
+      p->sent = p->meets;
     p->connected = true;
   } else {
     auto base = std::max(p->acked.value_or(0), a.committed.seq);
@@ -666,14 +667,11 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
     // does one to which the log does not reach back.
     p->no_log = !mine || *mine != a.committed ||
                 (base < end_.seq && (!place(base) || read_from(base + 1, 1).empty()));
-    if (!p->no_log &&
-        (!p->connected || (p->sent > base && now - p->rewound_at >= options_.heartbeat))) {
+    bool again = p->sent > base && now - p->rewound_at >= options_.heartbeat;
+    if (!p->no_log && (!p->connected || p->sent < base || again)) {
       p->connected = true;
-      p->sent = base;
-      p->in_flight.clear();
-      p->in_flight_bytes = 0;
-      p->rewound_at = now;
-      p->paced = true;
+      p->meets = base;
+      rewind(*p, now);
     }
   }
   send(*p, now, out);
@@ -702,18 +700,21 @@ void replica::send(peer& to, millis now, effects& out) {
   }
 }
 
+/// Sends again what it has not acknowledged: what was sent may be lost.
+void replica::rewind(peer& to, millis now) {
+  to.sent = to.meets;
+  to.in_flight.clear();
+  to.in_flight_bytes = 0;
+  to.rewound_at = now;
+  to.paced = true;
+}
+
 void replica::heartbeat(peer& to, millis now, effects& out) {
   if (!settled_term() || (to.sent_at > millis{0} && now - to.sent_at < options_.heartbeat))
     return;
-  auto acked = to.acked.value_or(0);
-  if (to.connected && to.sent > acked &&
-      now - std::max(to.progress_at, to.rewound_at) >= options_.heartbeat) {
-    to.sent = acked;
-    to.in_flight.clear();
-    to.in_flight_bytes = 0;
-    to.rewound_at = now;
-    to.paced = true;
-  }
+  if (to.connected && to.sent > to.meets &&
+      now - std::max(to.progress_at, to.rewound_at) >= options_.heartbeat)
+    rewind(to, now);
   send(to, now, out);
   if (to.sent_at == now)
     return;

@@ -203,6 +203,7 @@ private:
     bool connected = false;             ///< known where its log meets ours: `sent` is meaningful
     bool paced = false;                 ///< sent again: one batch until it answers
     bool no_log = false;                ///< the log does not reach back to it: it needs a copy
+    std::uint64_t meets = 0;            ///< while connected: its log is known to be ours up to here
     std::uint64_t sent = 0;
     std::deque<std::pair<std::uint64_t, std::size_t>> in_flight; ///< (last seq, bytes) of prepares
     std::size_t in_flight_bytes = 0;
@@ -261,6 +262,7 @@ private:
   bool silent(const member& who, millis now) const;
   void take_acknowledgement(const message& m, const acknowledgement& a, millis now, effects& out);
   void send(peer& to, millis now, effects& out);
+  void rewind(peer& to, millis now);
   void heartbeat(peer& to, millis now, effects& out);
   void advance(millis now);
   void next_step(millis now, effects& out);

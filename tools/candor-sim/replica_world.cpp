@@ -22,6 +22,7 @@ using sharding::shard_config;
 
 constexpr std::int64_t ms = 1000; // of virtual time, which runs in microseconds
 constexpr std::int64_t sec = 1000 * ms;
+constexpr std::int64_t calm_most = 12 * sec; ///< for everything to serve and be equal
 constexpr shard_id the_shard = 0;
 
 class dice {
@@ -95,6 +96,7 @@ struct plan {
   unsigned loss_percent = 1;
   unsigned duplicate_percent = 1;
   unsigned coordinator_loss_percent = 3; ///< of requests, of replies, and of those that come late
+  replica_options options;
   std::vector<fault> faults;
 };
 
@@ -119,14 +121,22 @@ plan make_plan(const world_options& o) {
   p.nodes = d.percent(70) ? 3 : d.percent(50) ? 4 : 5;
   p.in_sync_min = d.percent(70) ? 2 : 1;
   p.first_in_sync = d.percent(70) ? std::min(p.nodes, 3) : static_cast<int>(p.in_sync_min);
-  p.clients = static_cast<int>(d.between(2, 5));
-  p.think_us = d.between(2, 60) * ms;
+  p.clients = static_cast<int>(d.between(2, 4));
+  p.think_us = d.between(4, 120) * ms;
   p.sync_us = d.between(1, 8) * ms;
   p.delay_us = d.percent(80) ? d.between(200, 3000) : d.between(3, 30) * ms;
   p.loss_percent = d.percent(50) ? 0 : static_cast<unsigned>(d.between(0, 10));
   p.duplicate_percent = d.percent(50) ? 0 : static_cast<unsigned>(d.between(0, 10));
   p.coordinator_loss_percent = d.percent(40) ? 0 : static_cast<unsigned>(d.between(0, 30));
-  p.faults_until = d.between(3, 8) * sec;
+  p.faults_until = d.between(2, 5) * sec;
+  if (d.percent(60)) {
+    // Impatient: what is safe must not hang on how long anybody waits before suspecting another.
+    p.options.silence = millis{d.between(120, 400)};
+    p.options.silence_doubted = p.options.silence + millis{d.between(0, 300)};
+    p.options.drop_after = millis{d.between(80, 300)};
+    p.options.settled_after = millis{d.between(20, 300)};
+    p.options.fence_after = millis{d.between(200, 1000)};
+  }
 
   // A seed uses a few kinds of fault only: all of them at once hide each other's effects.
   const auto& possible = profiles().at(o.profile);
@@ -141,7 +151,7 @@ plan make_plan(const world_options& o) {
   for (std::int64_t i = 0; i < count; ++i) {
     fault f;
     f.kind = kinds[d.next() % kinds.size()];
-    f.at_us = d.between(500 * ms, p.faults_until);
+    f.at_us = d.between(700 * ms, p.faults_until);
     // Many faults come soon after another: the windows in which rules matter are short.
     if (i > 0 && d.percent(50))
       f.at_us = std::min(p.faults.back().at_us + d.between(0, 1500) * ms, p.faults_until);
@@ -176,14 +186,17 @@ public:
 
 private:
   struct event {
-    std::int64_t at = 0;
-    std::uint64_t order = 0;
     int node = -1; ///< -1: of the world
     std::uint64_t process = 0;
     std::function<void()> act;
   };
+  struct entry_in_queue {
+    std::int64_t at = 0;
+    std::uint64_t order = 0;
+    std::size_t slot = 0; ///< in events_
+  };
   struct later {
-    bool operator()(const event& a, const event& b) const {
+    bool operator()(const entry_in_queue& a, const entry_in_queue& b) const {
       return a.at != b.at ? a.at > b.at : a.order > b.order;
     }
   };
@@ -246,6 +259,7 @@ private:
 
   // time
   void at(std::int64_t when, int node, std::function<void()> act);
+  void put(std::int64_t when, event e);
   void in(std::int64_t us, int node, std::function<void()> act) {
     at(now_ + us, node, std::move(act));
   }
@@ -307,7 +321,7 @@ private:
   void send_event(int c);
   void take_event(node& n, int c, std::uint64_t id, std::uint64_t attempt);
   void reply(node& n, int c, std::uint64_t attempt, bool ok);
-  void strong_read(int reader);
+  void strong_read();
   void acknowledge(node& n, std::uint64_t id, std::uint64_t seq);
 
   // faults
@@ -317,12 +331,14 @@ private:
 
   // checks
   void check_members(const char* when);
-  void check_end();
+  violation what_is_missing() const;
 
   const world_options options_;
   const plan plan_;
   dice dice_;
-  std::vector<event> queue_;
+  std::vector<entry_in_queue> queue_;
+  std::vector<event> events_;
+  std::vector<std::size_t> free_;
   std::int64_t now_ = 0;
   std::uint64_t order_ = 0;
   std::uint64_t hash_ = 1;
@@ -354,7 +370,19 @@ private:
 
 void world::at(std::int64_t when, int node, std::function<void()> act) {
   auto process = node < 0 ? 0 : nodes_[static_cast<std::size_t>(node)]->process;
-  queue_.push_back({when, ++order_, node, process, std::move(act)});
+  put(when, {node, process, std::move(act)});
+}
+
+void world::put(std::int64_t when, event e) {
+  std::size_t slot = events_.size();
+  if (free_.empty()) {
+    events_.push_back(std::move(e));
+  } else {
+    slot = free_.back();
+    free_.pop_back();
+    events_[slot] = std::move(e);
+  }
+  queue_.push_back({when, ++order_, slot});
   std::ranges::push_heap(queue_, later{});
 }
 
@@ -380,13 +408,12 @@ outcome world::run() {
     start(*n);
   tell_wanted();
   clients_.resize(static_cast<std::size_t>(plan_.clients));
-  for (int c = 0; c < plan_.clients; ++c) {
+  for (int c = 0; c < plan_.clients; ++c)
     think(c);
-    in(dice_.between(1, 50) * ms, -1, [this, c] { strong_read(c); });
-  }
+  strong_read();
   for (const auto& f : plan_.faults)
     at(f.at_us, -1, [this, f] { begin(f); });
-  auto healed = plan_.faults_until + 3 * sec;
+  auto healed = plan_.faults_until + 1 * sec;
   if (options_.faults) {
     healed = 0;
     for (const auto& f : plan_.faults)
@@ -394,27 +421,32 @@ outcome world::run() {
     healed = std::max(healed + 500 * ms, 2 * sec);
   }
   at(healed, -1, [this] { heal_all(); });
+  // From then on it is only waited for the end: everything serves and is equal.
   bool ended = false;
-  at(healed + 12 * sec, -1, [&] {
-    check_end();
-    ended = true;
-  });
+  std::function<void()> look = [&] {
+    auto [what, detail] = what_is_missing();
+    ended = what.empty();
+    if (!ended && now_ >= healed + calm_most)
+      violate(what, detail);
+    else if (!ended)
+      in(200 * ms, -1, look);
+  };
+  at(healed + 500 * ms, -1, [&] { look(); });
 
   while (!ended && out_.violated.empty() && !queue_.empty()) {
     std::ranges::pop_heap(queue_, later{});
-    auto e = std::move(queue_.back());
+    now_ = queue_.back().at;
+    auto slot = queue_.back().slot;
     queue_.pop_back();
-    now_ = e.at;
+    auto e = std::move(events_[slot]);
+    free_.push_back(slot);
     if (e.node >= 0) {
       auto& n = *nodes_[static_cast<std::size_t>(e.node)];
       if (!n.up || n.process != e.process)
         continue;
       if (n.paused_until > now_) {
         // What came meanwhile is worked off when it goes on, in any order.
-        e.at = n.paused_until + dice_.between(0, 3 * ms);
-        e.order = ++order_;
-        queue_.push_back(std::move(e));
-        std::ranges::push_heap(queue_, later{});
+        put(n.paused_until + dice_.between(0, 3 * ms), std::move(e));
         continue;
       }
     }
@@ -456,8 +488,7 @@ void world::start(node& n) {
     n.places.emplace(id_of(r), r.at.seq);
   n.promises =
       std::make_unique<leases>(n.who(), n.process, shard_count{1}, lease_options{}, local(n));
-  replica_options o;
-  n.self = std::make_unique<replica>(the_shard, n.who(), o, *n.promises, n);
+  n.self = std::make_unique<replica>(the_shard, n.who(), plan_.options, *n.promises, n);
   recovered found{n.disk.term, n.disk.log.empty() ? position{} : n.disk.log.back().at,
                   n.disk.applied};
   if (broken(variant::forget_term))
@@ -501,7 +532,7 @@ void world::crash(node& n, bool wipe) {
 
 void world::tick(node& n) {
   step(n, [](replica& r, millis now, effects& out) { r.tick(now, out); });
-  in(dice_.between(8, 12) * ms, n.number, [this, &n] { tick(n); });
+  in(dice_.between(5, 20) * ms, n.number, [this, &n] { tick(n); });
 }
 
 void world::beacons(node& n) {
@@ -802,7 +833,7 @@ void world::ask_config(node& n) {
 // ---------------------------------------------------------------------------------------------------
 
 void world::think(int c) {
-  in(dice_.between(1, plan_.think_us), -1, [this, c] {
+  in(calm_ ? 50 * ms : dice_.between(1, plan_.think_us), -1, [this, c] {
     auto& me = clients_[static_cast<std::size_t>(c)];
     me.id = ++ids_;
     send_event(c);
@@ -878,8 +909,8 @@ void world::acknowledge(node& n, std::uint64_t id, std::uint64_t seq) {
   check_members("an acknowledgement");
 }
 
-void world::strong_read(int reader) {
-  in(dice_.between(1, 15) * ms, -1, [this, reader] { strong_read(reader); });
+void world::strong_read() {
+  in(dice_.between(1, calm_ ? 200 : 10) * ms, -1, [this] { strong_read(); });
   // Any node that believes to serve may be asked: a client's map may be old.
   auto first = dice_.next() % nodes_.size();
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -916,23 +947,20 @@ void world::strong_read(int reader) {
 // -- faults
 // -----------------------------------------------------------------------------------------------------
 
-/// What more disks lost at a time than the minimum guards against is no fault of the protocol.
+/// A disk is lost only while every set that the coordinator holds or may come to hold is whole and
+/// has another member: losing all copies at once is no fault of the protocol.
 bool world::may_wipe(const node& n) const {
-  if (plan_.in_sync_min < 2)
-    return false;
-  auto whole = [&](const shard_config& c) {
-    return std::ranges::all_of(c.in_sync, [&](const member& m) {
+  auto survives = [&](const shard_config& c) {
+    auto whole = [&](const member& m) {
       return std::ranges::any_of(
           nodes_, [&](const auto& x) { return x->who() == m && !x->disk.installing; });
-    });
+    };
+    auto in = std::ranges::find(c.in_sync, n.who()) != c.in_sync.end();
+    return std::ranges::all_of(c.in_sync, whole) &&
+           (!in || c.in_sync.size() > 1 || (broken(variant::shrink) && plan_.in_sync_min > 1));
   };
-  auto alone = [&](const shard_config& c) {
-    return c.in_sync.size() < 2 && std::ranges::find(c.in_sync, n.who()) != c.in_sync.end() &&
-           !broken(variant::shrink);
-  };
-  return whole(config_) && !alone(config_) &&
-         std::ranges::all_of(
-             under_way_, [&](const config_swap& s) { return whole(s.config) && !alone(s.config); });
+  return survives(config_) &&
+         std::ranges::all_of(under_way_, [&](const config_swap& s) { return survives(s.config); });
 }
 
 void world::begin(const fault& f) {
@@ -1102,30 +1130,34 @@ void world::check_members(const char* when) {
     violate("some member holds every acknowledged event", fmt::format("after {} none does", when));
 }
 
-void world::check_end() {
+/// Of a cluster in which everything serves and is equal; empty where nothing is.
+violation world::what_is_missing() const {
+  auto missing = [](std::string detail) {
+    return violation{"everything serves in the end", std::move(detail)};
+  };
   const node* primary = nullptr;
   for (const auto& n : nodes_)
     if (n->up && n->self->now_is() == role::serving && n->self->term() == config_.term)
       primary = n.get();
   if (!primary)
-    return violate("everything serves in the end", "nobody leads");
+    return missing("nobody leads");
   if (!primary->promises->held(the_shard, primary->self->term(), local(*primary)))
-    return violate("everything serves in the end", "no strong read");
+    return missing("no strong read");
   for (const auto& m : wanted_) {
     if (std::ranges::find(config_.in_sync, m) == config_.in_sync.end())
-      return violate("everything serves in the end", m.node + " is not in sync");
-    const auto& n = *by_name(m.node);
-    if (n.seen_committed + 200 < primary->seen_committed)
-      return violate("everything serves in the end", m.node + " lags");
+      return missing(m.node + " is not in sync");
+    for (const auto& n : nodes_)
+      if (n->name == m.node && n->seen_committed + 200 < primary->seen_committed)
+        return missing(m.node + " lags");
   }
   if (config_.in_sync.size() != wanted_.size())
-    return violate("everything serves in the end", "a member that is not wanted stays in sync");
+    return missing("a member that is not wanted stays in sync");
   if (primary->who() != wanted_.front())
-    return violate("everything serves in the end",
-                   "led by " + primary->name + ", wanted is " + wanted_.front().node);
+    return missing("led by " + primary->name + ", wanted is " + wanted_.front().node);
   for (const auto& [id, seq] : acked_)
     if (seq > primary->seen_committed || !committed_ids_.contains(id))
-      return violate("no acknowledged event is lost", fmt::format("event {}", id));
+      return {"no acknowledged event is lost", fmt::format("event {}", id)};
+  return {};
 }
 
 } // namespace
