@@ -155,11 +155,9 @@ private:
     }
     coordination::etcd_options options;
     options.endpoints = config_.etcd;
-    options.ca = config_.etcd_ca;
-    options.certificate = config_.etcd_certificate;
-    options.key = config_.etcd_key;
+    options.tls = {config_.etcd_ca, config_.etcd_certificate, config_.etcd_key};
     options.prefix = "candor/" + config_.cluster + "/";
-    CANDOR_TRY(made, coordination::make_etcd_coordinator(std::move(options)));
+    CANDOR_TRY(made, coordination::make_etcd_coordinator(options));
     coordinator_ = std::move(made);
     return {};
   }
@@ -230,12 +228,12 @@ private:
 
   void spawn_membership(const std::string& url) {
     membership::participant_options options;
-    options.self = {config_.name,
-                    self_.disk_id,
-                    std::to_string(incarnation_),
-                    config_.node_address,
-                    config_.advertise.empty() ? url : config_.advertise,
-                    config_.zone};
+    options.self.name = config_.name;
+    options.self.disk_id = self_.disk_id;
+    options.self.incarnation = std::to_string(incarnation_);
+    options.self.address = config_.node_address;
+    options.self.http = config_.advertise.empty() ? url : config_.advertise;
+    options.self.zone = config_.zone;
     options.self.started_at = around_.time.now();
     options.shards = {config_.shards};
     options.replicas = is_alone() ? 1 : config_.replicas;
