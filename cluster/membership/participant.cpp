@@ -386,9 +386,8 @@ result<bool> participant::make_cluster() {
   if (view_.configs.size() >= options_.shards.value)
     return true;
   auto nodes = usable_nodes();
-  std::size_t there = std::ranges::count_if(nodes, [&](const auto& node) {
-    return node.second.state == node_state::active && alive(node.first);
-  });
+  std::size_t there = std::ranges::count_if(
+      nodes, [&](const auto& node) { return node.second.state == node_state::active; });
   if (there < options_.cluster_nodes) {
     if (awaited_told_ != there)
       log::info(room, "a new cluster: {} of {} nodes are there", there, options_.cluster_nodes);
