@@ -208,6 +208,7 @@ result<void> participant::work() {
   CANDOR_TRY_VOID(register_self());
   if (!registered_)
     return {};
+  CANDOR_TRY_VOID(object_to_claims());
   CANDOR_TRY_VOID(keep_leading());
   if (!leads_placement())
     return {};
@@ -230,15 +231,56 @@ result<void> participant::register_self() {
         return {};
       }
       record.state = before->state;
-      if (before->disk_id != record.disk_id)
+      if (before->disk_id != record.disk_id) {
+        CANDOR_TRY(free, name_is_free(*before, found->version));
+        if (!free)
+          return {};
         log::warn(room, "node {} has another disk than before: {}, not {}", record.name,
                   record.disk_id, before->disk_id);
+      }
     }
   }
   CANDOR_TRY(written, write({{key, found ? found->version : 0, sharding::to_json(record)}}));
   registered_ = written;
+  claim_objected_ = view_.version_of(claim_key(record.name));
   if (written)
     log::info(room, "registered as node {} at {}", record.name, record.address);
+  return {};
+}
+
+/// A disk that was wiped, or another process that lives: that one sees the claim and writes its
+/// record again. (With the same disk it is this node's own past: a data directory has one process.)
+result<bool> participant::name_is_free(const sharding::node_record& before, std::uint64_t version) {
+  const auto& self = options_.self;
+  if (!claim_ || claim_->before != before) {
+    auto key = claim_key(self.name);
+    CANDOR_TRY(claimed, write({{key, view_.version_of(key), self.incarnation}}));
+    if (claimed)
+      claim_ = claim{before, version, now()};
+    return false;
+  }
+  if (version > claim_->version) {
+    refused_ = error{errc::conflict, fmt::format("node {} lives, at {} with disk {}", self.name,
+                                                 before.address, before.disk_id)};
+    return false;
+  }
+  return now() - claim_->since >= limits::name_claim_wait;
+}
+
+result<void> participant::object_to_claims() {
+  const auto& name = options_.self.name;
+  auto version = view_.version_of(claim_key(name));
+  if (version == claim_objected_)
+    return {};
+  if (view_.claims[name] != options_.self.incarnation) {
+    auto key = sharding::node_key(name);
+    CANDOR_TRY(written,
+               write({{key, view_.version_of(key), sharding::to_json(view_.nodes.at(name))}}));
+    if (!written)
+      return {}; // it was changed meanwhile: again
+    log::warn(room, "another process wants to be node {}; it is told that this one lives", name);
+  }
+  claim_objected_ = version;
   return {};
 }
 
@@ -344,9 +386,8 @@ result<bool> participant::make_cluster() {
   if (view_.configs.size() >= options_.shards.value)
     return true;
   auto nodes = usable_nodes();
-  std::size_t there = std::ranges::count_if(nodes, [&](const auto& node) {
-    return node.second.state == node_state::active && alive(node.first);
-  });
+  std::size_t there = std::ranges::count_if(
+      nodes, [&](const auto& node) { return node.second.state == node_state::active; });
   if (there < options_.cluster_nodes) {
     if (awaited_told_ != there)
       log::info(room, "a new cluster: {} of {} nodes are there", there, options_.cluster_nodes);

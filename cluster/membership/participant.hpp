@@ -3,8 +3,9 @@
 /// The core of membership_actor; no actor, no thread of its own.
 ///
 /// Guarantees:
-/// - Of two processes that go by one name, the one that registered last goes on; the other is told
-///   `conflict` and must stop. A restart keeps what an operator said of the node (draining).
+/// - Of two processes that go by one name, one is told `conflict` and must stop: the second, unless
+///   it has the disk of the first or the first cannot object in time. A restart keeps what an
+///   operator said of the node (draining).
 /// - Every write is a compare-and-swap against what it was computed from: two leaders of the
 ///   placement at once do no harm. Who leads is judged by this node's monotonic clock alone.
 /// - A new cluster is made once, when enough nodes are there, and never over records that exist.
@@ -130,6 +131,8 @@ private:
   result<void> work();
   result<void> list_all();
   result<void> register_self();
+  result<bool> name_is_free(const sharding::node_record& before, std::uint64_t version);
+  result<void> object_to_claims();
   result<bool> write(std::vector<coordination::change> changes);
   result<bool> set_state(const std::string& node, sharding::node_state state);
 
@@ -148,7 +151,14 @@ private:
   participant_surroundings around_;
   view view_;
   bool registered_ = false;
-  std::optional<error> refused_; ///< why the node must not go on
+  struct claim {
+    sharding::node_record before; ///< the record that this node would replace
+    std::uint64_t version = 0;
+    millis since{0};
+  };
+  std::optional<claim> claim_;       ///< of this node, to its own name
+  std::uint64_t claim_objected_ = 0; ///< version of the last claim of another that is done with
+  std::optional<error> refused_;     ///< why the node must not go on
 
   millis list_at_{0}, beat_at_{0};
   millis leader_changed_{0}; ///< when the leader's record was last seen to change

@@ -14,6 +14,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view node_prefix = "nodes/";
+constexpr std::string_view claim_prefix = "claims/";
 constexpr std::string_view desired_prefix = "placement/";
 
 /// "placement/0017" -> 17
@@ -44,6 +45,10 @@ result<sharding::node_record> node_from(std::string_view key, std::string_view t
 }
 
 } // namespace
+
+std::string claim_key(std::string_view node) {
+  return std::string{claim_prefix}.append(node);
+}
 
 std::string to_json(const leader_record& record) {
   return json{{"node", record.node}, {"incarnation", record.incarnation}, {"beat", record.beat}}
@@ -121,6 +126,10 @@ news view::take(std::string_view key, const coordination::versioned& now) {
           nodes[name] = std::move(x);
         },
         news::node);
+  if (key.starts_with(claim_prefix)) {
+    claims[std::string{key.substr(claim_prefix.size())}] = now.value;
+    return news::other;
+  }
   if (key == leader_key)
     return keep(
         leader_record_from_json(now.value), [&](auto x) { leader = std::move(x); }, news::leader);

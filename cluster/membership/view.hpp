@@ -19,11 +19,17 @@
 
 namespace candor::membership {
 
-/// The four prefixes under which all of it stands.
-inline constexpr const char* prefixes[] = {"cluster/", "nodes/", "placement/", "shards/"};
+/// The prefixes under which all of it stands.
+inline constexpr const char* prefixes[] = {"claims/", "cluster/", "nodes/", "placement/",
+                                           "shards/"};
 
 /// How many shards there are: set once, when the cluster is made.
 inline constexpr char shards_key[] = "cluster/shards";
+
+/// The coordinator's key of a claim to a node's name, e.g. "claims/n1": the incarnation of a
+/// process with another disk that wants to register under it. Whoever has the name and lives
+/// objects.
+std::string claim_key(std::string_view node);
 
 /// Who keeps the placement up to date. Rewritten each second, so that others see that it lives.
 inline constexpr char leader_key[] = "placement/leader";
@@ -58,6 +64,7 @@ struct view {
   std::map<std::string, sharding::node_record> nodes;
   std::map<shard_id, sharding::desired_record> desired;
   std::map<shard_id, sharding::shard_config> configs;
+  std::map<std::string, std::string> claims; ///< incarnations, by the node's name
   std::optional<std::uint64_t> shards;
   std::optional<leader_record> leader;
   std::optional<placed_nodes> placed;

@@ -123,6 +123,7 @@ inline constexpr auto membership_tick = 200ms;
 inline constexpr auto membership_list_every = 5s; ///< besides watches, which may skip
 inline constexpr auto membership_pause_min = 200ms; ///< after the coordinator failed
 inline constexpr auto membership_pause_max = 3s;
+inline constexpr auto name_claim_wait = 3s; ///< for a node of the same name to object
 inline constexpr auto placement_beat_every = 1s;
 inline constexpr auto placement_takeover_after = 5s; ///< of silence
 inline constexpr auto replace_after = 10min;         ///< a dead node's shards go elsewhere
