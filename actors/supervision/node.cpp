@@ -266,7 +266,8 @@ private:
     rooms_.notification = notification_;
     rooms_.admin = admin::spawn_admin_actor(
         *system_, {shards_, policy_, notification_, *db_, *clock_, *random_, where, config.name,
-                   CANDOR_VERSION, config.data.string(), [this] { stop_asked_({}); }});
+                   CANDOR_VERSION, config.data.string(), [this] { stop_asked_({}); }, config.cluster,
+                   config.etcd, membership_, cluster_->door().actor});
 
     std::vector<caf::actor> others{
         caf::actor_cast<caf::actor>(policy_), caf::actor_cast<caf::actor>(notification_),
