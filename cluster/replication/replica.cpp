@@ -762,9 +762,10 @@ void replica::advance(millis now) {
     if (!adopted || needed.size() < config_.in_sync_min)
       return;
     // The whole log, also what an earlier primary may not have committed: it may have been seen.
-    if (!broken(variant::no_commit_on_recon))
-      committed_ = end_;
     set_role(role::serving, now);
+    if (broken(variant::no_commit_on_recon))
+      return;
+    committed_ = end_;
   }
   std::vector<std::uint64_t> places;
   for (const auto& m : needed)
@@ -775,6 +776,8 @@ void replica::advance(millis now) {
   if (to > committed_.seq && needed.size() >= config_.in_sync_min) {
     auto at = place(to);
     CANDOR_ASSERT(at);
+    if (broken(variant::no_commit_on_recon) && at->term != term_)
+      return;
     committed_ = *at;
     trim_recent();
   }

@@ -107,10 +107,11 @@ const std::map<std::string, std::vector<fault_kind>>& profiles() {
        {k::crash, k::wipe, k::pause, k::isolate, k::cut_one_way, k::cut_pair, k::cut_data,
         k::cut_beacons, k::cut_coordinator, k::coordinator_down, k::slow_disk, k::slow_network,
         k::place, k::hand_off, k::fence, k::cut_log}},
-      {"races", {k::pause, k::isolate, k::cut_data, k::cut_coordinator, k::crash, k::hand_off}},
-      {"wipes", {k::wipe, k::crash, k::isolate, k::pause, k::place, k::slow_disk}},
-      {"moves",
-       {k::place, k::hand_off, k::pause, k::cut_data, k::crash, k::cut_coordinator, k::slow_disk}},
+      // Each of these holds still most things that can go wrong, to press on a few.
+      {"races",
+       {k::isolate, k::pause, k::cut_data, k::cut_coordinator, k::crash, k::hand_off, k::cut_pair}},
+      {"wipes", {k::wipe, k::crash, k::isolate, k::cut_data, k::pause, k::place}},
+      {"moves", {k::place, k::hand_off, k::cut_data, k::crash, k::pause}},
   };
   return all;
 }
@@ -129,7 +130,10 @@ plan make_plan(const world_options& o) {
   p.duplicate_percent = d.percent(50) ? 0 : static_cast<unsigned>(d.between(0, 10));
   p.coordinator_loss_percent = d.percent(40) ? 0 : static_cast<unsigned>(d.between(0, 30));
   p.faults_until = d.between(2, 5) * sec;
-  if (d.percent(60)) {
+  bool sharp = o.profile != "mixed";
+  if (sharp)
+    p.coordinator_loss_percent = static_cast<unsigned>(d.between(0, 50));
+  if (sharp || d.percent(60)) {
     // Impatient: what is safe must not hang on how long anybody waits before suspecting another.
     p.options.silence = millis{d.between(120, 400)};
     p.options.silence_doubted = p.options.silence + millis{d.between(0, 300)};
@@ -155,8 +159,12 @@ plan make_plan(const world_options& o) {
     // Many faults come soon after another: the windows in which rules matter are short.
     if (i > 0 && d.percent(50))
       f.at_us = std::min(p.faults.back().at_us + d.between(0, 1500) * ms, p.faults_until);
+    if (sharp && i > 0 && d.percent(60))
+      f.at_us = std::min(p.faults.back().at_us + d.between(0, 200) * ms, p.faults_until);
     f.for_us = d.percent(50) ? d.between(1, 300) * ms : d.between(300, 2500) * ms;
-    f.node = static_cast<int>(d.between(0, p.nodes - 1));
+    f.node = d.percent(40) ? -1 : static_cast<int>(d.between(0, p.nodes - 1));
+    if (d.percent(sharp ? 40 : 20))
+      f.when = static_cast<moment>(d.between(1, 5));
     f.other = static_cast<int>(d.between(0, p.nodes - 1));
     f.chance = d.next();
     p.faults.push_back(f);
@@ -325,7 +333,8 @@ private:
   void acknowledge(node& n, std::uint64_t id, std::uint64_t seq);
 
   // faults
-  void begin(const fault& f);
+  void begin(fault f);
+  void come(moment m, int node);
   void heal_all();
   bool may_wipe(const node& n) const;
 
@@ -359,6 +368,7 @@ private:
   std::array<int, 5> cut_coordinator_{};
   std::int64_t slow_network_until_ = 0;
   bool calm_ = false;
+  std::vector<fault> armed_; ///< wait for their moment
 
   // what the checks know
   std::vector<chain_hash> committed_; ///< by seq - 1
@@ -412,7 +422,12 @@ outcome world::run() {
     think(c);
   strong_read();
   for (const auto& f : plan_.faults)
-    at(f.at_us, -1, [this, f] { begin(f); });
+    at(f.at_us, -1, [this, f] {
+      if (f.when == moment::at_once)
+        begin(f);
+      else
+        armed_.push_back(f);
+    });
   auto healed = plan_.faults_until + 1 * sec;
   if (options_.faults) {
     healed = 0;
@@ -616,6 +631,11 @@ void world::observe(node& n) {
     say(&n, "{} in term {} (log {}, committed {})", names[static_cast<int>(r.now_is())], r.term(),
         r.end().seq, r.committed());
     n.seen_role = r.now_is();
+    if (n.seen_role != role::follower)
+      come(n.seen_role == role::candidate     ? moment::candidate
+           : n.seen_role == role::reconciling ? moment::reconciling
+                                              : moment::serving,
+           n.number);
   }
   bool leads = r.now_is() == role::reconciling || r.now_is() == role::serving;
   if (leads && n.led_term != r.term()) {
@@ -769,6 +789,8 @@ bool world::apply_swap(const config_swap& s) {
   say(nullptr, "coordinator: version {}, term {} led by {}, in sync{}", version_, config_.term,
       config_.primary.node, names);
   fold(version_);
+  if (auto* leader = by_name(config_.primary.node))
+    come(moment::changed, leader->number);
   check_members("a change of the in-sync set");
   notify();
   return true;
@@ -785,6 +807,7 @@ void world::notify() {
 }
 
 void world::ask_swap(node& n, config_swap s) {
+  come(moment::asks, n.number);
   say(&n, "asks for version {}, term {} led by {}, {} in sync", s.config.version, s.config.term,
       s.config.primary.node, s.config.in_sync.size());
   auto answer = [this, &n](std::int64_t after, ticket number, swap_outcome o) {
@@ -963,7 +986,30 @@ bool world::may_wipe(const node& n) const {
          std::ranges::all_of(under_way_, [&](const config_swap& s) { return survives(s.config); });
 }
 
-void world::begin(const fault& f) {
+/// `m` is now, at `node`: what waited for it begins there, soon.
+void world::come(moment m, int node) {
+  for (auto f = armed_.begin(); f != armed_.end();) {
+    if (f->when != m) {
+      ++f;
+      continue;
+    }
+    auto now = *f;
+    now.when = moment::at_once;
+    now.node = node;
+    in(f->chance % 3 == 0 ? 0 : dice_.between(0, 40 * ms), -1, [this, now] {
+      if (!calm_)
+        begin(now);
+    });
+    f = armed_.erase(f);
+  }
+}
+
+void world::begin(fault f) {
+  if (f.node < 0) {
+    auto* leader = by_name(config_.primary.node);
+    f.node = leader ? leader->number : 0;
+  }
+  f.at_us = now_;
   auto& n = *nodes_[static_cast<std::size_t>(f.node % plan_.nodes)];
   auto a = static_cast<std::size_t>(n.number);
   auto b = static_cast<std::size_t>(f.other % plan_.nodes);
@@ -1060,7 +1106,7 @@ void world::begin(const fault& f) {
       dice d{f.chance};
       std::vector<member> next;
       auto first = d.next() % nodes_.size();
-      auto count = plan_.in_sync_min == 1 && d.percent(30) ? 2 : 3;
+      auto count = d.percent(40) ? 2 : 3;
       for (std::size_t i = 0; i < nodes_.size() && next.size() < static_cast<std::size_t>(count);
            ++i)
         next.push_back(nodes_[(first + i) % nodes_.size()]->who());
@@ -1090,6 +1136,7 @@ void world::begin(const fault& f) {
 
 void world::heal_all() {
   calm_ = true;
+  armed_.clear();
   say(nullptr, "every fault ends");
   for (auto& row : cut_data_)
     row.fill(0);

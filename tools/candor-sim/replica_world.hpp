@@ -36,11 +36,16 @@ enum class fault_kind : std::uint8_t {
   cut_log, ///< the log is shortened as far as it may be, or to nothing
 };
 
+/// A fault comes at its time, or at the first such moment after it, to the node concerned: the
+/// windows in which a rule matters are short.
+enum class moment : std::uint8_t { at_once, candidate, asks, reconciling, serving, changed };
+
 struct fault {
   fault_kind kind;
+  moment when = moment::at_once;
   std::int64_t at_us = 0;
   std::int64_t for_us = 0;
-  int node = 0;
+  int node = 0; ///< -1: whoever leads then
   int other = 0;
   std::uint64_t chance = 0;
 };
