@@ -105,6 +105,7 @@ void replicator::restart(shard_id shard, found_shard found) {
   s.arriving.reset();
   s.published = 0;
   s.queued = found.end.seq;
+  s.found_term = found.term;
   s.applied = s.applying = found.applied;
   s.next_cut = found.end.seq;
   s.bytes_since_cut = 0;
@@ -460,6 +461,16 @@ void replicator::configured(shard_id shard, const sharding::shard_config& config
                             std::uint64_t version) {
   if (shard >= shards_.size())
     return;
+  // A coordinator that was lost and made anew knows less than this disk: what it says would let
+  // others lead without what is here.
+  if (config.term < shards_[shard].found_term) {
+    if (!std::exchange(shards_[shard].told_behind, true))
+      log::error("replication",
+                 "shard={} the coordinator is at term {}, this disk at {}: was etcd restored from an "
+                 "old copy, or made anew? This node takes no part in the shard",
+                 shard, config.term, shards_[shard].found_term);
+    return;
+  }
   step(shard,
        [&](replica& r, effects& out) { r.configured(config, version, now(), out); });
 }

@@ -172,6 +172,8 @@ private:
   struct shard_state {
     std::unique_ptr<replica> machine;
     std::uint64_t epoch = 1;
+    std::uint64_t found_term = 0; ///< that this disk followed when its process started
+    bool told_behind = false;
     std::optional<placing> place; ///< while the shard is open here
     std::uint64_t led_term = 0;   ///< whose leadership `place` and `waiting` belong to
     std::vector<log_record> placed; ///< for the next flush
