@@ -49,6 +49,10 @@ std::uint64_t mix(shard_id shard, const member& m) {
 
 } // namespace
 
+variant built_variant() noexcept {
+  return variant::CANDOR_BROKEN;
+}
+
 replica::replica(shard_id shard, member self, replica_options options, leases& promises,
                  const log_reader& log)
   : shard_{shard}

@@ -562,7 +562,7 @@ void world::start(node& n) {
   n.self = std::make_unique<replica>(the_shard, n.who(), plan_.options, *n.promises, n);
   recovered found{n.disk.term, n.disk.log.empty() ? position{} : n.disk.log.back().at,
                   n.disk.applied};
-  if (broken(variant::forget_term))
+  if (built_variant() == variant::forget_term)
     found.term = found.end.term;
   n.seen_committed = found.committed.seq;
   n.seen_term = found.term;
@@ -945,7 +945,7 @@ void world::take_event(node& n, int c, std::uint64_t id, std::uint64_t attempt) 
   if (!r.writable())
     return reply(n, c, attempt, false);
   auto known = n.places.find(id);
-  if (known != n.places.end() && !broken(variant::no_dedupe)) {
+  if (known != n.places.end() && built_variant() != variant::no_dedupe) {
     if (r.committed() >= known->second) {
       acknowledge(n, id, known->second);
       return reply(n, c, attempt, true);
@@ -1037,7 +1037,8 @@ bool world::may_wipe(const node& n) const {
     };
     auto in = std::ranges::find(c.in_sync, n.who()) != c.in_sync.end();
     return std::ranges::all_of(c.in_sync, whole) &&
-           (!in || c.in_sync.size() > 1 || (broken(variant::shrink) && plan_.in_sync_min > 1));
+           (!in || c.in_sync.size() > 1 ||
+            (built_variant() == variant::shrink && plan_.in_sync_min > 1));
   };
   return survives(config_) &&
          std::ranges::all_of(under_way_, [&](const config_swap& s) { return survives(s.config); });
