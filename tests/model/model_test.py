@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the model: `model_test.py <program> <exit code> <argument>...`; where nothing may be found, every state must have
-been visited."""
+"""Runs the model: `model_test.py <program> <exit code> <argument>...`; where nothing may be found, every state must
+have been visited."""
 
 import subprocess
 import sys
