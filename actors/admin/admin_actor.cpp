@@ -211,7 +211,8 @@ private:
       std::size_t missing = 0;
     };
     auto g = std::make_shared<gathering>();
-    g->facts = {around_.cluster, around_.node, around_.coordinator, around_.shards->size(), {}, {},
+    g->facts = {around_.cluster,        around_.node, around_.coordinator,
+                around_.shards->size(), {},           {},
                 around_.time.now()};
     auto arrived = [this, g, to]() mutable {
       if (--g->missing == 0)
@@ -530,8 +531,8 @@ private:
     for (const auto& [_, answer] : answers)
       for (const auto& r : answer.at("records"))
         all.push_back(r);
-    std::ranges::stable_sort(
-        all, {}, [](const json& r) { return r.at("at").template get<std::string>(); });
+    std::ranges::stable_sort(all, {},
+                             [](const json& r) { return r.at("at").template get<std::string>(); });
     if (all.size() > limit)
       all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(limit));
     return all;

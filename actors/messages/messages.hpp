@@ -14,6 +14,7 @@
 
 #include <caf/all.hpp>
 
+#include "actors/messages/cluster_events.hpp"
 #include "cluster/membership/membership_actor.hpp" // its type ids come before ours
 #include "cluster/replication/replication_actor.hpp"
 #include "storage/base/error.hpp"
@@ -996,6 +997,7 @@ struct rooms {
   std::vector<ad_matching_handle> ad_matching; ///< alike; taken in turn
   recommendation_handle recommendation;
   std::shared_ptr<const shard_directory> shards;
+  std::shared_ptr<const cluster_events> events; ///< of the cluster, as this node learned of them
 };
 
 } // namespace candor

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "actors/routing/signatures.hpp"
+#include "actors/messages/shard_messages.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/metrics.hpp"
 

@@ -261,6 +261,7 @@ private:
     rooms_.recommendation =
         recommendation::spawn_recommendation_actor(*system_, {shards_, where, shelf_, *clock_});
     rooms_.shards = shards_;
+    rooms_.events = cluster_->events();
     rooms_.notification = notification_;
     rooms_.admin = admin::spawn_admin_actor(
         *system_, {shards_, policy_, notification_, *db_, *clock_, *random_, where, config.name,

@@ -1,15 +1,15 @@
-"""Reads one person's notices as they come, as an app would (server-sent events)."""
+"""Reads server-sent events as they come: one person's notices, as an app would, and what happens in the cluster."""
 
 import http.client
 import socket
 
 
-class NoticeStream:
+class EventStream:
     """Open while in its `with`. `last` is the id of the last event that was read before."""
 
-    def __init__(self, port, user, last=None, headers=None):
+    def __init__(self, port, path, last=None, headers=None):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        self.path = f"/v1/users/{user}/notices/stream"
+        self.path = path
         self.headers = {"Accept": "text/event-stream", **(headers or {})}
         if last:
             self.headers["Last-Event-ID"] = last
@@ -41,3 +41,8 @@ class NoticeStream:
         except socket.timeout:
             return None
         raise RuntimeError("the stream has ended")
+
+
+class NoticeStream(EventStream):
+    def __init__(self, port, user, last=None, headers=None):
+        super().__init__(port, f"/v1/users/{user}/notices/stream", last, headers)
