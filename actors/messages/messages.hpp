@@ -4,6 +4,7 @@
 /// What carries raw text is marked unsafe for CAF: it has no codec and cannot leave the process.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -960,6 +961,13 @@ public:
       doors_[node] = std::move(door);
     else
       doors_.erase(node);
+  }
+  /// Lets go of every actor: where the node ends, nothing may hold one any more.
+  void clear() {
+    std::lock_guard guard{mutex_};
+    router_ = nullptr;
+    std::ranges::fill(here_, profile_handle{});
+    doors_.clear();
   }
   /// The other nodes that can be reached.
   std::vector<std::string> others() const {

@@ -368,6 +368,12 @@ public:
     };
   }
 
+  /// What waits holds this actor, which holds the door.
+  void on_exit() override {
+    in_flight_.clear();
+    borrowing_.clear();
+  }
+
 private:
   using committed_entries = std::vector<replication::committed>;
 

@@ -44,6 +44,8 @@ public:
         });
   }
 
+  void on_exit() override { calls_.clear(); } // they hold this actor
+
 private:
   /// A message on its way.
   struct call {

@@ -155,9 +155,7 @@ public:
     *membership_ = nullptr;
     if (shards_) {
       caf::anon_send_exit(shards_->primary(0), caf::exit_reason::user_shutdown);
-      shards_->set_router({});
-      for (const auto& node : shards_->others())
-        shards_->set_door(node, nullptr);
+      shards_->clear();
     }
     shards_.reset();
     system_.reset(); // waits for every actor's end
