@@ -421,9 +421,11 @@ class Cluster:
         failover.tell(teller, self.cluster)
 
     def hints(self):
+        ctl = f"CANDOR_CLUSTER_FILE={self.folder / 'cluster.json'} {self.cluster.bin_dir}/candorctl"
         tool = f"tools/cluster --dir {self.folder}"
-        return (f"   cluster   CANDOR_CLUSTER_FILE={self.folder / 'cluster.json'} {self.cluster.bin_dir}/candorctl cluster "
-                f"status\n             {tool} kill {self.nodes[0].name}    and   {tool} start {self.nodes[0].name}\n")
+        return (f"   cluster   {ctl} cluster status\n"
+                f"   kill      {tool} kill node-2\n"
+                f"   start     {tool} start node-2\n")
 
     def serve(self):
         """Until Ctrl-C: nodes may be killed and started meanwhile."""
@@ -436,7 +438,7 @@ class Cluster:
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(prog="tools/playground", description=__doc__.splitlines()[0])
     options.add_argument("--bin-dir", required=True)
     options.add_argument("--nodes", type=int, default=3)
     options.add_argument("--port", type=int, help="default: 8080, or the next that is free")
@@ -450,7 +452,12 @@ def main():
     sink = MailSink()
     place = (OneNode if given.nodes == 1 else Cluster)(given, folder, sink)
     try:
-        place.start()
+        try:
+            place.start()
+        except ClusterError as why:
+            print(f"{paint('1;31', 'The cluster cannot be started')}: {why}\n`tools/playground --nodes 1` does without "
+                  "etcd.", file=sys.stderr)
+            return 1
         teller = Teller(place.nodes)
         tell(teller, sink)
         place.tell_the_end(teller)
@@ -459,18 +466,15 @@ def main():
         if given.exit:
             return 0
         urls = [n.url for n in place.nodes]
-        print(f"\n   API       {' '.join(urls)}\n   metrics   {urls[0]}/metrics\n   openapi   {urls[0]}/v1/openapi.yaml\n"
-              f"{place.hints()}   try       CANDOR_NODE={urls[0]} {place.nodes[0].bin_dir}/candorctl user interests gwen"
-              f"\n\nServing until Ctrl-C.", flush=True)
+        print(f"\n   API       {' '.join(urls)}\n   metrics   {urls[0]}/metrics\n"
+              f"   openapi   {urls[0]}/v1/openapi.yaml\n{place.hints()}"
+              f"   try       CANDOR_NODE={urls[0]} {place.nodes[0].bin_dir}/candorctl user interests gwen\n\n"
+              "Serving until Ctrl-C.", flush=True)
         return place.serve()
     except KeyboardInterrupt:
         print()
         return 0
-    except ClusterError as why:
-        print(f"\n{paint('1;31', 'The cluster fails')}: {why}\n(`tools/playground --nodes 1` does without etcd.)",
-              file=sys.stderr)
-        return 1
-    except (Mismatch, RuntimeError, OSError, KeyError, ValueError) as why:
+    except (Mismatch, ClusterError, RuntimeError, OSError, KeyError, ValueError) as why:
         print(f"\n{paint('1;31', 'The story does not hold')}: {why}", file=sys.stderr)
         return 1
     finally:
