@@ -90,9 +90,9 @@ use_answer to_message(const use_view& seen) {
   return said;
 }
 
-using self_handle = profile_handle::extend<
-    caf::reacts_to<tick_atom>, caf::reacts_to<retry_atom>,
-    caf::reacts_to<replication::shard_closed_atom, std::uint64_t>>;
+using self_handle =
+    profile_handle::extend<caf::reacts_to<tick_atom>, caf::reacts_to<retry_atom>,
+                           caf::reacts_to<replication::shard_closed_atom, std::uint64_t>>;
 
 class profile_actor final : public self_handle::base {
 public:
@@ -160,10 +160,13 @@ public:
         [this](const candor::erase_user& m) {
           return with_user<receipt>(m.user, [&](const user_id& user) -> result<pending<receipt>> {
             CANDOR_TRY(erased, table_.erase(user, m.caller));
-            return pending<receipt>{std::move(erased.entry),
-                                    [this, grave = erased.answer.grave](const auto& committed) {
-                                      return make_receipt(grave, committed);
-                                    }};
+            return pending<receipt>{
+                std::move(erased.entry),
+                [this, user, grave = erased.answer.grave](const committed_entries& committed) {
+                  if (!committed.empty())
+                    table_.erased(user, grave, committed.front().seq);
+                  return make_receipt(grave, committed);
+                }};
           });
         },
         [this](const candor::record_notice& m) {
@@ -385,7 +388,9 @@ private:
   using continuation = std::function<void(const replication::append_result&)>;
 
   /// Nothing was tried: whoever asked may ask again, here or where the shard is led now.
-  static error not_open() { return {errc::not_primary, "this shard is not led here at the moment"}; }
+  static error not_open() {
+    return {errc::not_primary, "this shard is not led here at the moment"};
+  }
 
   /// Nobody else can have changed the shard since what is to be answered was read.
   bool may_answer() const {
@@ -806,8 +811,7 @@ private:
 
   /// What is committed can be read back once it is in the tables.
   void note_applied() {
-    auto applied =
-        (*door_.progress)[table_.shard()].applied.load(std::memory_order_acquire);
+    auto applied = (*door_.progress)[table_.shard()].applied.load(std::memory_order_acquire);
     for (; !unapplied_.empty() && unapplied_.front().second <= applied; unapplied_.pop_front())
       table_.settled(unapplied_.front().first);
   }
@@ -860,7 +864,8 @@ private:
     if (!open_ || door_.full())
       return;
     tidy_money();
-    auto drafts = table_.sweep(sweep_persons);
+    auto destroyed = (*door_.progress)[table_.shard()].destroyed.load(std::memory_order_relaxed);
+    auto drafts = table_.sweep(sweep_persons, destroyed);
     if (!drafts)
       log::error("profile", "shard={} sweep: {}", table_.shard(), drafts.error().to_string());
     else if (!drafts->empty())
@@ -874,6 +879,8 @@ private:
     r.subject = grave.subject;
     r.erased_at = grave.erased_at;
     r.unreadable_at = std::max(grave.erased_at, around_.time.now());
+    if (grave.final_at)
+      r.final_at_ms = to_int(*grave.final_at);
     r.audit_shard = table_.shard();
     stores::audit_head head;
     if (!committed.empty()) {
