@@ -12,7 +12,7 @@ WRAPPED = NONCE + KEY + TAG
 
 sodium = ctypes.CDLL(ctypes.util.find_library("sodium") or "libsodium.so.23")
 
-# states: 1 for each slot that holds a key, 0 where it was destroyed; sealed: what must be gone once a page is rewritten.
+# states: 1 where a slot holds a key, 0 where it was destroyed; sealed: what must be gone once the page is rewritten.
 Page = collections.namedtuple("Page", "states keys sealed")
 
 
