@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import time
 
 
 class EventStream:
@@ -29,10 +30,14 @@ class EventStream:
 
     def next(self, within_s=30):
         """The fields of the next event, or None where none comes in time (then nothing more can be read)."""
-        self.socket.settimeout(within_s)
+        until = time.monotonic() + within_s
         fields = {}
         try:
-            for line in self.response:
+            while True:  # a comment that shows that the stream lives is no event
+                self.socket.settimeout(max(until - time.monotonic(), 0.001))
+                line = self.response.readline()
+                if not line:
+                    break
                 name, _, value = line.decode().rstrip("\n").partition(":")
                 if name:
                     fields[name] = value.removeprefix(" ")
