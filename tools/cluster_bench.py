@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What replication costs: a cluster of three nodes beside one node, in turn on the same machine.
 
-Each round makes a cluster of one node (one copy of each shard) and one of three (three copies, two in sync at least), and
-loads it with candor-load in a closed loop through all its nodes: once in requests of many events, once of one. Prints the
-medians over the rounds: acknowledged events a second, time of a request, CPU seconds of all nodes for an event.
+Each round makes a cluster of one node (one copy of each shard) and one of three (three copies, two in sync at least),
+and loads it with candor-load in a closed loop through all its nodes: once in requests of many events, once of one.
+Prints the medians over the rounds: acknowledged events a second, time of a request, CPU seconds of all nodes for an
+event.
 
   tools/cluster_bench.py --rounds 3 --out cluster-bench.json
 """
