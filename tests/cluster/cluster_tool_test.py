@@ -125,6 +125,8 @@ class Tool(process_case.ProcessCase):
         self.run_tool("partition", "node-1", "--from", "node-2")
         self.assertFalse(reaches("node-1", "node-2"))
         self.assertTrue(reaches("node-1", "node-3"))
+        self.run_tool("heal")
+        self.run_tool("exec", "candorctl", "cluster", "health", "--exit-when-healthy", "--within", "60s")
         # Beyond loopback there is TLS and a key, and candorctl has both.
         self.run_tool("exec", "candorctl", "doctor", "-o", "json", code=0)
         self.run_tool("down")
