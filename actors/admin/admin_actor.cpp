@@ -2,11 +2,15 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "actors/admin/arguments.hpp"
+#include "actors/admin/cluster_arguments.hpp"
+#include "actors/admin/cluster_report.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/model/person.hpp"
@@ -19,6 +23,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t audit_records_max = 1000;
+constexpr shard_id first_shard = 0; ///< the node that leads it goes round with notices for all
+constexpr auto shard_report_deadline = std::chrono::seconds{1};
 
 json to_json(const stores::audit_record& r) {
   auto hex = [](const stores::hash32& h) {
@@ -34,17 +40,6 @@ json to_json(const stores::audit_record& r) {
           {"detail", detail.is_object() ? detail : json::object()},
           {"previous", hex(r.previous)},
           {"hash", hex(r.hash)}};
-}
-
-json to_json(const shard_status& s) {
-  return {{"shard", s.shard},
-          {"term", s.term},
-          {"seq", s.seq},
-          {"log_time", format_time(s.log_time)},
-          {"policies", s.policies},
-          {"users_cached", s.users_cached},
-          {"audit", {{"entries", s.audit_entries}, {"head", s.audit_hash}}},
-          {"imports_open", s.imports_open}};
 }
 
 class admin_actor final : public admin_handle::base {
@@ -72,6 +67,11 @@ public:
         {"notices_pause", &admin_actor::notices_pause},
         {"policy_show", &admin_actor::policy_show},
         {"stop", &admin_actor::stop},
+        {"drain", &admin_actor::drain},
+        {"undrain", &admin_actor::undrain},
+        {"move", &admin_actor::move},
+        {"rebalance", &admin_actor::rebalance},
+        {"clock_follow", &admin_actor::clock_follow},
     };
   }
 
@@ -139,26 +139,201 @@ private:
               [to](const caf::error& e) mutable { to.deliver(e); });
   }
 
+  // -- other nodes -------------------------------------------------------------------------------
+
+  /// Asks the admin room of another node, and answers with what it says.
+  result<void> forward(const std::string& node, const std::string& verb, const json& given,
+                       const std::string& caller, promise to) {
+    auto door = around_.shards->door(node);
+    if (!door)
+      return fail(errc::unavailable, "node " + node + " cannot be reached from " + around_.node);
+    request(door, 2 * limits::room_deadline, admin_call{verb, given.dump(), caller})
+        .then([to](admin_answer& answer) mutable { to.deliver(std::move(answer)); },
+              [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  enum class needed { all, who_answers };
+
+  /// Asks every node, this one too, and gives `then` what each said, by name; or the promise the
+  /// first error. A node that was lost meanwhile is one only where all are needed.
+  template <class Then>
+  void ask_nodes(promise to, needed from, const std::string& verb, const json& given,
+                 const std::string& caller, Then then) {
+    struct round {
+      std::map<std::string, json> answers;
+      std::optional<caf::error> failed;
+      std::size_t missing = 0;
+    };
+    auto r = std::make_shared<round>();
+    auto arrived = [r, to, then]() mutable {
+      if (--r->missing > 0)
+        return;
+      if (r->failed)
+        to.deliver(*r->failed);
+      else
+        then(to, r->answers);
+    };
+    std::map<std::string, caf::actor> nodes;
+    for (const auto& name : around_.shards->others())
+      if (auto door = around_.shards->door(name))
+        nodes.emplace(name, door);
+    nodes.emplace(around_.node, caf::actor_cast<caf::actor>(this));
+    r->missing = nodes.size();
+    for (const auto& [name, node] : nodes)
+      request(node, 2 * limits::room_deadline, admin_call{verb, given.dump(), caller})
+          .then(
+              [r, arrived, name = name](const admin_answer& answer) mutable {
+                r->answers.emplace(name, json::parse(answer.json, nullptr, false));
+                arrived();
+              },
+              [r, arrived, from, name = name](const caf::error& e) mutable {
+                auto why = from_caf(e);
+                auto is_lost = why.code == errc::timed_out || why.code == errc::unavailable;
+                if (!is_lost)
+                  r->failed = e;
+                else if (from == needed::all)
+                  r->failed = to_caf({errc::unavailable, "node " + name + " does not answer"});
+                arrived();
+              });
+  }
+
+  /// The node that leads the first shard, where that is another one.
+  std::optional<std::string> elsewhere() const {
+    auto leader = around_.shards->leader(first_shard);
+    if (leader.empty() || leader == around_.node)
+      return std::nullopt;
+    return leader;
+  }
+
+  membership::membership_handle member() const {
+    return around_.membership ? *around_.membership : membership::membership_handle{};
+  }
+
+  static error not_joined() { return {errc::unavailable, "this node has not joined yet"}; }
+
+  /// What the shards' primaries say, as far as they answer soon.
   result<void> status(arguments& given, const std::string&, promise to) {
     CANDOR_TRY_VOID(given.all_known());
-    ask_all<shard_status>(
-        to, [](shard_id shard) { return shard_status_request{shard}; },
-        [this](promise& to, const std::map<shard_id, shard_status>& shards) {
-          json list = json::array();
-          for (const auto& [_, s] : shards)
-            list.push_back(to_json(s));
-          std::error_code ec;
-          auto space = std::filesystem::space(around_.data_folder, ec);
-          deliver(to, {{"node", around_.node},
-                       {"version", around_.version},
-                       {"now", format_time(around_.time.now())},
-                       {"clock", around_.time.settable() ? "settable" : "system"},
-                       {"data",
-                        {{"folder", around_.data_folder},
-                         {"bytes", around_.db.size_bytes()},
-                         {"free_bytes", ec ? 0 : space.available}}},
-                       {"shards", std::move(list)}});
-        });
+    struct gathering {
+      cluster_facts facts;
+      std::size_t missing = 0;
+    };
+    auto g = std::make_shared<gathering>();
+    g->facts = {around_.cluster,        around_.node, around_.coordinator,
+                around_.shards->size(), {},           {},
+                around_.time.now()};
+    auto arrived = [this, g, to]() mutable {
+      if (--g->missing == 0)
+        deliver(to, whole_report(g->facts));
+    };
+    g->missing = around_.shards->size() + 1;
+    for (std::size_t i = 0; i < around_.shards->size(); ++i) {
+      auto shard = static_cast<shard_id>(i);
+      request(around_.shards->primary(shard), shard_report_deadline, shard_status_request{shard})
+          .then(
+              [g, shard, arrived](shard_status& s) mutable {
+                g->facts.answered.emplace(shard, std::move(s));
+                arrived();
+              },
+              [arrived](const caf::error&) mutable { arrived(); });
+    }
+    if (!member()) {
+      arrived();
+      return {};
+    }
+    request(member(), limits::room_deadline, membership::snapshot_atom_v)
+        .then(
+            [g, arrived](const membership::snapshot_ptr& known) mutable {
+              g->facts.known = *known;
+              arrived();
+            },
+            [arrived](const caf::error&) mutable { arrived(); });
+    return {};
+  }
+
+  json whole_report(const cluster_facts& facts) const {
+    auto made = report(facts);
+    std::error_code ec;
+    auto space = std::filesystem::space(around_.data_folder, ec);
+    made["version"] = around_.version;
+    made["now"] = format_time(around_.time.now());
+    made["clock"] = around_.time.settable() ? "settable" : "system";
+    made["data"] = {{"folder", around_.data_folder},
+                    {"bytes", around_.db.size_bytes()},
+                    {"free_bytes", ec ? 0 : space.available}};
+    return made;
+  }
+
+  result<void> drain(arguments& given, const std::string&, promise to) {
+    return change_state(given, to, true);
+  }
+  result<void> undrain(arguments& given, const std::string&, promise to) {
+    return change_state(given, to, false);
+  }
+
+  result<void> change_state(arguments& given, promise to, bool draining) {
+    CANDOR_TRY(node, read_node(given));
+    CANDOR_TRY_VOID(given.all_known());
+    if (!member())
+      return tl::unexpected<error>{not_joined()};
+    auto tell = [to, node, draining](const membership::changed_ptr& done) mutable {
+      if (*done)
+        deliver(to, {{"node", node}, {"draining", draining}, {"changed", **done}});
+      else
+        to.deliver(to_caf(done->error()));
+    };
+    auto failed = [to](const caf::error& e) mutable { to.deliver(e); };
+    if (draining)
+      request(member(), 2 * limits::room_deadline, membership::drain_atom_v, node)
+          .then(std::move(tell), std::move(failed));
+    else
+      request(member(), 2 * limits::room_deadline, membership::undrain_atom_v, node)
+          .then(std::move(tell), std::move(failed));
+    return {};
+  }
+
+  result<void> move(arguments& given, const std::string&, promise to) {
+    CANDOR_TRY(order, read_move(given, around_.shards->size()));
+    CANDOR_TRY_VOID(given.all_known());
+    if (!member())
+      return tl::unexpected<error>{not_joined()};
+    request(member(), 2 * limits::room_deadline, membership::move_atom_v, order.shard, order.node)
+        .then(
+            [to, order](const membership::moved_ptr& done) mutable {
+              if (*done)
+                deliver(to, {{"shard", order.shard},
+                             {"node", order.node},
+                             {"before", (*done)->before},
+                             {"after", (*done)->after}});
+              else
+                to.deliver(to_caf(done->error()));
+            },
+            [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  result<void> rebalance(arguments& given, const std::string&, promise to) {
+    CANDOR_TRY(dry_run, read_rebalance(given));
+    CANDOR_TRY_VOID(given.all_known());
+    if (!member())
+      return tl::unexpected<error>{not_joined()};
+    request(member(), 2 * limits::room_deadline, membership::rebalance_atom_v, dry_run)
+        .then(
+            [to, dry_run](const membership::rebalanced_ptr& done) mutable {
+              if (!*done) {
+                to.deliver(to_caf(done->error()));
+                return;
+              }
+              auto moves = json::array();
+              for (const auto& m : (*done)->moves)
+                moves.push_back({{"shard", m.shard}, {"from", m.from}, {"to", m.to}});
+              deliver(to, {{"moves", std::move(moves)},
+                           {"ideal", (*done)->ideal},
+                           {"shards_written", (*done)->shards_written},
+                           {"dry_run", dry_run}});
+            },
+            [to](const caf::error& e) mutable { to.deliver(e); });
     return {};
   }
 
@@ -176,15 +351,30 @@ private:
     if (now < around_.time.now())
       return fail(errc::conflict,
                   "the clock goes forward only; it is " + format_time(around_.time.now()));
-    CANDOR_TRY_VOID(around_.time.set(now));
-    ask_all<acknowledged>(
-        to,
-        [&](shard_id shard) {
-          return follow_clock{shard, now, caller};
-        },
-        [now](promise& to, const auto&) {
-          deliver(to, {{"now", format_time(now)}});
-        });
+    // Every node's clock first: the shards' log time follows the clock of where they are led.
+    ask_nodes(to, needed::all, "clock_follow", {{"time", format_time(now)}}, caller,
+              [this, now, caller](promise& to, const auto&) {
+                ask_all<acknowledged>(
+                    to,
+                    [&](shard_id shard) {
+                      return follow_clock{shard, now, caller};
+                    },
+                    [now](promise& to, const auto&) {
+                      deliver(to, {{"now", format_time(now)}});
+                    });
+              });
+    return {};
+  }
+
+  /// One node's part of clock_set.
+  result<void> clock_follow(arguments& given, const std::string&, promise to) {
+    CANDOR_TRY(now, given.time("time"));
+    CANDOR_TRY_VOID(given.all_known());
+    if (!around_.time.settable())
+      return fail(errc::clock_not_settable);
+    if (now > around_.time.now())
+      CANDOR_TRY_VOID(around_.time.set(now));
+    deliver(to, {{"now", format_time(now)}});
     return {};
   }
 
@@ -298,7 +488,7 @@ private:
     return {};
   }
 
-  result<void> audit_tail(arguments& given, const std::string&, promise to) {
+  result<void> audit_tail(arguments& given, const std::string& caller, promise to) {
     CANDOR_TRY(from, given.number_or("from", UINT64_MAX, 0));
     CANDOR_TRY(limit, given.number_or("limit", audit_records_max, 100));
     CANDOR_TRY(only, given.number_or("shard", 0xffff, 0));
@@ -306,12 +496,32 @@ private:
     if (one_shard && only >= around_.shards->size())
       return fail(errc::not_found, "there is no such shard");
     auto subject = given.text_or_none("subject"), action = given.text_or_none("action");
+    CANDOR_TRY(here, given.truth("here"));
     CANDOR_TRY_VOID(given.all_known());
-    // The newest of each shard, then the newest of all.
+    if (!here && is_clustered()) {
+      auto asked = given.object();
+      asked["here"] = true;
+      auto wanted = one_shard ? std::optional<std::size_t>{only} : std::nullopt;
+      ask_nodes(to, needed::who_answers, "audit_tail", asked, caller,
+                [this, wanted, limit = limit](promise& to, const auto& answers) {
+                  if (auto shard = find_unread(answers, wanted))
+                    to.deliver(to_caf(
+                        {errc::unavailable,
+                         fmt::format("nobody leads shard {} at the moment: its records would be "
+                                     "missing",
+                                     *shard)}));
+                  else
+                    deliver(to, {{"records", newest_of(answers, limit)}});
+                });
+      return {};
+    }
+    // The newest of each shard that is led here, then the newest of all.
     std::vector<stores::audit_record> records;
+    json read = json::array();
     for (std::size_t i = 0; i < around_.shards->size(); ++i) {
-      if (one_shard && i != only)
+      if ((one_shard && i != only) || !around_.shards->led_here(static_cast<shard_id>(i)))
         continue;
+      read.push_back(i);
       std::vector<stores::audit_record> newest;
       CANDOR_TRY_VOID(stores::read_audit(
           around_.db, static_cast<shard_id>(i), from, [&](const stores::audit_record& r) {
@@ -328,17 +538,81 @@ private:
     json list = json::array();
     for (auto i = records.size() > limit ? records.size() - limit : 0; i < records.size(); ++i)
       list.push_back(to_json(records[i]));
-    deliver(to, {{"records", std::move(list)}});
+    json answer = {{"records", std::move(list)}};
+    if (here)
+      answer["read"] = std::move(read);
+    deliver(to, answer);
     return {};
   }
 
-  result<void> audit_verify(arguments& given, const std::string&, promise to) {
+  /// Also where no other node can be reached.
+  bool is_clustered() const { return !around_.cluster.empty(); }
+
+  /// A shard of those wanted (nothing: all) that no node has read, since none leads it.
+  std::optional<std::size_t> find_unread(const std::map<std::string, json>& answers,
+                                         std::optional<std::size_t> wanted) const {
+    std::set<std::size_t> read;
+    for (const auto& [_, answer] : answers)
+      for (const auto& shard : answer.at("read"))
+        read.insert(shard.get<std::size_t>());
+    for (std::size_t i = 0; i < around_.shards->size(); ++i)
+      if ((!wanted || i == *wanted) && !read.contains(i))
+        return i;
+    return std::nullopt;
+  }
+
+  /// Of what the nodes said, the last `limit` in the order of time.
+  static json newest_of(const std::map<std::string, json>& answers, std::size_t limit) {
+    std::vector<json> all;
+    for (const auto& [_, answer] : answers)
+      for (const auto& r : answer.at("records"))
+        all.push_back(r);
+    std::ranges::stable_sort(all, {},
+                             [](const json& r) { return r.at("at").template get<std::string>(); });
+    if (all.size() > limit)
+      all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(limit));
+    return all;
+  }
+
+  /// Every shard's chain, each verified where the shard is led; one that nobody leads is not.
+  json verified_by(const std::map<std::string, json>& answers) const {
+    std::map<std::size_t, json> lines;
+    for (std::size_t i = 0; i < around_.shards->size(); ++i)
+      lines[i] = {{"shard", i}, {"ok", false}, {"error", "nobody leads it at the moment"}};
+    for (const auto& [node, answer] : answers)
+      for (const auto& line : answer.at("shards")) {
+        auto& to = lines[line.at("shard").get<std::size_t>()];
+        to = line;
+        to["node"] = node;
+      }
+    auto ok = true;
+    std::uint64_t entries = 0;
+    json shards = json::array();
+    for (auto& [_, line] : lines) {
+      ok &= line.at("ok").get<bool>();
+      entries += line.value("entries", std::uint64_t{0});
+      shards.push_back(std::move(line));
+    }
+    return {{"ok", ok}, {"entries", entries}, {"shards", std::move(shards)}};
+  }
+
+  result<void> audit_verify(arguments& given, const std::string& caller, promise to) {
+    CANDOR_TRY(here, given.truth("here"));
     CANDOR_TRY_VOID(given.all_known());
+    if (!here && is_clustered()) {
+      ask_nodes(to, needed::who_answers, "audit_verify", {{"here", true}}, caller,
+                [this](promise& to, const std::map<std::string, json>& answers) {
+                  deliver(to, verified_by(answers));
+                });
+      return {};
+    }
     json shards = json::array();
     auto ok = true;
     std::uint64_t records = 0;
     for (std::size_t i = 0; i < around_.shards->size(); ++i) {
       auto shard = static_cast<shard_id>(i);
+      if (!around_.shards->led_here(shard))
+        continue;
       auto known = stores::read_audit_head(around_.db, shard);
       auto head = known ? stores::verify_audit(around_.db, shard, *known)
                         : tl::unexpected<error>{known.error()};
@@ -445,9 +719,11 @@ private:
     return {};
   }
 
-  result<void> policy_readiness(arguments& given, const std::string&, promise to) {
+  result<void> policy_readiness(arguments& given, const std::string& caller, promise to) {
     given.text_or_none("version"); // notices are counted by policy and revision: all are shown
     CANDOR_TRY_VOID(given.all_known());
+    if (auto node = elsewhere())
+      return forward(*node, "policy_readiness", json::object(), caller, to);
     if (!around_.notification)
       return fail(errc::unavailable, "this node sends no notices");
     request(around_.notification, limits::room_deadline, show_readiness{})
@@ -497,6 +773,8 @@ private:
   result<void> notices_pause(arguments& given, const std::string& caller, promise to) {
     CANDOR_TRY(paused, given.truth("paused"));
     CANDOR_TRY_VOID(given.all_known());
+    if (auto node = elsewhere())
+      return forward(*node, "notices_pause", {{"paused", paused}}, caller, to);
     if (!around_.notification)
       return fail(errc::unavailable, "this node sends no notices");
     request(around_.notification, limits::room_deadline, pause_notices{paused, caller})
@@ -509,7 +787,10 @@ private:
   }
 
   result<void> stop(arguments& given, const std::string& caller, promise to) {
+    auto node = given.text_or_none("node").value_or(around_.node);
     CANDOR_TRY_VOID(given.all_known());
+    if (node != around_.node)
+      return forward(node, "stop", json::object(), caller, to);
     log::info("admin", "the node stops, as {} asked", caller);
     deliver(to, {{"stopping", true}});
     around_.stop();

@@ -1,6 +1,6 @@
 /// The back door: takes operators' messages (a verb and a JSON object), carries each to the room
-/// concerned, and answers with what was done. What changes something is audited by the shard that
-/// logs it.
+/// concerned, or to the admin room of the node concerned, and answers with what was done. What
+/// changes something is audited by the shard that logs it.
 #pragma once
 
 #include <functional>
@@ -8,6 +8,7 @@
 #include <string>
 
 #include "actors/messages/messages.hpp"
+#include "cluster/membership/membership_actor.hpp"
 #include "storage/base/clock.hpp"
 #include "storage/base/rng.hpp"
 #include "storage/engine/engine.hpp"
@@ -25,7 +26,12 @@ struct surroundings {
   std::string node;
   std::string version;
   std::string data_folder;
-  std::function<void()> stop; ///< asks the process to end
+  std::function<void()> stop;           ///< asks the process to end
+  std::string cluster;                  ///< its id; empty: a node that is alone
+  std::vector<std::string> coordinator; ///< endpoints
+  /// Nothing in it before the node has joined.
+  std::shared_ptr<const membership::membership_handle> membership;
+  replication::replication_handle replication;
 };
 
 /// On a thread of its own: verifying a chain reads it whole.

@@ -28,6 +28,8 @@ public:
   /// RFC 3339
   result<timestamp> time(const std::string& field);
   bool has(const std::string& field) const { return object_.contains(field); }
+  /// All of it, for another node.
+  const nlohmann::json& object() const noexcept { return object_; }
 
   /// After all have been asked for: names the first that nobody did.
   result<void> all_known() const;

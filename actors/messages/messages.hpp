@@ -4,7 +4,9 @@
 /// What carries raw text is marked unsafe for CAF: it has no codec and cannot leave the process.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -12,7 +14,9 @@
 
 #include <caf/all.hpp>
 
-#include "cluster/replication/commit_actor.hpp" // its type ids come before ours
+#include "actors/messages/cluster_events.hpp"
+#include "cluster/membership/membership_actor.hpp" // its type ids come before ours
+#include "cluster/replication/replication_actor.hpp"
 #include "storage/base/error.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/model/event.hpp"
@@ -775,7 +779,7 @@ CANDOR_INSPECT(admin_answer, x.json)
 
 } // namespace candor
 
-CAF_BEGIN_TYPE_ID_BLOCK(candor, caf::id_block::candor_cluster::end)
+CAF_BEGIN_TYPE_ID_BLOCK(candor, caf::id_block::candor_membership::end)
 CAF_ADD_TYPE_ID(candor, (candor::event_batch_ptr))
 CAF_ADD_TYPE_ID(candor, (candor::model::verdict))
 CAF_ADD_TYPE_ID(candor, (candor::model::admission))
@@ -903,25 +907,85 @@ using ad_matching_handle = caf::typed_actor<caf::replies_to<match_ads>::with<ads
                                             caf::replies_to<why_not_ad>::with<why_not_answer>>;
 using recommendation_handle = caf::typed_actor<caf::replies_to<rank_feed>::with<feed_ranked>>;
 
-/// Where each shard's primary is. Thread-safe: a room that was restarted has a new handle.
+/// Where each shard is led, and how each node is reached. Thread-safe: what it says changes with
+/// every failover, and a room that was restarted has a new handle.
 class shard_directory {
 public:
-  explicit shard_directory(shard_count count)
-    : primaries_(count.value) {}
+  explicit shard_directory(shard_count count, std::string self = {})
+    : self_{std::move(self)}
+    , here_(count.value)
+    , leaders_(count.value, self_) {}
 
-  std::size_t size() const noexcept { return primaries_.size(); }
+  std::size_t size() const noexcept { return here_.size(); }
+  const std::string& self() const noexcept { return self_; }
+
+  /// What rooms ask: it finds the shard's primary, wherever that is.
   profile_handle primary(shard_id shard) const {
     std::lock_guard guard{mutex_};
-    return primaries_.at(shard);
+    return router_ ? router_ : here_.at(shard);
   }
-  void set(shard_id shard, profile_handle primary) {
+  void set_router(profile_handle router) {
     std::lock_guard guard{mutex_};
-    primaries_.at(shard) = std::move(primary);
+    router_ = std::move(router);
+  }
+
+  /// This node's own actor for the shard, whether it leads it or not.
+  profile_handle here(shard_id shard) const {
+    std::lock_guard guard{mutex_};
+    return here_.at(shard);
+  }
+  void set(shard_id shard, profile_handle room) {
+    std::lock_guard guard{mutex_};
+    here_.at(shard) = std::move(room);
+  }
+
+  /// The name of the node that leads the shard; empty: not known yet.
+  std::string leader(shard_id shard) const {
+    std::lock_guard guard{mutex_};
+    return leaders_.at(shard);
+  }
+  bool led_here(shard_id shard) const { return leader(shard) == self_; }
+  void set_leader(shard_id shard, std::string node) {
+    std::lock_guard guard{mutex_};
+    leaders_.at(shard) = std::move(node);
+  }
+
+  /// The door of another node; nothing while there is no link to it.
+  caf::actor door(const std::string& node) const {
+    std::lock_guard guard{mutex_};
+    auto it = doors_.find(node);
+    return it == doors_.end() ? caf::actor{} : it->second;
+  }
+  void set_door(const std::string& node, caf::actor door) {
+    std::lock_guard guard{mutex_};
+    if (door)
+      doors_[node] = std::move(door);
+    else
+      doors_.erase(node);
+  }
+  /// Lets go of every actor: where the node ends, nothing may hold one any more.
+  void clear() {
+    std::lock_guard guard{mutex_};
+    router_ = nullptr;
+    std::ranges::fill(here_, profile_handle{});
+    doors_.clear();
+  }
+  /// The other nodes that can be reached.
+  std::vector<std::string> others() const {
+    std::lock_guard guard{mutex_};
+    std::vector<std::string> names;
+    for (const auto& [name, _] : doors_)
+      names.push_back(name);
+    return names;
   }
 
 private:
+  std::string self_;
   mutable std::mutex mutex_;
-  std::vector<profile_handle> primaries_;
+  profile_handle router_;
+  std::vector<profile_handle> here_;
+  std::vector<std::string> leaders_;
+  std::map<std::string, caf::actor> doors_;
 };
 
 /// The doors that the gateway knocks at.
@@ -933,6 +997,7 @@ struct rooms {
   std::vector<ad_matching_handle> ad_matching; ///< alike; taken in turn
   recommendation_handle recommendation;
   std::shared_ptr<const shard_directory> shards;
+  std::shared_ptr<const cluster_events> events; ///< of the cluster, as this node learned of them
 };
 
 } // namespace candor

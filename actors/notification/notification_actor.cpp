@@ -83,6 +83,8 @@ public:
         [this](tick_atom) {
           delayed_send(this, tick_every, tick_atom_v);
           learn_versions();
+          if (!around_.shards->led_here(first_shard))
+            return;
           if (!paused_)
             go_round();
           record_progress();

@@ -3,7 +3,9 @@
 /// server defers; renders the inbox. Where it stands: beside the flow. The shards hold the ledger
 /// and decide who is told; this room only asks, renders, sends and reports. Guarantees: a mail is
 /// sent only when its intent is durable, and recorded only with the server's answer; after a crash
-/// the same mail goes out under the same Message-ID. Must never send what the ledger does not hold.
+/// the same mail goes out under the same Message-ID. In a cluster the node that leads the first shard
+/// goes round for all: a policy's rate is one for all of them. Must never send what the ledger does
+/// not hold.
 #pragma once
 
 #include <filesystem>

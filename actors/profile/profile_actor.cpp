@@ -90,7 +90,9 @@ use_answer to_message(const use_view& seen) {
   return said;
 }
 
-using self_handle = profile_handle::extend<caf::reacts_to<tick_atom>, caf::reacts_to<retry_atom>>;
+using self_handle =
+    profile_handle::extend<caf::reacts_to<tick_atom>, caf::reacts_to<retry_atom>,
+                           caf::reacts_to<replication::shard_closed_atom, std::uint64_t>>;
 
 class profile_actor final : public self_handle::base {
 public:
@@ -115,6 +117,10 @@ public:
           delayed_send(this, sweep_every, tick_atom_v);
         },
         [this](retry_atom) { take_over(); },
+        [this](replication::shard_closed_atom, std::uint64_t epoch) {
+          if (epoch == epoch_)
+            give_up({errc::not_primary, "this node leads the shard no more"});
+        },
         [this](const admit_events& m) {
           return judge_each(m.items, [this](const auto& x) { return table_.admit(x); });
         },
@@ -154,10 +160,13 @@ public:
         [this](const candor::erase_user& m) {
           return with_user<receipt>(m.user, [&](const user_id& user) -> result<pending<receipt>> {
             CANDOR_TRY(erased, table_.erase(user, m.caller));
-            return pending<receipt>{std::move(erased.entry),
-                                    [this, grave = erased.answer.grave](const auto& committed) {
-                                      return make_receipt(grave, committed);
-                                    }};
+            return pending<receipt>{
+                std::move(erased.entry),
+                [this, user, grave = erased.answer.grave](const committed_entries& committed) {
+                  if (!committed.empty())
+                    table_.erased(user, grave, committed.front().seq);
+                  return make_receipt(grave, committed);
+                }};
           });
         },
         [this](const candor::record_notice& m) {
@@ -282,7 +291,7 @@ public:
                 {static_cast<std::uint8_t>(i.kind), std::move(i.id), std::move(i.bytes)});
           // Where nothing is new there is nothing that would have to be durable first.
           if (!said.whole && said.items.empty())
-            return said;
+            return may_answer() ? caf::result<catalogue_news>{said} : to_caf(not_open());
           return answer<catalogue_news>([&]() -> result<pending<catalogue_news>> {
             return after<catalogue_news>(std::nullopt, std::move(said));
           });
@@ -359,6 +368,12 @@ public:
     };
   }
 
+  /// What waits holds this actor, which holds the door.
+  void on_exit() override {
+    in_flight_.clear();
+    borrowing_.clear();
+  }
+
 private:
   using committed_entries = std::vector<replication::committed>;
 
@@ -372,7 +387,15 @@ private:
   /// Told when an append, and everything before it, is durable or failed.
   using continuation = std::function<void(const replication::append_result&)>;
 
-  static error not_open() { return {errc::unavailable, "this shard is being taken over"}; }
+  /// Nothing was tried: whoever asked may ask again, here or where the shard is led now.
+  static error not_open() {
+    return {errc::not_primary, "this shard is not led here at the moment"};
+  }
+
+  /// Nobody else can have changed the shard since what is to be answered was read.
+  bool may_answer() const {
+    return door_.may_answer(table_.shard(), term_at_opening_, around_.time.monotonic());
+  }
 
   template <class Answer>
   static pending<Answer> after(std::optional<replication::draft> entry, Answer answer) {
@@ -419,8 +442,10 @@ private:
 
   template <class Item, class Judge>
   caf::result<verdicts> judge_each(const std::vector<Item>& items, Judge judge) {
+    if (!open_)
+      return to_caf(not_open());
     auto answers = std::make_shared<verdicts>();
-    if (!open_ || door_.full() || items.size() > limits::batch_events) {
+    if (door_.full() || items.size() > limits::batch_events) {
       answers->items.assign(items.size(), model::verdict::overloaded());
       return std::move(*answers);
     }
@@ -442,7 +467,7 @@ private:
       answers->items.push_back(std::move(judged->answer));
     }
     if (drafts.empty() && !rests_on_entries)
-      return std::move(*answers);
+      return may_answer() ? caf::result<verdicts>{std::move(*answers)} : to_caf(not_open());
     auto promise = make_response_promise<verdicts>();
     append(std::move(drafts),
            [promise, answers](const replication::append_result& outcome) mutable {
@@ -730,13 +755,18 @@ private:
     append(std::move(drafts), std::move(then));
   }
 
-  /// Calls `then` when the drafts are durable; without drafts, when everything before is.
+  /// Calls `then` when the drafts are durable; without drafts, when everything before is, and while
+  /// nobody else leads: an entry proves that by being committed, a mere answer proves nothing.
   void append(std::vector<replication::draft> drafts, continuation then) {
     if (drafts.empty()) {
+      auto checked = [this, then = std::move(then)](const replication::append_result& before) {
+        then(before && !may_answer() ? replication::append_result{tl::unexpected<error>{not_open()}}
+                                     : before);
+      };
       if (in_flight_.empty())
-        then(committed_entries{});
+        checked(committed_entries{});
       else
-        in_flight_.back().push_back(std::move(then));
+        in_flight_.back().push_back(std::move(checked));
       return;
     }
     ++ordinal_;
@@ -746,7 +776,8 @@ private:
     in_flight_.back().push_back(std::move(then));
     auto request = std::make_shared<const replication::append_request>(
         replication::append_request{table_.shard(), epoch_, std::move(drafts)});
-    // No deadline: the door is in this process, answers all it took, and bounds what it takes.
+    // No deadline: the door is in this process, answers all it took once it is committed or the
+    // shard is led elsewhere, and bounds what it takes.
     this->request(door_.actor, caf::infinite, replication::append_request_ptr{request})
         .then([this](const replication::append_result_ptr& outcome) { settle(*outcome); },
               [this](const caf::error& e) { settle(tl::unexpected<error>{from_caf(e)}); });
@@ -760,7 +791,9 @@ private:
     in_flight_.pop_front();
     ++settled_;
     if (outcome) {
-      table_.settled(settled_);
+      if (!outcome->empty())
+        unapplied_.emplace_back(settled_, outcome->back().seq);
+      note_applied();
       for (const auto& c : *outcome) {
         term_ = c.term;
         seq_ = c.seq;
@@ -776,6 +809,13 @@ private:
       give_up(outcome.error());
   }
 
+  /// What is committed can be read back once it is in the tables.
+  void note_applied() {
+    auto applied = (*door_.progress)[table_.shard()].applied.load(std::memory_order_acquire);
+    for (; !unapplied_.empty() && unapplied_.front().second <= applied; unapplied_.pop_front())
+      table_.settled(unapplied_.front().first);
+  }
+
   void give_up(const error& why) {
     if (!open_)
       return;
@@ -784,22 +824,22 @@ private:
     take_over();
   }
 
+  /// Answered when this node leads the shard: at once, much later, or never.
   void take_over() {
-    request(door_.actor, limits::room_deadline, replication::open_shard_atom_v, table_.shard())
+    request(door_.actor, caf::infinite, replication::open_shard_atom_v, table_.shard())
         .then(
             [this](const replication::opening_ptr& opening) {
               // Every append handed in before has been answered by now.
               CANDOR_ASSERT(in_flight_.empty());
-              if (!*opening)
-                return retry((*opening).error());
               settled_ = ordinal_;
+              unapplied_.clear();
               table_.appended(ordinal_);
-              if (auto opened = open_tables(**opening); !opened)
+              if (auto opened = open_tables(*opening); !opened)
                 return retry(opened.error());
-              epoch_ = (*opening)->epoch;
-              term_ = (*opening)->term;
-              seq_ = (*opening)->seq;
-              audit_ = (*opening)->audit;
+              epoch_ = opening->epoch;
+              term_ = opening->term;
+              seq_ = opening->seq;
+              audit_ = opening->audit;
               term_at_opening_ = term_;
               open_ = true;
             },
@@ -820,10 +860,12 @@ private:
   }
 
   void sweep() {
+    note_applied();
     if (!open_ || door_.full())
       return;
     tidy_money();
-    auto drafts = table_.sweep(sweep_persons);
+    auto destroyed = (*door_.progress)[table_.shard()].destroyed.load(std::memory_order_relaxed);
+    auto drafts = table_.sweep(sweep_persons, destroyed);
     if (!drafts)
       log::error("profile", "shard={} sweep: {}", table_.shard(), drafts.error().to_string());
     else if (!drafts->empty())
@@ -837,6 +879,8 @@ private:
     r.subject = grave.subject;
     r.erased_at = grave.erased_at;
     r.unreadable_at = std::max(grave.erased_at, around_.time.now());
+    if (grave.final_at)
+      r.final_at_ms = to_int(*grave.final_at);
     r.audit_shard = table_.shard();
     stores::audit_head head;
     if (!committed.empty()) {
@@ -873,6 +917,7 @@ private:
   std::uint64_t ordinal_ = 0; ///< appends handed to the door
   std::uint64_t settled_ = 0; ///< appends answered
   std::deque<std::vector<continuation>> in_flight_;
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> unapplied_; ///< (ordinal, seq), committed
 };
 
 } // namespace

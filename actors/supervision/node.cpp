@@ -16,9 +16,10 @@
 #include "actors/policy/policy_actor.hpp"
 #include "actors/profile/profile_actor.hpp"
 #include "actors/recommendation/recommendation_actor.hpp"
+#include "actors/routing/node_door_actor.hpp"
+#include "actors/routing/router_actor.hpp"
+#include "actors/supervision/cluster_side.hpp"
 #include "actors/topic_filter/filter.hpp"
-#include "cluster/coordination/coordinator.hpp"
-#include "cluster/replication/commit_actor.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
@@ -33,33 +34,20 @@ using namespace std::chrono_literals;
 constexpr auto activation_deadline = 60s;
 constexpr std::size_t ingestion_actors = 2;
 constexpr std::size_t ad_matching_actors = 2;
-constexpr std::size_t disk_id_bytes_max = 128;
 constexpr std::size_t restarts_max = 100; ///< of profile actors, in the life of a process
 
 struct system_config : caf::actor_system_config {
-  system_config() {
+  explicit system_config(bool in_cluster) {
+    add_message_types<caf::id_block::candor_transport>();
     add_message_types<caf::id_block::candor_cluster>();
+    add_message_types<caf::id_block::candor_membership>();
     add_message_types<caf::id_block::candor>();
     set("scheduler.policy", caf::atom("sharing"));
     set("scheduler.max-threads", std::max(2u, std::thread::hardware_concurrency()));
+    if (in_cluster)
+      cluster_side::configure(*this);
   }
 };
-
-/// The disk's own name, given to it on the first start.
-result<std::string> load_or_make_disk_id(const std::filesystem::path& file, rng& random) {
-  auto found = stores::read_file(file, disk_id_bytes_max);
-  if (!found && found.error().code != errc::not_found)
-    return found;
-  if (!found) {
-    auto made = random_id(random, "disk-");
-    CANDOR_TRY_VOID(stores::replace_file(file, made + '\n'));
-    return made;
-  }
-  auto line = found->substr(0, found->find('\n'));
-  if (line.empty())
-    return fail(errc::corrupt, file.string() + " is empty");
-  return line;
-}
 
 /// Watches the rooms. Owns nothing else.
 class supervisor_actor final : public caf::event_based_actor {
@@ -87,7 +75,7 @@ public:
 
 private:
   void watch(shard_id shard) {
-    auto profile = shards_->primary(shard);
+    auto profile = shards_->here(shard);
     monitor(profile);
     profiles_[profile.address()] = shard;
   }
@@ -121,15 +109,17 @@ public:
 
   result<void> start(const config::node_config& config) {
     CANDOR_TRY_VOID(open_storage(config));
-    system_ = std::make_unique<caf::actor_system>(system_config_);
+    system_config_ = std::make_unique<system_config>(!alone_);
+    system_ = std::make_unique<caf::actor_system>(*system_config_);
     CANDOR_TRY_VOID(open_log(config));
     auto activated = spawn_rooms(config);
     CANDOR_TRY_VOID(open_gateway(config));
+    CANDOR_TRY_VOID(join());
+    if (!alone_)
+      return {}; // it is ready as soon as the cluster is
     if (activated.wait_for(activation_deadline) != std::future_status::ready)
       return fail(errc::timed_out, "not every shard has logged the policies");
-    CANDOR_TRY_VOID(activated.get());
-    gateway_->set_ready(true);
-    return {};
+    return activated.get();
   }
 
   std::string url() const override { return url_; }
@@ -147,18 +137,34 @@ public:
       caf::anon_send_exit(supervisor_, caf::exit_reason::user_shutdown);
     for (const auto& room : all_rooms())
       caf::anon_send_exit(room, caf::exit_reason::user_shutdown);
-    gateway_.reset();
+    {
+      std::lock_guard guard{ready_mutex_};
+      gateway_.reset();
+    }
     rooms_ = {};
     supervisor_ = nullptr;
     notification_ = nullptr;
     policy_ = nullptr;
-    door_ = {};
+    if (cluster_)
+      cluster_->stop();
+    if (node_door_)
+      caf::anon_send_exit(node_door_, caf::exit_reason::user_shutdown);
+    node_door_ = nullptr;
+    if (behind_)
+      behind_->put({});
+    *membership_ = nullptr;
+    if (shards_) {
+      caf::anon_send_exit(shards_->primary(0), caf::exit_reason::user_shutdown);
+      shards_->clear();
+    }
     shards_.reset();
     system_.reset(); // waits for every actor's end
+    cluster_.reset();
   }
 
 private:
   result<void> open_storage(const config::node_config& config) {
+    alone_ = config.cluster.empty();
     CANDOR_TRY(files, config::check(config));
     files_ = std::move(files);
     CANDOR_TRY_VOID(check_mail(config));
@@ -176,66 +182,70 @@ private:
     keys_ = std::move(keys);
     CANDOR_TRY(db, engine::open_rocksdb(config.data / "db", {config.block_cache_bytes}));
     db_ = std::move(db);
-    coordinator_ = coordination::make_local_coordinator(*db_);
-    return {};
-  }
-
-  /// How many shards there are stands in the coordinator from the first start on.
-  result<void> fix_shard_count(std::uint16_t count) {
-    CANDOR_TRY(found, coordinator_->get("cluster/shards"));
-    if (found && found->value != std::to_string(count))
-      return fail(errc::config_invalid,
-                  fmt::format("the data was made with shards = {}, the configuration says {}",
-                              found->value, count));
-    if (!found) {
-      coordination::change first{"cluster/shards", 0, std::to_string(count)};
-      CANDOR_TRY_VOID(coordinator_->compare_and_swap({&first, 1}));
-    }
     return {};
   }
 
   result<void> open_log(const config::node_config& config) {
-    CANDOR_TRY_VOID(fix_shard_count(config.shards));
     count_ = {config.shards};
     clock_ = config.settable_clock ? make_settable_clock() : make_system_clock();
     if (config.clock_start)
       CANDOR_TRY_VOID(clock_->set(*config.clock_start));
-    CANDOR_TRY(disk_id, load_or_make_disk_id(config.data / "disk.id", *random_));
-    CANDOR_TRY(log, replication::group_commit::open(*db_, *keys_, *coordinator_, *clock_,
-                                                    {{config.name, disk_id}, count_}));
     if (config.settable_clock)
-      CANDOR_TRY_VOID(continue_clock(*log));
-    door_ = replication::spawn_commit_actor(*system_, std::move(log));
+      CANDOR_TRY_VOID(continue_clock());
+    shards_ = std::make_shared<shard_directory>(count_, config.name);
+    for (std::uint16_t i = 0; i < count_.value; ++i)
+      shards_->set_leader(i, {}); // as the coordinator will say
+    CANDOR_TRY(opened, cluster_side::open(config, {*system_, *db_, *keys_, secrets_, *clock_,
+                                                   *random_, shards_, stop_asked_}));
+    cluster_ = std::move(opened);
     return {};
   }
 
   /// A settable clock goes on where the shards' logs stand.
-  result<void> continue_clock(replication::group_commit& log) {
+  result<void> continue_clock() {
     std::optional<timestamp> latest;
     for (std::uint16_t i = 0; i < count_.value; ++i) {
-      CANDOR_TRY(opening, log.opening(i));
-      if (opening.seq > 0)
-        latest = std::max(latest, std::optional{opening.time.now({}, {})});
+      CANDOR_TRY(found, replication::read_shard(*db_, i));
+      auto last = found.unapplied.empty() ? found.applied.time : found.unapplied.back().time;
+      if (found.end.seq > 0)
+        latest = std::max(latest, std::optional{last});
     }
     return latest ? clock_->set(*latest) : result<void>{};
   }
 
+  /// From here on other nodes may ask.
+  result<void> join() {
+    behind_ = std::make_shared<routing::door_rooms>();
+    behind_->put({shards_, std::make_shared<const rooms>(rooms_), cluster_->door().actor});
+    if (!alone_)
+      node_door_ = routing::spawn_node_door_actor(*system_, behind_);
+    CANDOR_TRY_VOID(cluster_->join(url_, node_door_));
+    *membership_ = cluster_->membership();
+    return {};
+  }
+
   std::future<result<void>> spawn_rooms(const config::node_config& config) {
     auto where = [this](const user_id& user) { return shard_of(user); };
-    shards_ = std::make_shared<shard_directory>(count_);
     auto make_profile = [this, where](shard_id shard) {
       return profile::spawn_profile_actor(
           *system_, shard, {*db_, *keys_, secrets_, files_.regions, *clock_, *random_},
-          {shards_, where}, door_);
+          {shards_, where}, cluster_->door());
     };
     for (std::uint16_t i = 0; i < count_.value; ++i)
       shards_->set(i, make_profile(i));
+    shards_->set_router(routing::spawn_router_actor(*system_, shards_));
 
     auto outcome = std::make_shared<std::promise<result<void>>>();
     auto activated = outcome->get_future();
     policy_ = policy::spawn_policy_actor(
         *system_, {shards_, files_.regions, *clock_}, files_.policies,
-        [outcome](result<void> how) { outcome->set_value(std::move(how)); });
+        [this, outcome](result<void> how) {
+          if (how)
+            set_ready();
+          else if (!alone_)
+            stop_asked_(how); // `start` has returned already
+          outcome->set_value(std::move(how));
+        });
 
     notification_ = notification::spawn_notification_actor(
         *system_, {shards_, policy_, files_.regions, *clock_, where, config.notices, config.app,
@@ -251,14 +261,18 @@ private:
     rooms_.recommendation =
         recommendation::spawn_recommendation_actor(*system_, {shards_, where, shelf_, *clock_});
     rooms_.shards = shards_;
+    rooms_.events = cluster_->events();
     rooms_.notification = notification_;
     rooms_.admin = admin::spawn_admin_actor(
         *system_, {shards_, policy_, notification_, *db_, *clock_, *random_, where, config.name,
-                   CANDOR_VERSION, config.data.string(), [this] { stop_asked_({}); }});
+                   CANDOR_VERSION, config.data.string(), [this] { stop_asked_({}); }, config.cluster,
+                   config.etcd, membership_, cluster_->door().actor});
 
     std::vector<caf::actor> others{
         caf::actor_cast<caf::actor>(policy_), caf::actor_cast<caf::actor>(notification_),
-        caf::actor_cast<caf::actor>(rooms_.admin), caf::actor_cast<caf::actor>(door_.actor)};
+        caf::actor_cast<caf::actor>(rooms_.admin),
+        caf::actor_cast<caf::actor>(cluster_->door().actor),
+        caf::actor_cast<caf::actor>(shards_->primary(0))};
     others.push_back(caf::actor_cast<caf::actor>(rooms_.catalogue));
     others.push_back(caf::actor_cast<caf::actor>(rooms_.recommendation));
     for (const auto& room : rooms_.ingestion)
@@ -321,10 +335,22 @@ private:
     settings.regions = files_.regions;
     settings.shard_of = [this](const user_id& user) { return shard_of(user); };
     CANDOR_TRY(opened, gateway::gateway::start(*system_, rooms_, std::move(settings), *clock_));
-    gateway_ = std::move(opened);
+    {
+      std::lock_guard guard{ready_mutex_};
+      gateway_ = std::move(opened);
+      gateway_->set_ready(ready_);
+    }
     url_ = fmt::format("{}://{}:{}", config.tls_certificate.empty() ? "http" : "https",
                        config.http_address, gateway_->port());
     return {};
+  }
+
+  /// From the policy room's thread, perhaps before there is a gateway.
+  void set_ready() {
+    std::lock_guard guard{ready_mutex_};
+    ready_ = true;
+    if (gateway_)
+      gateway_->set_ready(true);
   }
 
   std::vector<caf::actor> all_rooms() const {
@@ -344,8 +370,7 @@ private:
     add(policy_);
     if (shards_)
       for (std::size_t i = 0; i < shards_->size(); ++i)
-        add(shards_->primary(static_cast<shard_id>(i)));
-    add(door_.actor);
+        add(shards_->here(static_cast<shard_id>(i)));
     return all;
   }
 
@@ -358,17 +383,24 @@ private:
   std::unique_ptr<clock> clock_;
   std::unique_ptr<stores::user_keys> keys_;
   std::unique_ptr<engine::engine> db_;
-  std::unique_ptr<coordination::coordinator> coordinator_;
-  system_config system_config_;
+  bool alone_ = true; ///< no cluster
+  std::unique_ptr<system_config> system_config_;
   std::unique_ptr<caf::actor_system> system_;
-  replication::write_door door_;
+  std::unique_ptr<cluster_side> cluster_;
+  /// Filled when the node has joined: rooms that are there before hold the place.
+  std::shared_ptr<membership::membership_handle> membership_ =
+      std::make_shared<membership::membership_handle>();
+  std::shared_ptr<routing::door_rooms> behind_;
+  caf::actor node_door_;
   model::catalogue_shelf shelf_;
   std::shared_ptr<shard_directory> shards_;
   policy_handle policy_;
   notification_handle notification_;
   rooms rooms_;
   caf::actor supervisor_;
+  std::mutex ready_mutex_; ///< guards the next two where the node runs
   std::unique_ptr<gateway::gateway> gateway_;
+  bool ready_ = false;
   std::string url_;
 };
 

@@ -3,6 +3,7 @@
 #include <list>
 #include <mutex>
 
+#include "storage/base/limits.hpp"
 #include "storage/engine/keys.hpp"
 
 namespace candor::coordination {
@@ -36,8 +37,7 @@ public:
   }
 
   result<bool> compare_and_swap(std::span<const change> changes) override {
-    if (changes.size() > changes_max)
-      return fail(errc::too_many, "a compare-and-swap has at most 64 changes");
+    CANDOR_TRY_VOID(check_changes(changes));
     std::lock_guard guard{mutex_};
     engine::batch batch;
     std::vector<versioned> written;
@@ -50,24 +50,54 @@ public:
                        engine::named_key(outside_shards, c.key), pack(written.back())});
     }
     CANDOR_TRY_VOID(db_.write(batch, engine::sync::yes));
+    std::lock_guard calling{watchers_->mutex};
     for (std::size_t i = 0; i < changes.size(); ++i)
-      for (const auto& w : *watchers_)
+      for (const auto& w : watchers_->all)
         if (changes[i].key.starts_with(w.prefix))
           w.call(changes[i].key, written[i]);
     return true;
   }
 
-  std::shared_ptr<void> watch(std::string prefix, watcher call) override {
+  result<std::vector<std::pair<std::string, versioned>>> list(std::string_view prefix) override {
     std::lock_guard guard{mutex_};
-    auto it = watchers_->insert(watchers_->end(), {std::move(prefix), std::move(call)});
-    // The handle may outlive the coordinator: it holds the list, not the coordinator.
-    return {nullptr, [list = watchers_, it](void*) { list->erase(it); }};
+    std::vector<std::pair<std::string, versioned>> all;
+    std::optional<error> wrong;
+    const auto first = engine::named_key(outside_shards, prefix);
+    const auto name_at = engine::named_key(outside_shards, "").size();
+    CANDOR_TRY_VOID(
+        db_.scan(engine::table::meta, first, engine::prefix_end(first), [&](auto key, auto bytes) {
+          auto value = unpack(bytes);
+          if (!value)
+            wrong = value.error();
+          else if (all.size() == limits::coordination_listed)
+            wrong = error{errc::too_many, "more keys have this prefix than a listing holds"};
+          else
+            all.emplace_back(key.substr(name_at), std::move(*value));
+          return !wrong;
+        }));
+    if (wrong)
+      return tl::unexpected{*wrong};
+    return all;
+  }
+
+  std::shared_ptr<void> watch(std::string prefix, watcher call) override {
+    std::lock_guard guard{watchers_->mutex};
+    auto it = watchers_->all.insert(watchers_->all.end(), {std::move(prefix), std::move(call)});
+    // The handle may outlive the coordinator: it holds the watchers, not the coordinator.
+    return {nullptr, [watchers = watchers_, it](void*) {
+              std::lock_guard until_no_call_is_under_way{watchers->mutex};
+              watchers->all.erase(it);
+            }};
   }
 
 private:
   struct watching {
     std::string prefix;
     watcher call;
+  };
+  struct watchers {
+    std::mutex mutex; ///< held while they are called
+    std::list<watching> all;
   };
 
   result<std::optional<versioned>> read(std::string_view key) {
@@ -80,7 +110,7 @@ private:
 
   engine::engine& db_;
   std::mutex mutex_;
-  std::shared_ptr<std::list<watching>> watchers_ = std::make_shared<std::list<watching>>();
+  std::shared_ptr<watchers> watchers_ = std::make_shared<watchers>();
 };
 
 } // namespace

@@ -12,7 +12,7 @@ namespace candor::replication {
 
 namespace {
 
-constexpr unsigned entry_version = 1;
+constexpr unsigned entry_version = 2;
 constexpr std::size_t checksum_bytes = 8;
 
 void pack_bytes(msgpack::packer<msgpack::sbuffer>& to, std::string_view bytes) {
@@ -45,7 +45,7 @@ E choice(const msgpack::object& from, unsigned count) {
 std::string encode(entry& e, const chain_hash& previous) {
   msgpack::sbuffer buffer;
   msgpack::packer to{buffer};
-  to.pack_array(6);
+  to.pack_array(8);
   to.pack(entry_version);
   to.pack(e.shard);
   to.pack_uint64(e.term);
@@ -58,6 +58,13 @@ std::string encode(entry& e, const chain_hash& previous) {
     to.pack(static_cast<unsigned>(o.table));
     pack_bytes(to, o.key);
     pack_bytes(to, o.value);
+  }
+  to.pack(e.pages);
+  to.pack_array(static_cast<std::uint32_t>(e.destroys.size()));
+  for (const auto& key : e.destroys) {
+    to.pack_array(2);
+    to.pack(key.page);
+    to.pack(key.slot);
   }
   std::string bytes{buffer.data(), buffer.size()};
   crypto_generichash(e.chain.data(), e.chain.size(),
@@ -81,9 +88,9 @@ result<entry> decode_entry(std::string_view bytes) {
   bytes.remove_suffix(e.chain.size());
   try {
     auto handle = msgpack::unpack(bytes.data(), bytes.size());
-    auto field = array(handle.get(), 6);
+    auto field = array(handle.get(), 8);
     if (field[0].as<unsigned>() != entry_version)
-      return fail(errc::corrupt, "a log entry was written by a later version of Candor");
+      return fail(errc::corrupt, "a log entry was written by another version of Candor");
     e.shard = field[1].as<shard_id>();
     e.term = field[2].as<std::uint64_t>();
     e.seq = field[3].as<std::uint64_t>();
@@ -98,6 +105,13 @@ result<entry> decode_entry(std::string_view bytes) {
       o.key = view(part[2]);
       o.value = view(part[3]);
       e.operations.push_back(std::move(o));
+    }
+    e.pages = field[6].as<std::vector<std::uint64_t>>();
+    if (field[7].type != msgpack::type::ARRAY)
+      throw msgpack::type_error{};
+    for (std::uint32_t i = 0; i < field[7].via.array.size; ++i) {
+      auto part = array(field[7].via.array.ptr[i], 2);
+      e.destroys.push_back({part[0].as<std::uint64_t>(), part[1].as<std::uint16_t>()});
     }
     return e;
   } catch (const std::exception&) {

@@ -42,6 +42,7 @@ struct draft {
   timestamp time; ///< the shard's log time as its owner knows it; never below the entry before
   std::vector<draft_row> rows;
   std::vector<stores::audit_event> audit;
+  std::vector<stores::key_ref> destroys{}; ///< keys that every replica destroys once it is committed
 };
 
 using chain_hash = std::array<std::uint8_t, 16>;
@@ -51,7 +52,9 @@ struct entry {
   std::uint64_t term = 0;
   std::uint64_t seq = 0;
   timestamp time;
-  engine::batch operations; ///< sealed
+  engine::batch operations;         ///< sealed
+  std::vector<std::uint64_t> pages; ///< of keys that its rows are sealed under, ascending
+  std::vector<stores::key_ref> destroys;
   chain_hash
       chain{}; ///< BLAKE2b-128 over the chain hash of the entry before and this entry's bytes
   friend bool operator==(const entry&, const entry&) = default;

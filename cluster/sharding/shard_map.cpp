@@ -1,6 +1,7 @@
 #include "cluster/sharding/shard_map.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -23,6 +24,18 @@ member member_from(const json& value) {
 
 std::string config_key(shard_id shard) {
   return fmt::format("shards/{:04}", shard);
+}
+
+std::optional<shard_id> shard_of_key(std::string_view key) {
+  constexpr std::string_view prefix{config_prefix};
+  if (!key.starts_with(prefix))
+    return std::nullopt;
+  key.remove_prefix(prefix.size());
+  shard_id shard = 0;
+  auto end = std::from_chars(key.data(), key.data() + key.size(), shard);
+  if (end.ec != std::errc{} || end.ptr != key.data() + key.size())
+    return std::nullopt;
+  return shard;
 }
 
 std::string to_json(const shard_config& config) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,8 +31,11 @@ struct shard_config {
   friend bool operator==(const shard_config&, const shard_config&) = default;
 };
 
+inline constexpr char config_prefix[] = "shards/";
 /// The coordinator's key of a shard, e.g. "shards/0017".
 std::string config_key(shard_id shard);
+/// nullopt: it is not a shard's key.
+std::optional<shard_id> shard_of_key(std::string_view key);
 
 std::string to_json(const shard_config& config);
 

@@ -41,6 +41,8 @@ inline constexpr std::size_t streams = 256;      ///< server-sent events, open a
 inline constexpr auto stream_life = 10min;       ///< then the client asks again, with a valid token
 inline constexpr auto stream_look_every = 500ms; ///< for what is new
 inline constexpr auto stream_silence = 15s;      ///< then a comment shows that it lives
+inline constexpr std::size_t cluster_events_kept = 4096; ///< by each node, for who comes late
+inline constexpr std::size_t cluster_events_at_a_time = 256;
 inline constexpr std::size_t json_depth = 16;
 
 // Between rooms
@@ -50,9 +52,46 @@ inline constexpr std::size_t commit_queue_entries =
     8192; ///< waiting for the disk before `overloaded`
 inline constexpr auto room_deadline = 5s;
 
+// Between nodes
+inline constexpr std::size_t node_name_bytes = 64;
+inline constexpr std::size_t cluster_id_bytes = 64;
+inline constexpr std::size_t peers = 256;        ///< nodes of a cluster, less oneself
+inline constexpr std::size_t hello_bytes = 1024; ///< said before CAF's protocol starts
+inline constexpr std::uint32_t frame_bytes = 16 * 1024 * 1024; ///< one message of CAF's protocol
+inline constexpr std::size_t half_open_links = 64; ///< before TLS; the oldest gives way
+inline constexpr std::size_t greeting_links = 64;  ///< with a certificate, before the hello's end
+inline constexpr auto connect_deadline = 1s;
+inline constexpr auto handshake_deadline = 2s; ///< TLS and both hellos
+inline constexpr auto redial_first = 50ms;
+inline constexpr auto redial_most = 1s;
+inline constexpr auto ping_every = 200ms;
+inline constexpr std::size_t pings_missed = 5; ///< in a row; then the link is dropped
+inline constexpr auto beacon_every = 100ms;
+inline constexpr std::size_t beacon_payload_bytes = 1200;
+
 // Group commit
 inline constexpr std::size_t commit_group_entries = 512;
 inline constexpr std::size_t commit_group_bytes = 4 * 1024 * 1024;
+
+// Replication
+inline constexpr std::size_t copy_part_bytes = 256 * 1024;
+inline constexpr std::size_t copy_parts_in_flight = 4;
+inline constexpr std::size_t copies_leaving = 4; ///< of whole shards, at a time
+inline constexpr auto copy_silence = 10s;        ///< then a copy is given up
+inline constexpr std::size_t held_prepares = 64;  ///< of a shard, that wait for pages of keys
+inline constexpr std::size_t held_entries = 16'384;
+inline constexpr std::size_t pages_at_a_time = 32;
+inline constexpr std::size_t peer_frame_bytes = 1024 * 1024; ///< in one message to another node
+inline constexpr std::size_t peer_in_flight_bytes = 4 * 1024 * 1024; ///< to one node, not taken yet
+inline constexpr auto peer_frame_deadline = 2s;
+inline constexpr auto route_deadline = 4s; ///< for a call to reach a shard's primary and come back
+inline constexpr auto route_again_every = 20ms;
+// Between nodes
+inline constexpr std::size_t nodes = 1024;
+inline constexpr std::size_t datagram_bytes = 1200; ///< of a beacon: fits one packet on any path
+inline constexpr std::size_t replicas = 32;         ///< in-sync members and learners of a shard
+inline constexpr std::size_t prepare_entries = 64 * 1024; ///< in one message to a replica
+inline constexpr std::size_t replica_message_bytes = 64 * 1024 * 1024;
 
 // A user's record
 inline constexpr std::size_t remembered_events = 50'000; ///< event ids within the dedupe window
@@ -67,6 +106,30 @@ inline constexpr auto log_kept = 30min;
 inline constexpr std::size_t log_kept_bytes_per_shard = 64 * 1024 * 1024;
 inline constexpr std::size_t keys_per_page = 256;
 inline constexpr std::size_t key_pages_cached = 1024;
+
+// Coordination
+inline constexpr std::size_t coordination_key_bytes = 512;
+inline constexpr std::size_t coordination_value_bytes = 64 * 1024;
+inline constexpr std::size_t coordination_swap_bytes = 1024 * 1024; ///< etcd takes 1.5 MiB
+inline constexpr std::size_t coordination_listed = 65'536;          ///< keys in one listing
+inline constexpr std::size_t coordination_page_keys = 500;
+inline constexpr std::size_t coordination_answer_bytes = 64 * 1024 * 1024; ///< of etcd: a full page
+inline constexpr std::size_t coordination_connections_idle = 4;            ///< of one endpoint
+inline constexpr auto coordination_deadline = 1s;
+inline constexpr auto watch_quiet = 5s; ///< then a watch looks whether it missed something
+inline constexpr auto watch_pause_min = 50ms;
+inline constexpr auto watch_pause_max = 2s;
+
+// Membership
+inline constexpr auto membership_tick = 200ms;
+inline constexpr auto membership_list_every = 5s; ///< besides watches, which may skip
+inline constexpr auto membership_pause_min = 200ms; ///< after the coordinator failed
+inline constexpr auto membership_pause_max = 3s;
+inline constexpr auto name_claim_wait = 3s; ///< for a node of the same name to object
+inline constexpr auto placement_beat_every = 1s;
+inline constexpr auto placement_takeover_after = 5s; ///< of silence
+inline constexpr auto replace_after = 10min;         ///< a dead node's shards go elsewhere
+inline constexpr auto replace_after_at_min = 60s; ///< where one of them has no copy to spare
 
 // Catalogue, ads and content
 inline constexpr std::size_t item_id_bytes = 64; ///< of a campaign, an advertiser, a content item

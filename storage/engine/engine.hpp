@@ -52,6 +52,19 @@ enum class sync : bool { no, yes };
 /// Called for each row in key order; false ends the scan.
 using visitor = std::function<bool(std::string_view key, std::string_view value)>;
 
+/// One state of all tables, as it was when the snapshot was taken. Thread-safe. It keeps what was
+/// erased since from being freed, so let go of it soon, and before the engine: closing the engine
+/// while a snapshot of it lives is a fault of the caller, on which the RocksDB side asserts.
+class snapshot {
+public:
+  virtual ~snapshot() = default;
+
+  /// As `engine::scan`. Error: as there; `unavailable` where a `resume` opened the files anew
+  /// since: take another snapshot and begin again.
+  virtual result<void> scan(table from, std::string_view begin, std::string_view end,
+                            const visitor& visit) const = 0;
+};
+
 class engine {
 public:
   virtual ~engine() = default;
@@ -69,6 +82,10 @@ public:
   /// Rows with begin <= key < end. Error: `corrupt`, `io_failed`; rows visited before it are good.
   virtual result<void> scan(table from, std::string_view begin, std::string_view end,
                             const visitor& visit) const = 0;
+
+  /// The present state, for scans that take long or span tables. Never null: where nothing is open,
+  /// its scans say so.
+  virtual std::unique_ptr<::candor::engine::snapshot> snapshot() const = 0;
 
   /// The last row with begin <= key < end, or nullopt. Error: as `scan`.
   virtual result<std::optional<std::pair<std::string, std::string>>>

@@ -12,6 +12,27 @@ namespace candor::engine {
 namespace {
 
 using rows = std::map<std::string, std::string, std::less<>>;
+using tables = std::array<rows, table_count>;
+
+/// A copy: what memory holds is small.
+class memory_snapshot final : public snapshot {
+public:
+  explicit memory_snapshot(tables all)
+    : tables_{std::move(all)} {}
+
+  result<void> scan(table from, std::string_view begin, std::string_view end,
+                    const visitor& visit) const override {
+    CANDOR_ASSERT(static_cast<std::size_t>(from) < table_count);
+    auto& all = tables_[static_cast<std::size_t>(from)];
+    for (auto i = all.lower_bound(begin); i != all.end() && i->first < end; ++i)
+      if (!visit(i->first, i->second))
+        break;
+    return {};
+  }
+
+private:
+  tables tables_;
+};
 
 class memory_engine final : public engine {
 public:
@@ -61,6 +82,11 @@ public:
       if (!visit(key, value))
         break;
     return {};
+  }
+
+  std::unique_ptr<::candor::engine::snapshot> snapshot() const override {
+    std::shared_lock lock{mutex_};
+    return std::make_unique<memory_snapshot>(tables_);
   }
 
   result<std::optional<std::pair<std::string, std::string>>>
@@ -130,7 +156,7 @@ private:
   }
 
   mutable std::shared_mutex mutex_;
-  std::array<rows, table_count> tables_;
+  tables tables_;
   std::uint64_t capacity_bytes_;
   std::uint64_t size_ = 0;
   bool failed_ = false;

@@ -4,6 +4,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 
 #include <fmt/format.h>
@@ -148,6 +149,8 @@ bool within_one_person(std::string_view begin, std::string_view end) {
 /// A database while it is open.
 struct session {
   ~session() {
+    for (auto* state : snapshots)
+      db->ReleaseSnapshot(state);
     for (auto* family : families)
       db->DestroyColumnFamilyHandle(family).PermitUncheckedError();
     // What was acknowledged lies in the log already; there is nobody to tell of a failure here.
@@ -163,7 +166,27 @@ struct session {
   std::shared_ptr<failure_listener> listener = std::make_shared<failure_listener>();
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> families; ///< by number of table; the default one last
+  std::mutex snapshots_mutex;
+  std::set<const rocksdb::Snapshot*> snapshots; ///< those alive; guarded by snapshots_mutex
 };
+
+/// What `scan` promises, of the present state where `state` is null.
+result<void> scan_rows(const session& opened, const rocksdb::Snapshot* state, table from,
+                       std::string_view begin, std::string_view end, const visitor& visit) {
+  auto upper = slice(end);
+  rocksdb::ReadOptions how;
+  how.snapshot = state;
+  how.iterate_upper_bound = &upper;
+  how.prefix_same_as_start = from == table::user && within_one_person(begin, end);
+  how.total_order_seek = !how.prefix_same_as_start;
+  std::unique_ptr<rocksdb::Iterator> row{opened.db->NewIterator(how, opened.family(from))};
+  for (row->Seek(slice(begin)); row->Valid(); row->Next())
+    if (!visit(view(row->key()), view(row->value())))
+      return {};
+  if (!row->status().ok())
+    return to_error(row->status());
+  return {};
+}
 
 enum class access : bool { read, write };
 
@@ -216,12 +239,62 @@ private:
   pthread_rwlock_t lock_ = PTHREAD_RWLOCK_INITIALIZER;
 };
 
+/// A state of a session. Where `resume` ends the session, the state ends with it: a database can't
+/// be opened anew while the old one is held.
+class rocksdb_snapshot final : public snapshot {
+public:
+  /// `lock` is held, and `live` counts the snapshots of the engine; both outlive this.
+  rocksdb_snapshot(session_lock& lock, std::atomic<int>& live,
+                   const std::shared_ptr<session>& opened)
+    : lock_{lock}
+    , live_{live}
+    , session_{opened} {
+    ++live_;
+    if (!opened)
+      return;
+    state_ = opened->db->GetSnapshot();
+    std::lock_guard all{opened->snapshots_mutex};
+    opened->snapshots.insert(state_);
+  }
+
+  ~rocksdb_snapshot() override {
+    {
+      std::shared_lock held{lock_};
+      if (auto opened = session_.lock()) {
+        std::lock_guard all{opened->snapshots_mutex};
+        opened->snapshots.erase(state_);
+        opened->db->ReleaseSnapshot(state_);
+      }
+    }
+    --live_;
+  }
+
+  result<void> scan(table from, std::string_view begin, std::string_view end,
+                    const visitor& visit) const override {
+    if (begin >= end)
+      return {};
+    std::shared_lock held{lock_};
+    auto opened = session_.lock();
+    if (!opened)
+      return fail(errc::unavailable, "the files were opened anew since this snapshot was taken");
+    return scan_rows(*opened, state_, from, begin, end, visit);
+  }
+
+private:
+  session_lock& lock_;
+  std::atomic<int>& live_;
+  std::weak_ptr<session> session_; ///< owned by the engine alone while lock_ is not held
+  const rocksdb::Snapshot* state_ = nullptr;
+};
+
 class rocksdb_engine final : public engine {
 public:
   rocksdb_engine(fs::path folder, const rocksdb_options& options, std::unique_ptr<session> opened)
     : folder_{std::move(folder)}
     , options_{options}
     , session_{std::move(opened)} {}
+
+  ~rocksdb_engine() override { CANDOR_ASSERT(snapshots_alive_ == 0); }
 
   result<void> write(const batch& operations, sync durable) override {
     std::shared_lock held{lock_};
@@ -253,18 +326,12 @@ public:
       return {};
     std::shared_lock held{lock_};
     CANDOR_TRY_VOID(check_open());
-    auto upper = slice(end);
-    rocksdb::ReadOptions how;
-    how.iterate_upper_bound = &upper;
-    how.prefix_same_as_start = from == table::user && within_one_person(begin, end);
-    how.total_order_seek = !how.prefix_same_as_start;
-    std::unique_ptr<rocksdb::Iterator> row{session_->db->NewIterator(how, session_->family(from))};
-    for (row->Seek(slice(begin)); row->Valid(); row->Next())
-      if (!visit(view(row->key()), view(row->value())))
-        return {};
-    if (!row->status().ok())
-      return to_error(row->status());
-    return {};
+    return scan_rows(*session_, nullptr, from, begin, end, visit);
+  }
+
+  std::unique_ptr<::candor::engine::snapshot> snapshot() const override {
+    std::shared_lock held{lock_};
+    return std::make_unique<rocksdb_snapshot>(lock_, snapshots_alive_, session_);
   }
 
   result<std::optional<std::pair<std::string, std::string>>>
@@ -424,7 +491,8 @@ private:
   fs::path folder_;
   rocksdb_options options_;
   mutable session_lock lock_;
-  std::unique_ptr<session> session_; ///< guarded by lock_
+  mutable std::atomic<int> snapshots_alive_{0};
+  std::shared_ptr<session> session_; ///< guarded by lock_
   std::atomic<bool> failed_{false};
 };
 

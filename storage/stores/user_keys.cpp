@@ -108,6 +108,34 @@ bool checksum_fits(std::string_view bytes) {
   return again == bytes;
 }
 
+// ---- numbers of pages ---------------------------------------------------------------------------
+
+/// Within the shard: the term that made the page, then a counter. Pages of stores that knew no
+/// terms are those of term 0.
+constexpr unsigned counter_bits = 20, term_bits = 28;
+constexpr std::uint64_t counter_most = (1ull << counter_bits) - 1;
+
+std::uint64_t page_number(shard_id shard, std::uint64_t n) {
+  return static_cast<std::uint64_t>(shard) << 48 | n;
+}
+std::uint64_t page_number(shard_id shard, std::uint64_t term, std::uint64_t counter) {
+  return page_number(shard, term << counter_bits | counter);
+}
+shard_id shard_of(std::uint64_t page) {
+  return static_cast<shard_id>(page >> 48);
+}
+std::uint64_t within_shard(std::uint64_t page) {
+  return page & ((1ull << 48) - 1);
+}
+std::uint64_t term_of(std::uint64_t page) {
+  return within_shard(page) >> counter_bits;
+}
+
+/// "12-1048577": the shard, and the number within it.
+std::string name_of(std::uint64_t page) {
+  return fmt::format("{}-{}", shard_of(page), within_shard(page));
+}
+
 // ---- a page -------------------------------------------------------------------------------------
 
 /// A page as it is used: a state for each slot, then a key for each.
@@ -125,11 +153,26 @@ public:
   }
 
   std::unique_ptr<key_page> without(std::uint16_t slot) const {
-    auto page = std::make_unique<key_page>();
-    std::memcpy(page->memory_.data(), memory_.data(), memory_.size());
-    page->memory_.data()[slot] = destroyed_state;
-    sodium_memzero(page->key_at(slot), key_bytes);
+    auto page = copy();
+    page->destroy(slot);
     return page;
+  }
+
+  /// Without what is destroyed in `other`. nullptr where the two hold different keys in one slot,
+  /// which copies of one page never do.
+  std::unique_ptr<key_page> merged(const key_page& other) const {
+    auto page = copy();
+    for (std::uint16_t slot = 0; slot < limits::keys_per_page; ++slot) {
+      if (!other.live(slot))
+        page->destroy(slot);
+      else if (live(slot) && sodium_memcmp(key(slot), other.key(slot), key_bytes) != 0)
+        return nullptr;
+    }
+    return page;
+  }
+
+  bool same_states(const key_page& other) const {
+    return std::memcmp(memory_.data(), other.memory_.data(), limits::keys_per_page) == 0;
   }
 
   bool live(std::uint16_t slot) const { return memory_.data()[slot] == live_state; }
@@ -139,6 +182,17 @@ public:
 private:
   static constexpr unsigned char destroyed_state = 0;
   static constexpr unsigned char live_state = 1;
+
+  std::unique_ptr<key_page> copy() const {
+    auto page = std::make_unique<key_page>();
+    std::memcpy(page->memory_.data(), memory_.data(), memory_.size());
+    return page;
+  }
+
+  void destroy(std::uint16_t slot) {
+    memory_.data()[slot] = destroyed_state;
+    sodium_memzero(key_at(slot), key_bytes);
+  }
 
   unsigned char* key_at(std::uint16_t slot) const {
     return memory_.data() + limits::keys_per_page + slot * key_bytes;
@@ -187,8 +241,7 @@ std::string encode(const key_page& page, std::uint64_t number, const secret_byte
 result<std::unique_ptr<key_page>> decode(std::string_view file, std::uint64_t number,
                                          const secret_bytes& master_key) {
   auto wrong = [&](std::string_view how) {
-    return fail(errc::corrupt,
-                fmt::format("key page {}-{}: {}", number >> 48, number & ((1ull << 48) - 1), how));
+    return fail(errc::corrupt, fmt::format("key page {}: {}", name_of(number), how));
   };
   if (!checksum_fits(file))
     return wrong("its checksum does not fit");
@@ -231,16 +284,6 @@ result<void> check_verifier(std::string_view file, const secret_bytes& master_ke
 
 constexpr auto slots_per_page = static_cast<std::uint16_t>(limits::keys_per_page);
 
-std::uint64_t page_number(shard_id shard, std::uint64_t n) {
-  return static_cast<std::uint64_t>(shard) << 48 | n;
-}
-shard_id shard_of(std::uint64_t page) {
-  return static_cast<shard_id>(page >> 48);
-}
-std::uint64_t within_shard(std::uint64_t page) {
-  return page & ((1ull << 48) - 1);
-}
-
 bool is_there(const fs::path& file) {
   struct stat state;
   return ::lstat(file.c_str(), &state) == 0;
@@ -252,7 +295,7 @@ bool is_same_file(const fs::path& a, const fs::path& b) {
          x.st_ino == y.st_ino;
 }
 
-/// "12-1.page", "12-1.page.tmp" or "12-1.page.dying" as a page number.
+/// "12-1.page", or that with the suffix of a page that comes or goes, as a page number.
 std::optional<std::uint64_t> parse_name(std::string_view name) {
   std::uint64_t shard = 0, n = 0;
   auto* end = name.data() + name.size();
@@ -263,7 +306,7 @@ std::optional<std::uint64_t> parse_name(std::string_view name) {
   if (second.ec != std::errc{} || n == 0 || n >> 48 != 0)
     return std::nullopt;
   auto rest = std::string_view{second.ptr, static_cast<std::size_t>(end - second.ptr)};
-  if (rest != ".page" && rest != ".page.tmp" && rest != ".page.dying")
+  if (rest != ".page" && rest != ".page.tmp" && rest != ".page.dying" && rest != ".page.dropped")
     return std::nullopt;
   return page_number(static_cast<shard_id>(shard), n);
 }
@@ -305,46 +348,48 @@ public:
     CANDOR_TRY_VOID(verify_master_key(!pages.empty()));
     for (auto page : leftovers)
       CANDOR_TRY_VOID(settle(page));
-    for (auto page : pages) // ascending, so that the last one of a shard stays
-      shards_[shard_of(page)].last_page = within_shard(page);
+    for (auto page : pages)
+      shards_[shard_of(page)].pages.insert(page);
     maker_ = std::thread{[this] { make_pages_ahead(); }};
     return {};
   }
 
-  result<key_ref> allocate(shard_id shard, key_ref after) override {
+  result<key_ref> allocate(shard_id shard, key_ref after, std::uint64_t term) override {
+    CANDOR_ASSERT(term >> term_bits == 0);
     if (after.page != 0 && (shard_of(after.page) != shard || within_shard(after.page) == 0 ||
                             after.slot >= slots_per_page))
       return fail(errc::bad_value, "the key to go on after is not of this shard");
     for (;;) {
-      key_ref next;
-      bool made;
+      std::optional<key_ref> next;
+      std::uint64_t fresh;
       {
         std::lock_guard lock{mutex_};
         auto& here = shards_[shard];
         if (order(here.given) < order(after))
           here.given = after;
-        // A page that this folder lost (an older copy of it was put back) is never made again under
-        // its number.
-        if (here.given.slot + 1 < slots_per_page && within_shard(here.given.page) > here.last_page)
-          here.given.slot = slots_per_page - 1;
-        next = following(shard, here.given);
-        made = within_shard(next.page) <= here.last_page;
-        if (made) {
-          here.given = next;
-          if (slots_per_page - next.slot <= slots_per_page / 4 &&
-              within_shard(next.page) == here.last_page) {
-            wanted_.insert(next.page + 1);
+        if (term_of(here.given.page) > term)
+          return fail(errc::conflict, "keys were given out in a later term");
+        fresh = here.fresh_page(shard, term);
+        next = here.next(term);
+        if (next) {
+          here.given = *next;
+          if (slots_per_page - next->slot <= slots_per_page / 4 &&
+              !here.page_after(next->page, term) && is_counted(fresh)) {
+            wanted_.insert(fresh);
             page_wanted_.notify_one();
           }
         }
       }
-      if (!made) {
-        CANDOR_TRY_VOID(make_page(next.page));
+      if (!next) {
+        if (!is_counted(fresh))
+          return fail(errc::too_many, "this term has no more numbers for pages of keys");
+        std::lock_guard files{files_mutex_};
+        CANDOR_TRY_VOID(make_page(fresh));
         continue;
       }
-      CANDOR_TRY(page, find_page(next));
-      if (page->live(next.slot))
-        return next;
+      CANDOR_TRY(page, find_page(*next));
+      if (page->live(next->slot))
+        return *next;
     }
   }
 
@@ -377,12 +422,6 @@ public:
     return tag;
   }
 
-  /// The page is whole under its name at any moment, and no byte of the old one is freed unwritten:
-  ///   1. the new page is written beside it (.tmp);
-  ///   2. the old one gets a second name (.dying);
-  ///   3. the new one takes the name: from here on the key is destroyed;
-  ///   4. the old one is overwritten and removed.
-  /// `settle` finishes it from wherever it stopped.
   result<void> destroy(key_ref key) override {
     if (key.page == 0 || key.slot >= slots_per_page)
       return fail(errc::bad_value, "no such key");
@@ -391,42 +430,123 @@ public:
     CANDOR_TRY(old, read_page(key.page));
     if (!old->live(key.slot))
       return {};
-    std::shared_ptr<const key_page> rest = old->without(key.slot);
-    auto path = path_of(key.page);
-    auto made = with_suffix(path, ".tmp");
-    auto dying = with_suffix(path, ".dying");
-    CANDOR_TRY_VOID(write_file(made, encode(*rest, key.page, master_key_)));
-    if (::link(path.c_str(), dying.c_str()) != 0)
-      return fail_errno(dying);
-    CANDOR_TRY_VOID(sync_folder(pages_));
-    CANDOR_TRY_VOID(rename_file(made, path));
+    return rewrite(key.page, old->without(key.slot));
+  }
+
+  bool has_page(std::uint64_t page) const override {
+    std::lock_guard lock{mutex_};
+    auto here = shards_.find(shard_of(page));
+    return here != shards_.end() && here->second.pages.contains(page);
+  }
+
+  std::vector<std::uint64_t> pages(shard_id shard) const override {
+    std::lock_guard lock{mutex_};
+    auto here = shards_.find(shard);
+    if (here == shards_.end())
+      return {};
+    return {here->second.pages.begin(), here->second.pages.end()};
+  }
+
+  result<std::string> export_page(std::uint64_t page) override {
+    std::lock_guard files{files_mutex_}; // else it might be overwritten while it is read
+    if (!has_page(page))
+      return fail(errc::not_found, fmt::format("key page {}", name_of(page)));
+    CANDOR_TRY(file, read_page_file(page));
+    CANDOR_TRY_VOID(decode(file, page, master_key_));
+    return file;
+  }
+
+  result<void> import_page(std::uint64_t page, std::string_view bytes) override {
+    if ((page & counter_most) == 0)
+      return fail(errc::bad_value, "no page has this number");
+    CANDOR_TRY(theirs, decode(bytes, page, master_key_));
+    std::lock_guard files{files_mutex_};
+    CANDOR_TRY_VOID(settle(page));
+    if (!is_there(path_of(page)) && !has_page(page))
+      return place(page, std::move(theirs));
     {
       std::lock_guard lock{mutex_};
-      ++generation_; // whoever reads the old page at this moment must not remember it
-      remember(key.page, rest);
+      shards_[shard_of(page)].pages.insert(page);
     }
-    return settle(key.page);
+    // What cannot be read here may have destroyed keys that live over there.
+    CANDOR_TRY(ours, read_page(page));
+    auto merged = ours->merged(*theirs);
+    if (!merged)
+      return fail(errc::conflict, fmt::format("key page {} is another one here", name_of(page)));
+    if (!merged->same_states(*ours))
+      return rewrite(page, std::move(merged));
+    return sync_folder(pages_); // it may have come by an import that failed at just this
+  }
+
+  result<void> drop_shard(shard_id shard) override {
+    std::lock_guard files{files_mutex_};
+    std::set<std::uint64_t> all;
+    {
+      std::lock_guard lock{mutex_};
+      auto& here = shards_[shard];
+      all = here.pages;
+      // No number that was in use is made again, and no page comes that was wanted before.
+      if (!all.empty() && here.given.page <= *all.rbegin())
+        here.given = {*all.rbegin(), slots_per_page - 1};
+      std::erase_if(wanted_, [&](auto page) { return shard_of(page) == shard; });
+    }
+    for (auto page : all) {
+      CANDOR_TRY_VOID(settle(page));
+      // Under its own name, a page half overwritten would be one that cannot be read.
+      if (auto path = path_of(page); is_there(path))
+        CANDOR_TRY_VOID(rename_file(path, with_suffix(path, ".dropped")));
+      CANDOR_TRY_VOID(settle(page));
+    }
+    std::lock_guard lock{mutex_};
+    for (auto page : all) {
+      shards_[shard].pages.erase(page);
+      forget(page);
+    }
+    ++generation_;
+    return {};
   }
 
 private:
   struct shard_pages {
-    std::uint64_t last_page = 0; ///< within the shard; 0: none
-    key_ref given;               ///< the last one given out, by this process or before it
+    std::set<std::uint64_t> pages;
+    key_ref given; ///< the last one given out, by this process or before it
+
+    /// The page that comes next, of this term or an earlier one: those of a later term are its
+    /// primary's.
+    std::optional<std::uint64_t> page_after(std::uint64_t page, std::uint64_t term) const {
+      auto next = pages.upper_bound(page);
+      if (next == pages.end() || term_of(*next) > term)
+        return std::nullopt;
+      return *next;
+    }
+
+    /// Where allocation goes on in the pages that are there. A page that this folder lost (an older
+    /// copy of it was put back) is passed over.
+    std::optional<key_ref> next(std::uint64_t term) const {
+      if (given.page != 0 && given.slot + 1 < slots_per_page && pages.contains(given.page))
+        return key_ref{given.page, static_cast<std::uint16_t>(given.slot + 1)};
+      if (auto page = page_after(given.page, term))
+        return key_ref{*page, 0};
+      return std::nullopt;
+    }
+
+    /// The number of a page that is made now: greater than all of its term, and than what was given
+    /// out, be it lost or not.
+    std::uint64_t fresh_page(shard_id shard, std::uint64_t term) const {
+      auto before = std::max(page_number(shard, term, 0), given.page);
+      auto later = pages.upper_bound(page_number(shard, term, counter_most));
+      if (later != pages.begin())
+        before = std::max(before, *std::prev(later));
+      return before + 1;
+    }
   };
 
   static std::pair<std::uint64_t, std::uint16_t> order(key_ref key) { return {key.page, key.slot}; }
 
-  static key_ref following(shard_id shard, key_ref key) {
-    if (key.page == 0)
-      return {page_number(shard, 1), 0};
-    if (key.slot + 1 < slots_per_page)
-      return {key.page, static_cast<std::uint16_t>(key.slot + 1)};
-    return {key.page + 1, 0};
-  }
+  /// False where a term has run out of counters.
+  static bool is_counted(std::uint64_t page) { return (page & counter_most) != 0; }
 
-  fs::path path_of(std::uint64_t page) const {
-    return pages_ / fmt::format("{}-{}.page", shard_of(page), within_shard(page));
-  }
+  fs::path path_of(std::uint64_t page) const { return pages_ / (name_of(page) + ".page"); }
 
   static fs::path with_suffix(fs::path path, const char* suffix) { return path += suffix; }
 
@@ -447,6 +567,7 @@ private:
     auto path = path_of(page);
     auto made = with_suffix(path, ".tmp");
     auto dying = with_suffix(path, ".dying");
+    auto dropped = with_suffix(path, ".dropped");
     auto changed = false;
     if (is_there(made)) { // never took the name; it holds keys all the same
       CANDOR_TRY_VOID(shred(made));
@@ -465,24 +586,53 @@ private:
       }
       changed = true;
     }
+    if (is_there(dropped)) {
+      CANDOR_TRY_VOID(sync_folder(pages_)); // as above: its own name must not come back
+      CANDOR_TRY_VOID(shred(dropped));
+      changed = true;
+    }
     return changed ? sync_folder(pages_) : result<void>{};
   }
 
-  /// Makes the page where it is not there yet, and all that it takes for its keys to be used.
-  result<void> make_page(std::uint64_t page) {
-    std::lock_guard files{files_mutex_};
+  /// Replaces a page that is there; files_mutex_ is held. The page is whole under its name at any
+  /// moment, and no byte of the old one is freed unwritten:
+  ///   1. the new page is written beside it (.tmp);
+  ///   2. the old one gets a second name (.dying);
+  ///   3. the new one takes the name: from here on the old one's keys that it lacks are destroyed;
+  ///   4. the old one is overwritten and removed.
+  /// `settle` finishes it from wherever it stopped.
+  result<void> rewrite(std::uint64_t number, std::shared_ptr<const key_page> page) {
+    auto path = path_of(number);
+    auto made = with_suffix(path, ".tmp");
+    auto dying = with_suffix(path, ".dying");
+    CANDOR_TRY_VOID(write_file(made, encode(*page, number, master_key_)));
+    if (::link(path.c_str(), dying.c_str()) != 0)
+      return fail_errno(dying);
+    CANDOR_TRY_VOID(sync_folder(pages_));
+    CANDOR_TRY_VOID(rename_file(made, path));
     {
       std::lock_guard lock{mutex_};
-      if (within_shard(page) <= shards_[shard_of(page)].last_page)
-        return {};
+      ++generation_; // whoever reads the old page at this moment must not remember it
+      remember(number, std::move(page));
     }
-    CANDOR_TRY_VOID(settle(page));
-    std::shared_ptr<const key_page> fresh = key_page::make();
-    CANDOR_TRY_VOID(replace_file(path_of(page), encode(*fresh, page, master_key_)));
+    return settle(number);
+  }
+
+  /// Puts a page where none is, durably; files_mutex_ is held.
+  result<void> place(std::uint64_t number, std::shared_ptr<const key_page> page) {
+    CANDOR_TRY_VOID(replace_file(path_of(number), encode(*page, number, master_key_)));
     std::lock_guard lock{mutex_};
-    shards_[shard_of(page)].last_page = within_shard(page);
-    remember(page, std::move(fresh));
+    shards_[shard_of(number)].pages.insert(number);
+    remember(number, std::move(page));
     return {};
+  }
+
+  /// Makes the page where it is not there yet; files_mutex_ is held.
+  result<void> make_page(std::uint64_t page) {
+    if (has_page(page))
+      return {};
+    CANDOR_TRY_VOID(settle(page));
+    return place(page, key_page::make());
   }
 
   void make_pages_ahead() {
@@ -491,19 +641,30 @@ private:
       page_wanted_.wait(lock, [&] { return closing_ || !wanted_.empty(); });
       if (closing_)
         return;
-      auto page = wanted_.extract(wanted_.begin()).value();
+      auto page = *wanted_.begin();
       lock.unlock();
-      // Whoever needs the page tries again, and is told then.
-      if (auto made = make_page(page); !made)
-        log::warn("keys", "no page could be made ahead: {}", made.error().to_string());
+      {
+        std::lock_guard files{files_mutex_};
+        lock.lock();
+        auto wanted = wanted_.erase(page) != 0; // not where its shard was dropped meanwhile
+        lock.unlock();
+        // Whoever needs the page tries again, and is told then.
+        if (auto made = wanted ? make_page(page) : result<void>{}; !made)
+          log::warn("keys", "no page could be made ahead: {}", made.error().to_string());
+      }
       lock.lock();
     }
   }
 
   result<std::unique_ptr<key_page>> read_page(std::uint64_t page) {
+    CANDOR_TRY(file, read_page_file(page));
+    return decode(file, page, master_key_);
+  }
+
+  result<std::string> read_page_file(std::uint64_t page) {
     auto file = read_file(path_of(page), page_file_bytes);
     if (file)
-      return decode(*file, page, master_key_);
+      return file;
     auto code = file.error().code;
     if (code == errc::not_found || code == errc::too_large)
       return fail(errc::corrupt, file.error().detail);
@@ -523,11 +684,12 @@ private:
         }
         generation = generation_;
       }
-      CANDOR_TRY(read, read_page(key.page));
-      std::shared_ptr<const key_page> page = std::move(read);
+      auto read = read_page(key.page);
       std::lock_guard lock{mutex_};
       if (generation != generation_)
-        continue; // a key was destroyed meanwhile, perhaps of this page
+        continue; // a page was rewritten or dropped meanwhile, perhaps this one half-way through
+      CANDOR_TRY(made, std::move(read));
+      std::shared_ptr<const key_page> page = std::move(made);
       remember(key.page, page);
       return page;
     }
@@ -555,6 +717,14 @@ private:
     }
   }
 
+  /// mutex_ is held.
+  void forget(std::uint64_t number) {
+    if (auto i = cached_.find(number); i != cached_.end()) {
+      recent_.erase(i->second);
+      cached_.erase(i);
+    }
+  }
+
   fs::path folder_;
   fs::path pages_;
   secret_bytes master_key_;
@@ -562,13 +732,13 @@ private:
 
   std::mutex files_mutex_; ///< held while files are changed; taken before mutex_
 
-  std::mutex mutex_; ///< guards what follows; never held while a file is touched
+  mutable std::mutex mutex_; ///< guards what follows; never held while a file is touched
   using page_list = std::list<std::pair<std::uint64_t, std::shared_ptr<const key_page>>>;
   page_list recent_; ///< the last used first
   std::unordered_map<std::uint64_t, page_list::iterator> cached_;
-  std::uint64_t generation_ = 0; ///< rises with each destroyed key
+  std::uint64_t generation_ = 0; ///< rises with each page rewritten or dropped
   std::unordered_map<shard_id, shard_pages> shards_;
-  std::set<std::uint64_t> wanted_; ///< pages to be made ahead: at most one a shard
+  std::set<std::uint64_t> wanted_; ///< pages to be made ahead
   std::condition_variable page_wanted_;
   bool closing_ = false;
 

@@ -10,6 +10,10 @@
 /// Guarantees: `destroy` returned success ⇒ this folder holds the key no more, after any crash; a
 /// crash at any moment loses no other key. Keys in memory are locked (sodium_malloc or mlock) and
 /// wiped. Must never be backed up together with data, logged, or sent to etcd.
+///
+/// Pages replicate apart from the data: a replica of a shard imports a page before it acknowledges
+/// an entry that is sealed under it. A page crosses the network as it lies in its file, sealed
+/// under the master key, which all nodes of a cluster share.
 #pragma once
 
 #include <array>
@@ -19,13 +23,16 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "storage/base/error.hpp"
 #include "storage/base/ids.hpp"
 
 namespace candor::stores {
 
-/// Which key of which page.
+/// Which key of which page. A page's number is the shard (16 bits), the term in which a primary
+/// made it (28) and a counter from 1 (20), so that no two primaries ever make different pages of
+/// one number.
 struct key_ref {
   std::uint64_t page = 0; ///< 0: none
   std::uint16_t slot = 0;
@@ -50,13 +57,19 @@ class user_keys {
 public:
   virtual ~user_keys() = default;
 
-  /// A key that nobody has used: durable already. `shard` keeps pages of different shards apart,
-  /// since they move apart. Where `after` names a key, the one returned comes later in allocation
-  /// order; the caller records the allocation in the shard's own log and hands the last recorded
-  /// one back at the next start. One that was given out and never recorded may be given out again
-  /// by a later process, never by this one; its nonces differ then, since the term does. Error:
-  /// `bad_value` (`after` is of another shard), `disk_full`, `corrupt`, `io_failed`.
-  virtual result<key_ref> allocate(shard_id shard, key_ref after) = 0;
+  /// A key that nobody has used: durable already, on this node. `shard` keeps pages of different
+  /// shards apart, since they move apart. Where `after` names a key, the one returned comes later
+  /// in allocation order, which is that of page numbers and slots; the caller records the
+  /// allocation in the shard's own log and hands the last recorded one back at the next start. One
+  /// that was given out and never recorded may be given out again by a later process or primary,
+  /// never by this process; its nonces differ then, since the term does.
+  ///
+  /// `term` is the one in which the caller leads the shard, below 2^28: a page that has to be made
+  /// is made in it. What is left of pages of earlier terms is used up first, where `after` allows.
+  /// Error: `bad_value` (`after` is of another shard), `conflict` (`after`, or a key that this
+  /// process gave out, is of a later term), `too_many` (2^20 pages in one term), `disk_full`,
+  /// `corrupt`, `io_failed`.
+  virtual result<key_ref> allocate(shard_id shard, key_ref after, std::uint64_t term) = 0;
 
   /// Seals under the person's key (XChaCha20-Poly1305). `nonce` must never be used twice with the
   /// same key: shard (4 bytes), term (8), seq (8), row (4), big-endian. `associated` is the storage
@@ -76,6 +89,29 @@ public:
   /// Makes the key unrecoverable. Idempotent: after an error, call it again. Error: `bad_value`,
   /// `corrupt`, `disk_full`, `io_failed`.
   virtual result<void> destroy(key_ref key) = 0;
+
+  /// Whether the page lies here (durably; whether it can be read shows when it is).
+  virtual bool has_page(std::uint64_t page) const = 0;
+
+  /// The pages of a shard that lie here, by number.
+  virtual std::vector<std::uint64_t> pages(shard_id shard) const = 0;
+
+  /// The page as it lies in its file, for `import_page` of another node. Holds no key that was
+  /// destroyed here before. Error: `not_found`, `corrupt`, `io_failed`.
+  virtual result<std::string> export_page(std::uint64_t page) = 0;
+
+  /// Takes what another node exported; durable when it returns, under a page key of this node's. A
+  /// key that was destroyed here or there stays destroyed: where the page lies here already, what
+  /// it lacks is destroyed as `destroy` does. Idempotent. Error: `bad_value` (no number of a page),
+  /// `corrupt` (`bytes` are damaged, another page, or of another cluster; or the page here cannot
+  /// be read), `conflict` (the page here has other keys), `disk_full`, `io_failed`. After an error
+  /// of the disk the page is here as it was, or as it will be: import it again.
+  virtual result<void> import_page(std::uint64_t page, std::string_view bytes) = 0;
+
+  /// Overwrites and removes all pages of a shard that has left this node. They open nothing more
+  /// here, and this process makes none of their numbers again. Idempotent: after an error or a
+  /// crash some may be left, so call it again. Error: `corrupt`, `io_failed`.
+  virtual result<void> drop_shard(shard_id shard) = 0;
 };
 
 /// Opens or creates the store in `folder`. Finishes what a crash interrupted. Thread-safe.

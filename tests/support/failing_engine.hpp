@@ -23,6 +23,9 @@ public:
                     const ::candor::engine::visitor& v) const override {
     return inner->scan(t, b, e, v);
   }
+  std::unique_ptr<::candor::engine::snapshot> snapshot() const override {
+    return inner->snapshot();
+  }
   result<std::optional<std::pair<std::string, std::string>>>
   last(::candor::engine::table t, std::string_view b, std::string_view e) const override {
     return inner->last(t, b, e);

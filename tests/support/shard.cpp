@@ -71,19 +71,19 @@ shard::shard(timestamp now, std::string policy)
 }
 
 void shard::reopen() {
-  log = value(replication::group_commit::open(*db, *keys, *coordinator, time, {{"n1", "d1"}, {2}}));
+  log = std::make_unique<local_log>(*db, *keys, *coordinator, time,
+                                    replication::replicator_options{{"n1", "d1"}, {2}});
   profile::user_table::surroundings around{*db, *keys, secrets, regions, time, random};
   people = std::make_unique<profile::user_table>(number, around);
   appended_ = 0;
-  check(people->open(value(log->opening(number))));
+  check(people->open(log->opening(number).value()));
 }
 
 std::vector<replication::committed> shard::append(replication::draft entry) {
-  replication::append_request request{number, value(log->opening(number)).epoch, {}};
+  replication::append_request request{number, log->opening(number).value().epoch, {}};
   request.drafts.push_back(std::move(entry));
   people->appended(++appended_);
-  const replication::append_request* one = &request;
-  auto committed = value(std::move(log->commit({&one, 1}).front()));
+  auto committed = value(log->commit(request));
   people->settled(appended_);
   return committed;
 }
@@ -136,9 +136,16 @@ std::vector<std::string> shard::inbox_of(const std::string& who) {
   return ids;
 }
 
+profile::tombstone shard::erase(const std::string& who) {
+  auto decided = value(people->erase(user(who), "test"));
+  if (decided.entry)
+    people->erased(user(who), decided.answer.grave, append(std::move(*decided.entry)).front().seq);
+  return std::move(decided.answer.grave);
+}
+
 void shard::sweep() {
   for (auto rounds = 0; rounds < 100; ++rounds) {
-    auto entries = value(people->sweep(4));
+    auto entries = value(people->sweep(4, log->core().destroyed_everywhere(number)));
     for (auto& entry : entries)
       append(std::move(entry));
     if (rounds > 8 && entries.empty())

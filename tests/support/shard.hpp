@@ -10,8 +10,8 @@
 #include "actors/profile/user_table.hpp"
 #include "actors/topic_filter/filter.hpp"
 #include "cluster/coordination/coordinator.hpp"
-#include "cluster/replication/group_commit.hpp"
 #include "storage/base/time.hpp"
+#include "tests/support/local_log.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 namespace candor::test {
@@ -58,6 +58,9 @@ public:
   /// The ids of everything in the person's inbox; empty where they are not known.
   std::vector<std::string> inbox_of(const std::string& who);
 
+  /// Durable, as the room's shell does it.
+  profile::tombstone erase(const std::string& who);
+
   /// Sweeps until a round changes nothing.
   void sweep();
 
@@ -70,7 +73,7 @@ public:
   stores::node_secrets secrets;
   std::unique_ptr<stores::user_keys> keys;
   std::unique_ptr<coordination::coordinator> coordinator;
-  std::unique_ptr<replication::group_commit> log;
+  std::unique_ptr<local_log> log;
   std::unique_ptr<topic_filter::filter> filter;
   model::region_table regions = shipped_regions();
   seeded_rng random{7};

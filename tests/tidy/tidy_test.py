@@ -25,7 +25,7 @@ LIBRARIES = {
     "caf/": [r"_actor\.[hc]pp$", r"^actors/(messages|supervision|gateway)/", r"^cluster/transport/",
              r"^tools/candor-bench/ingest\.cpp$"],  # plays the gateway's part
     "boost/beast": [r"^actors/gateway/", r"^cluster/coordination/"],
-    "boost/asio": [r"^actors/gateway/", r"^cluster/coordination/"],
+    "boost/asio": [r"^actors/gateway/", r"^cluster/coordination/", r"^cluster/transport/"],
     "rocksdb/": [r"^storage/engine/"],
     "curl/": [r"^tools/http_client/", r"^actors/notification/"],
     "hs/": [r"^actors/topic_filter/"],

@@ -5,6 +5,7 @@
 
 #include "storage/base/limits.hpp"
 #include "storage/base/time.hpp"
+#include "tools/candorctl/cluster_view.hpp"
 #include "tools/candorctl/session.hpp"
 
 namespace candor::ctl {
@@ -65,14 +66,25 @@ std::vector<finding> judge(const json& status, timestamp machine_now) {
                   folder + (fleeting ? " (it may not outlive a restart of the machine)" : ""),
                   {}});
 
+  // Of the shards that this node leads: others say it of theirs.
   std::size_t without = 0;
-  const auto& shards = status.at("shards");
+  auto shards = json::array();
+  for (const auto& s : status.at("shards"))
+    if (s.contains("policies"))
+      shards.push_back(s);
   for (const auto& s : shards)
     without += s.at("policies").empty();
-  made.push_back({"policies", without == 0 && !shards.empty(),
+  made.push_back({"policies", without == 0 && (!shards.empty() || status.contains("nodes")),
                   fmt::format("{} of {} shards have one", shards.size() - without, shards.size()),
                   "Name policies in the node's configuration; without one nothing is learned from "
                   "the assistant."});
+  if (status.contains("nodes")) {
+    auto problems = find_problems(status);
+    made.push_back({"cluster", problems.empty(),
+                    problems.empty() ? fmt::format("{} nodes, healthy", count_nodes(status))
+                                     : fmt::format("{}", fmt::join(problems, "; ")),
+                    "docs/operate.md says what each problem means and what to do."});
+  }
   return made;
 }
 
@@ -97,7 +109,7 @@ int examine(const session& with) {
     }
   }
   auto well = std::ranges::all_of(findings, &finding::holds);
-  json answer = {{"node", with.node}, {"ok", well}, {"checks", json::array()}};
+  json answer = {{"node", node.with().url}, {"ok", well}, {"checks", json::array()}};
   for (const auto& f : findings) {
     json line = {{"check", f.check}, {"ok", f.holds}, {"what", f.what}};
     if (!f.holds)

@@ -156,20 +156,37 @@ int check_config(const session& with, const std::string& file) {
   json policies = json::array();
   for (const auto& p : files->policies)
     policies.push_back(p.id + " " + p.version);
-  with.print({{"file", config->file.string()},
-              {"name", config->name},
-              {"data", config->data.string()},
-              {"http", fmt::format("{}:{}", config->http_address, config->http_port)},
-              {"tls", !config->tls_certificate.empty()},
-              {"keys", config->keys.size()},
-              {"clock", config->settable_clock ? "settable" : "system"},
-              {"shards", config->shards},
-              {"regions", files->regions.codes().size()},
-              {"policies", std::move(policies)}},
-             [](const json& fields) {
-               fmt::print("{} is valid\n", field(fields, "file"));
-               print_fields(fields);
-             });
+  json answer = {{"file", config->file.string()},
+                 {"name", config->name},
+                 {"data", config->data.string()},
+                 {"http", fmt::format("{}:{}", config->http_address, config->http_port)},
+                 {"tls", !config->tls_certificate.empty()},
+                 {"keys", config->keys.size()},
+                 {"clock", config->settable_clock ? "settable" : "system"},
+                 {"shards", config->shards},
+                 {"regions", files->regions.codes().size()},
+                 {"policies", std::move(policies)}};
+  if (!config->cluster.empty()) {
+    answer["cluster"] = config->cluster;
+    answer["etcd"] = config->etcd;
+    answer["node_address"] = config->node_address;
+    answer["zone"] = config->zone;
+    answer["replicas"] = config->replicas;
+    answer["in_sync_min"] = config->in_sync_min;
+    answer["cluster_nodes"] = config->cluster_nodes;
+    answer["advertise"] = config->advertise;
+    answer["log_kept_bytes"] = config->log_kept_bytes;
+  }
+  auto doubts = config::warnings(*config);
+  if (!doubts.empty())
+    answer["warnings"] = doubts;
+  with.print(answer, [&doubts](json fields) {
+    fields.erase("warnings");
+    fmt::print("{} is valid\n", field(fields, "file"));
+    print_fields(fields);
+    for (const auto& sentence : doubts)
+      fmt::print("warning: {}\n", sentence);
+  });
   return exit_fine;
 }
 

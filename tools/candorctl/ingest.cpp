@@ -183,8 +183,10 @@ private:
       path += fmt::format("?import={}", options_.import_run);
     auto answer =
         node_.send("POST", path, body, is_msgpack ? "application/msgpack" : "application/x-ndjson");
-    if (!answer)
+    if (!answer) {
+      node_ = with_.connect(); // where there are several, another may answer
       return http_client::to_failure(answer.error());
+    }
     answered_ = true;
     if (!answer->ok())
       return http_client::to_failure(*answer);

@@ -19,7 +19,8 @@ void add_common_options(CLI::App& app, session& with) {
          "how results are printed: text, json or jsonl (a JSON object a line) [text]")
       ->type_name("FORM")
       ->check(CLI::IsMember(forms).description(""));
-  app.add_option("--node", with.node, "URL of a node [http://127.0.0.1:8080]")
+  app.add_option("--node", with.node,
+                 "URL of a node [one of `tools/cluster up`, or http://127.0.0.1:8080]")
       ->envname("CANDOR_NODE")
       ->type_name("URL");
   app.add_option("--key", with.key, "API key")->envname("CANDOR_KEY")->type_name("KEY");
@@ -41,7 +42,6 @@ void add_common_options(CLI::App& app, session& with) {
 
 int main(int argc, char** argv) {
   session with;
-  with.node = "http://127.0.0.1:8080";
   command chosen;
   CLI::App app{"candorctl: the command line of Candor's operators and auditors.", "candorctl"};
   app.require_subcommand(1);
@@ -69,6 +69,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? exit_fine : exit_usage;
   }
+  if (auto found = with.find_nodes(); !found)
+    return with.complain(found.error());
   try {
     return chosen();
   } catch (const std::exception& e) {

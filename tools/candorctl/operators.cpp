@@ -1,8 +1,7 @@
-// What an operator tells a node: notice, import, audit, cluster, node.
+// What an operator tells a node: notice, import, audit, node.
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -231,56 +230,6 @@ void add_audit(CLI::App& app, session& with, command& chosen) {
                    field(a, "entries"), a.at("shards").size());
       });
       return int{ok ? exit_fine : exit_unhealthy};
-    };
-  });
-}
-
-void add_cluster(CLI::App& app, session& with, command& chosen) {
-  auto* group = add_group(app, "cluster", "All nodes");
-  auto* status = add_command(*group, "status", "What the cluster says of itself",
-                             "  candorctl cluster status\n  candorctl cluster status --shards");
-  auto all = std::make_shared<bool>(false);
-  status->add_flag("--shards", *all, "a line for each shard");
-  status->callback([=, &with, &chosen] {
-    chosen = [=, &with] {
-      auto answer = with.connect().get("/v1/cluster");
-      if (!answer)
-        return with.complain(answer.error());
-      with.print(*answer, [all](const json& a) {
-        const auto& shards = a.at("shards");
-        std::uint64_t entries = 0, audit = 0;
-        std::set<std::string> policies;
-        std::size_t runs = 0;
-        for (const auto& s : shards) {
-          entries += s.value("seq", std::uint64_t{0});
-          audit += s.at("audit").value("entries", std::uint64_t{0});
-          runs = std::max(runs, s.at("imports_open").size());
-          for (const auto& p : s.at("policies"))
-            policies.insert(plain(p));
-        }
-        auto gigabytes = [&](const char* name) {
-          return static_cast<double>(a.at("data").value(name, std::uint64_t{0})) / 1e9;
-        };
-        fmt::print("node      {}, version {}\n", field(a, "node"), field(a, "version"));
-        fmt::print("now       {} ({} clock)\n", field(a, "now"), field(a, "clock"));
-        fmt::print("data      {}: {:.3f} GB, {:.1f} GB free\n", field(a.at("data"), "folder"),
-                   gigabytes("bytes"), gigabytes("free_bytes"));
-        fmt::print("shards    {}, {} log entries, {} audit entries\n", shards.size(), entries,
-                   audit);
-        fmt::print("policies  {}\n",
-                   policies.empty() ? "none" : fmt::format("{}", fmt::join(policies, ", ")));
-        fmt::print("imports   {} open\n", runs);
-        if (!*all)
-          return;
-        std::vector<std::vector<std::string>> rows = {
-            {"SHARD", "TERM", "SEQ", "LOG TIME", "USERS CACHED", "AUDIT"}};
-        for (const auto& s : shards)
-          rows.push_back({field(s, "shard"), field(s, "term"), field(s, "seq"),
-                          field(s, "log_time"), field(s, "users_cached"),
-                          field(s.at("audit"), "entries")});
-        print_table(rows);
-      });
-      return int{exit_fine};
     };
   });
 }

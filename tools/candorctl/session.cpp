@@ -5,10 +5,40 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "tools/candorctl/cluster_file.hpp"
+
 namespace candor::ctl {
 
+namespace {
+
+constexpr millis first_answer{1'000};
+
+} // namespace
+
 http_client::client session::connect() const {
-  return http_client::client{{node, key, ca_file, timeout}};
+  if (nodes.empty())
+    return http_client::client{{node, key, ca_file, timeout}};
+  for (const auto& url : nodes)
+    if (http_client::client{{url, {}, ca_file, std::min(first_answer, timeout)}}.send("GET",
+                                                                                      "/livez"))
+      return http_client::client{{url, key, ca_file, timeout}};
+  return http_client::client{{nodes.front(), key, ca_file, timeout}}; // it says why not
+}
+
+result<void> session::find_nodes() {
+  if (!node.empty())
+    return {};
+  CANDOR_TRY(found, find_cluster_file());
+  if (!found) {
+    node = "http://127.0.0.1:8080";
+    return {};
+  }
+  nodes = std::move(found->urls);
+  if (ca_file.empty())
+    ca_file = found->ca_file;
+  if (key.empty())
+    key = found->key;
+  return {};
 }
 
 int session::complain(const http_client::failure& why) const {

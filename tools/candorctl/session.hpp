@@ -31,12 +31,18 @@ enum exit_code : int {
 
 struct session {
   output as = output::text;
-  std::string node;
+  std::string node;               ///< as named; empty where `nodes` are
+  std::vector<std::string> nodes; ///< of a cluster of this machine: any of them will do
   std::string key;
   std::string ca_file;
   millis timeout{30'000};
 
+  /// To the node; of several to the first that answers, found anew with each call.
   http_client::client connect() const;
+
+  /// Where no node was named: those of a cluster of this machine, with its authority and key, or
+  /// the address that a node has by default. Error: `config_invalid`.
+  result<void> find_nodes();
 
   /// Prints why and says what to exit with.
   int complain(const http_client::failure& why) const;

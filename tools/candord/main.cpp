@@ -138,6 +138,8 @@ int main(int argc, char** argv) {
                                                            {"warn", log::level::warn},
                                                            {"error", log::level::error}};
   log::set_level(levels.at(config->log_level));
+  for (const auto& sentence : config::warnings(*config))
+    log::warn("config", "{}", sentence);
 
   auto node =
       supervision::start_node(*config, [&end](result<void> how) { end.ask(std::move(how)); });

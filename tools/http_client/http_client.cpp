@@ -20,6 +20,31 @@ struct answer {
   bool too_large = false;
 };
 
+constexpr std::size_t problem_bytes_max = 64 * 1024;
+
+/// An open stream; what refuses it is gathered as an answer.
+struct listener {
+  CURL* curl;
+  event_stream events;
+  answer got;
+  bool enough = false;
+};
+
+std::size_t take_events(char* data, std::size_t, std::size_t n, void* to) {
+  auto& l = *static_cast<listener*>(to);
+  long status = 0;
+  curl_easy_getinfo(l.curl, CURLINFO_RESPONSE_CODE, &status);
+  if (status != 200) {
+    if (l.got.made.body.size() < problem_bytes_max)
+      l.got.made.body.append(data, n);
+    return n;
+  }
+  if (l.events.feed({data, n}))
+    return n;
+  l.enough = true;
+  return 0; // makes curl end the transfer
+}
+
 std::size_t take_body(char* data, std::size_t, std::size_t n, void* to) {
   auto& a = *static_cast<answer*>(to);
   if (a.made.body.size() + n > answer_bytes_max) {
@@ -66,6 +91,18 @@ const error_info* find_slug(std::string_view slug) {
 std::string text_of(const nlohmann::json& object, const char* field) {
   auto it = object.find(field);
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string{};
+}
+
+/// What every request has. `why` has CURL_ERROR_SIZE bytes.
+void set_address(CURL* curl, const std::string& url, const options& with, char* why) {
+  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+  curl_easy_setopt(curl, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
+  if (!with.ca_file.empty())
+    curl_easy_setopt(curl, CURLOPT_CAINFO, with.ca_file.c_str());
 }
 
 } // namespace
@@ -153,20 +190,13 @@ result<response> client::send(std::string_view method, const std::string& path,
     add("Authorization: Bearer " + with_.key);
   if (!content_type.empty())
     add(fmt::format("Content-Type: {}", content_type));
-  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+  set_address(curl, url, with_, why);
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(with_.timeout.count()));
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &got);
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &got);
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, verb.c_str());
-  curl_easy_setopt(curl, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
-  if (!with_.ca_file.empty())
-    curl_easy_setopt(curl, CURLOPT_CAINFO, with_.ca_file.c_str());
   if (!body.empty() || verb == "POST" || verb == "PUT") {
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data());
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
@@ -198,6 +228,43 @@ result<response> client::send(std::string_view method, const std::string& path,
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   got.made.status = static_cast<int>(status);
   return std::move(got.made);
+}
+
+outcome<std::string> client::listen(const std::string& path, const std::string& after,
+                                    const std::function<bool(const server_event&)>& tell) {
+  auto* curl = handle_->easy;
+  curl_easy_reset(curl);
+  listener l{curl, event_stream{tell}, {}, false};
+  auto url = with_.url + path;
+  char why[CURL_ERROR_SIZE] = "";
+  curl_slist* headers = curl_slist_append(nullptr, "Accept: text/event-stream");
+  if (!with_.key.empty())
+    headers = curl_slist_append(headers, ("Authorization: Bearer " + with_.key).c_str());
+  if (!after.empty())
+    headers = curl_slist_append(headers, ("Last-Event-ID: " + after).c_str());
+  set_address(curl, url, with_, why);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(with_.timeout.count()));
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
+                   static_cast<long>(3 * std::chrono::seconds{limits::stream_silence}.count()));
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_events);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &l);
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &l.got);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+  auto code = curl_easy_perform(curl);
+  curl_slist_free_all(headers);
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  l.got.made.status = static_cast<int>(status);
+  if (status != 0 && status != 200)
+    return tl::unexpected<failure>{to_failure(l.got.made)};
+  auto last = l.events.last_id().empty() ? after : l.events.last_id();
+  if (code == CURLE_OK || l.enough)
+    return last;
+  return tl::unexpected<failure>{
+      to_failure(error{errc::unavailable,
+                       fmt::format("{}: {}", with_.url, why[0] ? why : curl_easy_strerror(code))})};
 }
 
 outcome<nlohmann::ordered_json> client::get(const std::string& path) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 
 #include "storage/base/error.hpp"
 #include "storage/base/time.hpp"
+#include "tools/http_client/event_stream.hpp"
 
 namespace candor::http_client {
 
@@ -67,6 +69,12 @@ public:
   outcome<nlohmann::ordered_json> get(const std::string& path);
   outcome<nlohmann::ordered_json> call(std::string_view method, const std::string& path,
                                        const nlohmann::ordered_json& body = {});
+
+  /// GET of a stream of server-sent events, told one by one until `tell` wants no more or the node
+  /// ends it; `after` is the id of the last that was read before. Answers with the last id read.
+  /// Silence ends it too: a node shows in between that it lives.
+  outcome<std::string> listen(const std::string& path, const std::string& after,
+                              const std::function<bool(const server_event&)>& tell);
 
   const options& with() const noexcept { return with_; }
 

@@ -33,6 +33,12 @@ def free_port(first=None):
     raise OSError(f"no free port from {first} on")
 
 
+def environment(**more):
+    """The caller's, without what its shell says of other nodes: that is not meant for this one."""
+    made = {k: v for k, v in os.environ.items() if not k.startswith(("CANDOR_", "ETCD_"))}
+    return made | {"CANDOR_CONFIGS": str(ROOT / "configs")} | more
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status = status
@@ -68,11 +74,8 @@ class Node:
         command = [str(self.bin_dir / "candord"), "--data", str(self.data), "--http", f"127.0.0.1:{self.port}"]
         if self.config:
             command += ["--config", str(self.config)]
-        # What the caller's shell says of other nodes is not meant for this one.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("CANDOR_")}
-        environment["CANDOR_CONFIGS"] = str(ROOT / "configs")
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command + self.flags, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(command + self.flags, stdout=log, stderr=log, env=environment())
         return self
 
     def start(self):
@@ -97,9 +100,12 @@ class Node:
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def open_connection(self, timeout=60):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+
     def call(self, method, path, body=None, content_type="application/json", timeout=60, headers=None):
         """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = self.open_connection(timeout)
         try:
             if isinstance(body, (dict, list)):
                 body = json.dumps(body)
@@ -128,13 +134,14 @@ class Node:
             raise RuntimeError(f"{verb} answered {answer.status}: {answer.body}")
         return answer.json()
 
+    def client_environment(self):
+        """Of programs that speak with this node."""
+        return environment(CANDOR_NODE=self.url)
+
     def candorctl(self, *arguments, stdin=None, check=True):
         """Runs candorctl against this node; returns the finished process, with text output."""
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("CANDOR_")}
-        environment["CANDOR_NODE"] = self.url
-        environment["CANDOR_CONFIGS"] = str(ROOT / "configs")
         done = subprocess.run([str(self.bin_dir / "candorctl"), *map(str, arguments)], input=stdin,
-                              capture_output=True, text=True, env=environment)
+                              capture_output=True, text=True, env=self.client_environment())
         if check and done.returncode != 0:
             raise RuntimeError(f"candorctl {' '.join(map(str, arguments))} exited {done.returncode}: "
                                f"{done.stderr or done.stdout}")

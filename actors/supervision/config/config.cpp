@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
@@ -18,6 +19,12 @@ namespace candor::config {
 namespace {
 
 constexpr std::size_t path_bytes_max = 4096;
+constexpr std::size_t pem_bytes_max = 256 * 1024;
+constexpr std::uint64_t replicas_max = 7;
+constexpr std::uint64_t cluster_nodes_max = 1000;
+constexpr std::size_t etcd_members_max = 9;
+constexpr std::uint64_t log_kept_bytes_least = 64 << 10;
+constexpr std::uint64_t log_kept_bytes_most = 1 << 30;
 
 result<std::uint64_t> number(std::string_view text, std::uint64_t least, std::uint64_t most) {
   std::uint64_t value = 0;
@@ -36,6 +43,49 @@ result<void> set_http(node_config& c, const std::string& text) {
   if (c.http_address.front() == '[' && c.http_address.back() == ']')
     c.http_address = c.http_address.substr(1, c.http_address.size() - 2);
   c.http_port = static_cast<std::uint16_t>(port);
+  return {};
+}
+
+/// What may stand in a key of etcd, in a certificate and in a metric's label alike.
+bool is_label(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+  });
+}
+
+result<void> set_number(std::uint16_t& to, const std::string& text, std::uint64_t least,
+                        std::uint64_t most) {
+  CANDOR_TRY(value, number(text, least, most));
+  to = static_cast<std::uint16_t>(value);
+  return {};
+}
+
+/// "https://10.0.0.1:2379,https://10.0.0.2:2379"
+result<void> set_etcd(node_config& c, const std::string& text) {
+  c.etcd.clear();
+  if (text.empty())
+    return {};
+  for (std::size_t at = 0; at <= text.size();) {
+    auto end = std::min(text.find(',', at), text.size());
+    auto url = text.substr(at, end - at);
+    url.erase(0, url.find_first_not_of(' '));
+    url.erase(url.find_last_not_of(" /") + 1);
+    auto scheme = url.find("://");
+    auto name = scheme == url.npos ? "" : url.substr(0, scheme);
+    auto host = scheme == url.npos ? "" : url.substr(scheme + 3);
+    auto colon = host.rfind(':');
+    if ((name != "http" && name != "https") || colon == host.npos || colon == 0 ||
+        host.find_first_of("/@? ") != host.npos || !number(host.substr(colon + 1), 1, 65535))
+      return fail(errc::config_invalid,
+                  "is a list of URLs such as https://10.0.0.1:2379, with commas between");
+    if (name == "http" && !is_loopback(host.substr(0, colon)))
+      return fail(errc::config_invalid,
+                  "has a member beyond loopback without TLS: who reaches it may rule the cluster");
+    c.etcd.push_back(std::move(url));
+    at = end + 1;
+  }
+  if (c.etcd.size() > etcd_members_max)
+    return fail(errc::config_invalid, fmt::format("has at most {} members", etcd_members_max));
   return {};
 }
 
@@ -115,6 +165,69 @@ const std::vector<setting>& settings() {
        [](node_config& c, const std::string& v) -> result<void> {
          CANDOR_TRY(bytes, number(v, 1u << 20, 1ull << 40));
          c.block_cache_bytes = bytes;
+         return {};
+       }},
+      {{"cluster", "the cluster's id, the same on all its nodes; none: this node alone", ""},
+       [](node_config& c, const std::string& v) -> result<void> {
+         if (!v.empty() && !is_label(v))
+           return fail(errc::config_invalid, "has 1 to 64 letters, digits, -, _ or .");
+         c.cluster = v;
+         return {};
+       }},
+      {{"etcd", "the URLs of etcd's members, with commas between", ""}, set_etcd},
+      {{"etcd_ca", "PEM file: who signed the certificates of etcd's members", ""},
+       verbatim(&node_config::etcd_ca)},
+      {{"etcd_certificate", "PEM file: this node's certificate for etcd, without a CN", ""},
+       verbatim(&node_config::etcd_certificate)},
+      {{"etcd_key", "PEM file of that certificate's private key", ""},
+       verbatim(&node_config::etcd_key)},
+      {{"node_address", "HOST:PORT where other nodes reach this one: links and beacons", ""},
+       [](node_config& c, const std::string& v) -> result<void> {
+         auto colon = v.rfind(':');
+         if (colon == std::string::npos || colon == 0 || !number(v.substr(colon + 1), 1, 65535))
+           return fail(errc::config_invalid, "is HOST:PORT, such as 10.0.0.1:7070");
+         c.node_address = v;
+         return {};
+       }},
+      {{"node_ca", "PEM file: who signed the certificates of the cluster's nodes", ""},
+       verbatim(&node_config::node_ca)},
+      {{"node_certificate", "PEM file: this node's certificate, whose CN is its name", ""},
+       verbatim(&node_config::node_certificate)},
+      {{"node_key", "PEM file of that certificate's private key", ""},
+       verbatim(&node_config::node_key)},
+      {{"zone", "what fails together with this node; replicas are spread over zones", "default"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         if (!is_label(v))
+           return fail(errc::config_invalid, "has 1 to 64 letters, digits, -, _ or .");
+         c.zone = v;
+         return {};
+       }},
+      {{"replicas", "how many nodes hold each shard", "3"},
+       [](node_config& c, const std::string& v) {
+         return set_number(c.replicas, v, 1, replicas_max);
+       }},
+      {{"in_sync_min",
+        "with fewer copies in sync a shard takes no writes; 1 risks what was acknowledged",
+        "2, or 1 of 1 replica"},
+       [](node_config& c, const std::string& v) {
+         return set_number(c.in_sync_min, v, 1, replicas_max);
+       }},
+      {{"cluster_nodes", "a new cluster waits for so many nodes, then places its shards",
+        "as many as replicas"},
+       [](node_config& c, const std::string& v) {
+         return set_number(c.cluster_nodes, v, 1, cluster_nodes_max);
+       }},
+      {{"advertise", "the HTTP URL that other nodes and operators are told", "made of http"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         if (!v.empty() && !v.starts_with("http://") && !v.starts_with("https://"))
+           return fail(errc::config_invalid, "is a URL, such as https://node-1.example.org:8080");
+         c.advertise = v.substr(0, v.find_last_not_of('/') + 1);
+         return {};
+       }},
+      {{"log_kept_bytes", "log of each shard kept for replicas that were away", "67108864"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         CANDOR_TRY(bytes, number(v, log_kept_bytes_least, log_kept_bytes_most));
+         c.log_kept_bytes = bytes;
          return {};
        }},
       {{"app", "how a notice names the platform where a record names none", "Candor"},
@@ -237,8 +350,64 @@ result<void> read_config(node_config& c, const std::filesystem::path& path) {
   resolve(c.notices);
   resolve(c.user_token_secret_file);
   resolve(c.smtp_password_file);
+  for (auto member :
+       {&node_config::etcd_ca, &node_config::etcd_certificate, &node_config::etcd_key,
+        &node_config::node_ca, &node_config::node_certificate, &node_config::node_key})
+    resolve(c.*member);
   for (auto& p : c.policies)
     resolve(p);
+  return {};
+}
+
+/// What of a cluster's keys belongs together. Defaults that hang on other keys come in here.
+result<void> settle_cluster(node_config& c) {
+  if (c.in_sync_min == 0)
+    c.in_sync_min = std::min<std::uint16_t>(2, c.replicas);
+  if (c.cluster_nodes == 0)
+    c.cluster_nodes = c.replicas;
+  if (c.in_sync_min > c.replicas)
+    return fail(errc::config_invalid, fmt::format("in_sync_min is at most replicas ({}), not {}",
+                                                  c.replicas, c.in_sync_min));
+  if (c.advertise.empty() && c.http_port != 0)
+    c.advertise = fmt::format(
+        "{}://{}:{}", c.tls_certificate.empty() ? "http" : "https",
+        c.http_address.find(':') == std::string::npos ? c.http_address : "[" + c.http_address + "]",
+        c.http_port);
+  if (c.cluster.empty()) {
+    // A node that was meant to be one of many must not start as one alone.
+    if (!c.etcd.empty() || !c.node_address.empty())
+      return fail(errc::config_invalid, "etcd and node_address need cluster");
+    return {};
+  }
+  if (!is_label(c.name))
+    return fail(errc::config_invalid,
+                "name has 1 to 64 letters, digits, -, _ or . where there is a cluster");
+  if (c.etcd.empty())
+    return fail(errc::config_invalid, "cluster needs etcd");
+  if (c.node_address.empty())
+    return fail(errc::config_invalid, "cluster needs node_address");
+  if (c.node_ca.empty() || c.node_certificate.empty() || c.node_key.empty())
+    return fail(errc::config_invalid, "cluster needs node_ca, node_certificate and node_key");
+  auto secure =
+      std::ranges::any_of(c.etcd, [](const auto& url) { return url.starts_with("https://"); });
+  if (secure && (c.etcd_ca.empty() || c.etcd_certificate.empty() || c.etcd_key.empty()))
+    return fail(errc::config_invalid,
+                "etcd has https: it needs etcd_ca, etcd_certificate and etcd_key");
+  auto everywhere = c.http_address == "0.0.0.0" || c.http_address == "::";
+  if (everywhere && c.advertise.find(c.http_address) != std::string::npos)
+    return fail(errc::config_invalid, "http listens everywhere: advertise must name one URL");
+  return {};
+}
+
+/// A PEM file with such a block in it.
+result<void> check_pem(const char* key, const std::filesystem::path& file, std::string_view block) {
+  if (file.empty())
+    return {};
+  CANDOR_TRY(text, read_file(file, pem_bytes_max));
+  auto begin = text.find("-----BEGIN ");
+  if (begin == text.npos || text.find(block, begin) == text.npos)
+    return fail(errc::config_invalid,
+                fmt::format("{}: {} holds no {} in PEM", key, file.string(), block));
   return {};
 }
 
@@ -258,6 +427,7 @@ result<node_config> load(const std::optional<std::filesystem::path>& file,
                          const std::filesystem::path& shipped,
                          const std::map<std::string, std::string>& overrides) {
   node_config c;
+  c.in_sync_min = c.cluster_nodes = 0; // not given
   c.file = file.value_or(shipped / "node.toml");
   CANDOR_TRY_VOID(read_config(c, c.file));
   for (const auto& [name, value] : overrides)
@@ -280,6 +450,7 @@ result<node_config> load(const std::optional<std::filesystem::path>& file,
   }
   if (c.clock_start && !c.settable_clock)
     return fail(errc::config_invalid, "clock_start needs clock = \"settable\"");
+  CANDOR_TRY_VOID(settle_cluster(c));
   return c;
 }
 
@@ -306,7 +477,30 @@ result<checked> check(const node_config& config) {
       password.pop_back();
     files.smtp_password = std::move(password);
   }
+  CANDOR_TRY_VOID(check_pem("etcd_ca", config.etcd_ca, "CERTIFICATE"));
+  CANDOR_TRY_VOID(check_pem("etcd_certificate", config.etcd_certificate, "CERTIFICATE"));
+  CANDOR_TRY_VOID(check_pem("etcd_key", config.etcd_key, "PRIVATE KEY"));
+  CANDOR_TRY_VOID(check_pem("node_ca", config.node_ca, "CERTIFICATE"));
+  CANDOR_TRY_VOID(check_pem("node_certificate", config.node_certificate, "CERTIFICATE"));
+  CANDOR_TRY_VOID(check_pem("node_key", config.node_key, "PRIVATE KEY"));
   return files;
+}
+
+std::vector<std::string> warnings(const node_config& config) {
+  std::vector<std::string> made;
+  if (config.cluster.empty())
+    return made;
+  if (config.replicas > 1 && config.in_sync_min == 1)
+    made.push_back(
+        fmt::format("in_sync_min is 1 of {} replicas: a shard goes on with one copy, and "
+                    "what it acknowledges then is lost with that copy's disk",
+                    config.replicas));
+  if (config.replicas == 1)
+    made.push_back("replicas is 1: a shard is gone for as long as its node is");
+  if (config.in_sync_min > 1 && config.in_sync_min == config.replicas)
+    made.push_back(
+        fmt::format("in_sync_min is all {} replicas: any one loss stops writes", config.replicas));
+  return made;
 }
 
 std::filesystem::path shipped_folder() {
@@ -329,7 +523,10 @@ result<std::string> read_file(const std::filesystem::path& file, std::size_t byt
 }
 
 bool is_loopback(const std::string& address) {
-  return address == "localhost" || address == "::1" || address.starts_with("127.");
+  if (address == "localhost" || address == "::1" || address == "[::1]")
+    return true;
+  // A name may begin like that too, and lead anywhere.
+  return address.starts_with("127.") && address.find_first_not_of("0123456789.") == address.npos;
 }
 
 } // namespace candor::config

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "storage/base/error.hpp"
+#include "storage/base/limits.hpp"
 #include "storage/base/time.hpp"
 #include "storage/model/policy/policy.hpp"
 #include "storage/model/region.hpp"
@@ -38,6 +39,18 @@ struct node_config {
   std::optional<timestamp> clock_start; ///< of a settable clock, where the data is new
   std::uint16_t shards = 64;            ///< fixed when the data is made
   std::uint64_t block_cache_bytes = 256ull << 20;
+
+  std::string cluster;           ///< its id; empty: this node alone, with the local coordinator
+  std::vector<std::string> etcd; ///< URLs of the members
+  std::filesystem::path etcd_ca, etcd_certificate, etcd_key; ///< PEM; given where etcd has https
+  std::string node_address; ///< HOST:PORT of links and beacons to other nodes
+  std::filesystem::path node_ca, node_certificate, node_key; ///< PEM
+  std::string zone = "default";    ///< what fails together; replicas are spread over zones
+  std::uint16_t replicas = 3;      ///< of each shard
+  std::uint16_t in_sync_min = 2;   ///< with fewer copies in sync a shard takes no writes
+  std::uint16_t cluster_nodes = 3; ///< a new cluster places its shards once there are so many
+  std::string advertise;           ///< URL told to others; empty only where the port is chosen late
+  std::uint64_t log_kept_bytes = limits::log_kept_bytes_per_shard;
 
   std::string app = "Candor"; ///< how a notice names the platform where a record names none
   std::string link = "https://example.org/privacy"; ///< where people see, correct and erase
@@ -83,6 +96,9 @@ struct checked {
 
 /// Error: `config_invalid`, `policy_invalid`.
 result<checked> check(const node_config& config);
+
+/// What is allowed and yet worth a line in the log, as sentences: a choice that gives up safety.
+std::vector<std::string> warnings(const node_config& config);
 
 /// The folder of the shipped configuration: CANDOR_CONFIGS, the source tree it was built from, or
 /// /usr/share/candor/configs; the first that exists.

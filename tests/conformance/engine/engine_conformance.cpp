@@ -219,6 +219,93 @@ TEST_CASE("a scan beside writes sees whole batches", "[engine]") {
   CHECK(db->get(table::meta, "b").value() == "2000");
 }
 
+TEST_CASE("a snapshot shows the state in which it was taken, of every table", "[engine]") {
+  engine_under_test db{GENERATE(side::rocksdb, side::memory)};
+  REQUIRE(db->write({put(table::log, "a", "1"), put(table::user, "b", "1"),
+                     put(table::meta, "c", "1"), put(table::meta, "d", "1")},
+                    sync::no));
+  auto before = db->snapshot();
+  REQUIRE(db->write({put(table::log, "a", "2"), put(table::log, "a2", "2"), erase(table::user, "b"),
+                     erase_range(table::meta, "c", "d")},
+                    sync::yes));
+  auto after = db->snapshot();
+  REQUIRE(db->write({erase_range(table::log, "", "z"), put(table::audit, "e", "3")}, sync::no));
+  if (GENERATE(false, true))
+    REQUIRE(db->flush());
+  CHECK(rows_between(*before, table::log, "", "z") == rows{{"a", "1"}});
+  CHECK(rows_between(*before, table::user, "", "z") == rows{{"b", "1"}});
+  CHECK(rows_between(*before, table::meta, "", "z") == rows{{"c", "1"}, {"d", "1"}});
+  CHECK(rows_between(*after, table::log, "", "z") == rows{{"a", "2"}, {"a2", "2"}});
+  CHECK(rows_between(*after, table::user, "", "z").empty());
+  CHECK(rows_between(*after, table::meta, "", "z") == rows{{"d", "1"}});
+  CHECK(rows_between(*after, table::audit, "", "z").empty());
+  CHECK(rows_between(*db, table::log, "", "z").empty());
+}
+
+TEST_CASE("a snapshot is scanned in ranges, as its engine is", "[engine]") {
+  engine_under_test db{GENERATE(side::rocksdb, side::memory)};
+  batch all;
+  for (std::uint8_t person : {1, 2, 3})
+    for (std::uint64_t version : {1, 2, 300})
+      all.push_back(put(table::user,
+                        engine::user_key(7, key_of(person), engine::user_row::delta, version),
+                        "delta"));
+  REQUIRE(db->write(all, sync::no));
+  auto state = db->snapshot();
+  REQUIRE(db->write({erase_range(table::user, engine::shard_begin(7), engine::shard_end(7))},
+                    sync::no));
+  auto person = engine::user_prefix(7, key_of(2));
+  CHECK(rows_between(*state, table::user, person, engine::prefix_end(person)).size() == 3);
+  CHECK(rows_between(*state, table::user, engine::shard_begin(7), engine::shard_end(7)).size() ==
+        9);
+  CHECK(rows_between(*state, table::user, "z", "a").empty());
+  int seen = 0;
+  REQUIRE(state->scan(table::user, engine::shard_begin(7), engine::shard_end(7),
+                      [&](auto, auto) { return ++seen < 2; }));
+  CHECK(seen == 2);
+}
+
+TEST_CASE("a visitor of a snapshot may write the engine, and let go of another snapshot",
+          "[engine]") {
+  engine_under_test db{GENERATE(side::rocksdb, side::memory)};
+  REQUIRE(db->write({put(table::meta, "a", "1"), put(table::meta, "b", "2")}, sync::no));
+  auto state = db->snapshot();
+  auto other = db->snapshot();
+  int seen = 0;
+  REQUIRE(state->scan(table::meta, "a", "z", [&](std::string_view key, std::string_view) {
+    ++seen;
+    other.reset();
+    CHECK(db->write({put(table::meta, "c" + std::string{key}, "3")}, sync::no));
+    return true;
+  }));
+  CHECK(seen == 2);
+}
+
+TEST_CASE("snapshots beside writes hold whole batches, over tables", "[engine]") {
+  engine_under_test db{GENERATE(side::rocksdb, side::memory)};
+  REQUIRE(db->write({put(table::meta, "a", "0"), put(table::log, "a", "0")}, sync::no));
+  std::atomic<bool> done{false};
+  std::atomic<bool> failed{false};
+  std::thread writer{[&] {
+    for (int i = 1; i <= 2000 && !failed; ++i) {
+      auto value = std::to_string(i);
+      if (!db->write({put(table::meta, "a", value), put(table::log, "a", value)}, sync::no))
+        failed = true;
+    }
+    done = true;
+  }};
+  int torn = 0, taken = 0;
+  while (!done || taken == 0) {
+    auto state = db->snapshot();
+    ++taken;
+    if (rows_between(*state, table::meta, "", "z") != rows_between(*state, table::log, "", "z"))
+      ++torn;
+  }
+  writer.join();
+  CHECK_FALSE(failed);
+  CHECK(torn == 0);
+}
+
 TEST_CASE("a healthy engine flushes, verifies, resumes and has a size", "[engine]") {
   engine_under_test db{GENERATE(side::rocksdb, side::memory)};
   REQUIRE(db->write({put(table::user, "a", std::string(100'000, 'x'))}, sync::yes));

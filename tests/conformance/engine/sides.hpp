@@ -46,9 +46,10 @@ inline engine::operation erase_range(engine::table from, std::string begin, std:
 
 using rows = std::vector<std::pair<std::string, std::string>>;
 
-/// All rows of [begin, end); throws what the engine says instead.
-inline rows rows_between(const engine::engine& db, engine::table from, std::string_view begin,
-                         std::string_view end) {
+/// All rows of [begin, end) of an engine or a snapshot; throws what it says instead.
+template <class Scanned>
+rows rows_between(const Scanned& db, engine::table from, std::string_view begin,
+                  std::string_view end) {
   rows found;
   auto scanned = db.scan(from, begin, end, [&](std::string_view key, std::string_view value) {
     found.emplace_back(key, value);

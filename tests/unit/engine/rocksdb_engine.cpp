@@ -136,6 +136,22 @@ TEST_CASE("a database that this process holds already is locked, too", "[engine]
   CHECK(engine::open_rocksdb(folder / "data"));
 }
 
+TEST_CASE("child: close a database under a snapshot", "[.child]") {
+  auto db = open(child_argument(), small);
+  auto state = db->snapshot();
+  std::signal(SIGABRT, SIG_DFL); // the end that is expected is nothing to report
+  tell("closing");
+  db.reset();
+  tell("closed");
+}
+
+TEST_CASE("closing a database under a snapshot ends the process", "[engine]") {
+  temporary_folder folder;
+  child_process child{"child: close a database under a snapshot", (folder / "data").string()};
+  CHECK(child.line() == "closing");
+  CHECK(child.line().empty());
+}
+
 TEST_CASE("child: write until killed", "[.child]") {
   auto db = engine::open_rocksdb(child_argument(), small);
   if (!db)
@@ -217,6 +233,30 @@ TEST_CASE("a full disk ends writes, not reads, and room and resume bring writes 
   db = open(disk / "data", small);
   CHECK(all_there(*db, count + 10));
   CHECK(db->verify());
+}
+
+TEST_CASE("a snapshot does not stand in the way of resume, and says that it is no more",
+          "[engine]") {
+  small_disk disk{"size=24m"};
+  if (!disk) {
+    WARN("skipped: mounting a tmpfs needs root");
+    return;
+  }
+  replace(disk / "ballast", std::string(8 << 20, 'x'));
+  auto db = open(disk / "data", small);
+  REQUIRE(db->write({put(table::meta, "a", "1")}, sync::yes));
+  auto before = db->snapshot();
+  error refusal;
+  write_until_refused(*db, 0, refusal);
+  CHECK(rows_between(*before, table::meta, "", "z") == rows{{"a", "1"}}); // reads go on
+  fs::remove(disk / "ballast");
+  REQUIRE(db->resume());
+  auto scanned = before->scan(table::meta, "", "z", [](auto, auto) { return true; });
+  REQUIRE_FALSE(scanned);
+  CHECK(scanned.error().code == errc::unavailable);
+  auto after = db->snapshot();
+  before.reset();
+  CHECK(rows_between(*after, table::meta, "", "z") == rows{{"a", "1"}});
 }
 
 TEST_CASE("a disk that fills in the middle of the first write of a log is no lost write",

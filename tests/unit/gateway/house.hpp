@@ -20,7 +20,9 @@ using namespace std::chrono_literals;
 
 struct system_config : caf::actor_system_config {
   system_config() {
+    add_message_types<caf::id_block::candor_transport>();
     add_message_types<caf::id_block::candor_cluster>();
+    add_message_types<caf::id_block::candor_membership>();
     add_message_types<caf::id_block::candor>();
     set("scheduler.max-threads", 2u);
   }

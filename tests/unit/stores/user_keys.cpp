@@ -27,6 +27,12 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr shard_id shard = 7;
+constexpr std::uint64_t term = 1;
+
+/// As the header describes it.
+std::uint64_t page_number(shard_id of, std::uint64_t made_in, std::uint64_t counter) {
+  return std::uint64_t{of} << 48 | made_in << 20 | counter;
+}
 
 node_secrets secrets_of(std::uint8_t first) {
   node_secrets secrets;
@@ -42,8 +48,8 @@ std::unique_ptr<user_keys> open(const fs::path& folder, std::uint8_t master = 1)
   return std::move(*keys);
 }
 
-key_ref allocate(user_keys& keys, key_ref after = {}) {
-  auto key = keys.allocate(shard, after);
+key_ref allocate(user_keys& keys, key_ref after = {}, std::uint64_t in_term = term) {
+  auto key = keys.allocate(shard, after, in_term);
   INFO((key ? "" : key.error().to_string()));
   REQUIRE(key);
   return *key;
@@ -185,7 +191,7 @@ TEST_CASE("keys come in order, each once, over several pages", "[keys]") {
   for (std::size_t i = 0; i < 3 * limits::keys_per_page; ++i) {
     key =
         allocate(*keys, i % 2 ? key : key_ref{}); // whether or not the caller says what it recorded
-    CHECK(key.page == (std::uint64_t{shard} << 48 | (1 + i / limits::keys_per_page)));
+    CHECK(key.page == page_number(shard, term, 1 + i / limits::keys_per_page));
     CHECK(key.slot == i % limits::keys_per_page);
     REQUIRE(std::pair{key.page, key.slot} > before);
     before = {key.page, key.slot};
@@ -199,21 +205,21 @@ TEST_CASE("pages of different shards are apart", "[keys]") {
   auto keys = open(folder / "keys");
   std::set<std::uint64_t> pages;
   for (shard_id s : {0, 1, 65535}) {
-    auto key = keys->allocate(s, {});
+    auto key = keys->allocate(s, {}, term);
     REQUIRE(key);
     pages.insert(key->page);
     CHECK(key->page >> 48 == s);
-    CHECK(keys->allocate(static_cast<shard_id>(s ^ 2), *key).error().code == errc::bad_value);
+    CHECK(keys->allocate(static_cast<shard_id>(s ^ 2), *key, term).error().code == errc::bad_value);
   }
   CHECK(pages.size() == 3);
   CHECK(names_in(folder / "keys" / "pages") ==
-        std::set<std::string>{"0-1.page", "1-1.page", "65535-1.page"});
+        std::set<std::string>{"0-1048577.page", "1-1048577.page", "65535-1048577.page"});
 }
 
 TEST_CASE("the next page is made before the present one is used up", "[keys]") {
   temporary_folder folder;
   auto keys = open(folder / "keys");
-  auto next_page = folder / "keys" / "pages" / "7-2.page";
+  auto next_page = folder / "keys" / "pages" / "7-1048578.page";
   key_ref key;
   for (std::size_t i = 0; i < limits::keys_per_page * 3 / 4; ++i)
     key = allocate(*keys, key);
@@ -239,7 +245,7 @@ TEST_CASE("after a new start allocation goes on after the last one recorded", "[
 TEST_CASE("a key beyond every page there is leads to a page that nobody has used", "[keys]") {
   temporary_folder folder;
   auto keys = open(folder / "keys");
-  key_ref lost{std::uint64_t{shard} << 48 | 9, 3}; // the log remembers pages that this folder lost
+  key_ref lost{page_number(shard, term, 9), 3}; // the log remembers pages that this folder lost
   auto key = allocate(*keys, lost);
   CHECK(key.page > lost.page);
   CHECK(key.slot == 0);
@@ -256,7 +262,7 @@ TEST_CASE("threads that allocate at a time get different keys", "[keys]") {
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&] {
       for (int i = 0; i < 200; ++i) {
-        auto key = keys->allocate(shard, {});
+        auto key = keys->allocate(shard, {}, term);
         if (!key) {
           ++failed;
           continue;
@@ -276,7 +282,7 @@ TEST_CASE("more pages are in use than the memory keeps", "[keys]") {
   auto keys = open(folder / "keys");
   std::vector<std::pair<key_ref, std::string>> all;
   for (std::size_t i = 0; i < limits::key_pages_cached + 50; ++i) {
-    auto key = keys->allocate(static_cast<shard_id>(i), {});
+    auto key = keys->allocate(static_cast<shard_id>(i), {}, term);
     REQUIRE(key);
     all.emplace_back(*key, seal(*keys, *key, std::to_string(i)));
   }
@@ -316,7 +322,7 @@ TEST_CASE("the old page's bytes are overwritten before they are freed", "[keys]"
   temporary_folder folder;
   auto keys = open(folder / "keys");
   auto key = allocate(*keys);
-  auto page = folder / "keys" / "pages" / "7-1.page";
+  auto page = folder / "keys" / "pages" / "7-1048577.page";
   auto old = content(page);
   fs::create_hard_link(page, folder / "watch"); // the same bytes on disk, under a name that stays
   REQUIRE(keys->destroy(key));
@@ -329,12 +335,12 @@ TEST_CASE("the old page's bytes are overwritten before they are freed", "[keys]"
   auto now = content(page);
   CHECK(now.substr(0, 20) == old.substr(0, 20));   // the header
   CHECK(now.substr(20, 72) != old.substr(20, 72)); // another page key
-  CHECK(names_in(folder / "keys" / "pages") == std::set<std::string>{"7-1.page"});
+  CHECK(names_in(folder / "keys" / "pages") == std::set<std::string>{"7-1048577.page"});
 }
 
 TEST_CASE("after destroying, the page itself holds zeros where the key was", "[keys]") {
   temporary_folder folder;
-  auto page = folder / "keys" / "pages" / "7-1.page";
+  auto page = folder / "keys" / "pages" / "7-1048577.page";
   auto keys = open(folder / "keys");
   auto key = allocate(*keys, allocate(*keys));
   // as whoever holds the folder and the master key would read it; the layout stands in
@@ -370,7 +376,7 @@ TEST_CASE("after destroying, the page itself holds zeros where the key was", "[k
 
 TEST_CASE("whatever step a crash stopped it at, destroying is finished or undone", "[keys]") {
   temporary_folder folder;
-  auto page = folder / "keys" / "pages" / "7-1.page";
+  auto page = folder / "keys" / "pages" / "7-1048577.page";
   auto made = fs::path{page.string() + ".tmp"};
   auto dying = fs::path{page.string() + ".dying"};
   key_ref key, neighbour;
@@ -428,7 +434,7 @@ TEST_CASE("whatever step a crash stopped it at, destroying is finished or undone
   auto watched = fs::exists(folder / "watch") ? content(folder / "watch") : "";
 
   auto keys = open(folder / "keys");
-  CHECK(names_in(folder / "keys" / "pages") == std::set<std::string>{"7-1.page"});
+  CHECK(names_in(folder / "keys" / "pages") == std::set<std::string>{"7-1048577.page"});
   CHECK(outcome(*keys, key, sealed) == expected);
   CHECK(outcome(*keys, neighbour, kept) == "open");
   if (!watched.empty())
@@ -437,13 +443,13 @@ TEST_CASE("whatever step a crash stopped it at, destroying is finished or undone
   REQUIRE(keys->destroy(key));
   CHECK(outcome(*keys, key, sealed) == "key_destroyed");
   CHECK(outcome(*keys, neighbour, kept) == "open");
-  CHECK(names_in(folder / "keys" / "pages") == std::set<std::string>{"7-1.page"});
+  CHECK(names_in(folder / "keys" / "pages") == std::set<std::string>{"7-1048577.page"});
 }
 
 TEST_CASE("a page that was never finished is no page", "[keys]") {
   temporary_folder folder;
   open(folder / "keys");
-  replace(folder / "keys" / "pages" / "7-1.page.tmp", "half a page");
+  replace(folder / "keys" / "pages" / "7-1048577.page.tmp", "half a page");
   auto keys = open(folder / "keys");
   CHECK(names_in(folder / "keys" / "pages").empty());
   seal(*keys, allocate(*keys), "usable");
@@ -452,7 +458,7 @@ TEST_CASE("a page that was never finished is no page", "[keys]") {
 TEST_CASE("a page that vanished while it was rewritten is corrupt, and said so at open", "[keys]") {
   temporary_folder folder;
   allocate(*open(folder / "keys"));
-  auto page = folder / "keys" / "pages" / "7-1.page";
+  auto page = folder / "keys" / "pages" / "7-1048577.page";
   fs::rename(page, page.string() + ".dying");
   CHECK(open_user_keys(folder / "keys", secrets_of(1)).error().code == errc::corrupt);
   CHECK(fs::exists(page.string() + ".dying")); // left for whoever can tell what happened
@@ -525,6 +531,7 @@ TEST_CASE("a key destroyed while its page is being read stays destroyed", "[keys
   }
   seeded_rng chance{1};
   std::chrono::steady_clock::duration last{};
+  std::atomic<int> failed{0};
   for (auto& [key, sealed] : all) {
     auto keys = open(folder / "keys"); // so that no page is in memory
     auto begin = std::chrono::steady_clock::now();
@@ -533,13 +540,488 @@ TEST_CASE("a key destroyed while its page is being read stays destroyed", "[keys
     std::thread reader{[&] {
       while (std::chrono::steady_clock::now() < moment)
         ;
-      (void)keys->open(key, "whose", sealed);
+      // before or after; never what it found half-way
+      if (auto read = keys->open(key, "whose", sealed);
+          !read && read.error().code != errc::key_destroyed)
+        ++failed;
     }};
     REQUIRE(keys->destroy(key));
     last = std::chrono::steady_clock::now() - begin;
     reader.join();
     REQUIRE(outcome(*keys, key, sealed) == "key_destroyed");
+    REQUIRE(failed == 0);
   }
+}
+
+// ---- terms --------------------------------------------------------------------------------------
+
+TEST_CASE("a page that has to be made is made in the term of whoever allocates", "[keys]") {
+  temporary_folder folder;
+  auto keys = open(folder / "keys");
+  auto key = allocate(*keys, {}, 5);
+  CHECK(key.page == page_number(shard, 5, 1));
+  // what is left of an earlier term's page is used up first, and the page made ahead of need too
+  while (key.page == page_number(shard, 5, 1))
+    key = allocate(*keys, key, 5);
+  CHECK(key == key_ref{page_number(shard, 5, 2), 0});
+  for (int slot = 1; slot < 256; ++slot)
+    CHECK(allocate(*keys, key, 6) == key_ref{key.page, static_cast<std::uint16_t>(slot)});
+  key = allocate(*keys, key, 6);
+  CHECK(key == key_ref{page_number(shard, 6, 1), 0});
+  seal(*keys, key, "usable");
+}
+
+TEST_CASE("keys of a later term are never followed by those of an earlier one", "[keys]") {
+  temporary_folder folder;
+  auto keys = open(folder / "keys");
+  auto later = allocate(*keys, {}, 9);
+  CHECK(keys->allocate(shard, {}, 8).error().code == errc::conflict);
+  auto other = open(folder / "other");
+  CHECK(other->allocate(shard, later, 8).error().code == errc::conflict);
+  CHECK(allocate(*other, later, 9).page == page_number(shard, 9, 2)); // it has no page of `later`
+}
+
+TEST_CASE("a deposed primary's page and its successor's have different numbers", "[keys]") {
+  temporary_folder folder;
+  auto a = open(folder / "a"), b = open(folder / "b");
+  auto recorded = allocate(*a, {}, 1);
+  REQUIRE(b->import_page(recorded.page, a->export_page(recorded.page).value()));
+  // a makes a page ahead that b never receives, and b leads from here on
+  auto of_a = recorded;
+  while (of_a.page == recorded.page)
+    of_a = allocate(*a, of_a, 1);
+  auto of_b = recorded;
+  while (of_b.page == recorded.page)
+    of_b = allocate(*b, of_b, 2);
+  CHECK(of_b.page == page_number(shard, 2, 1));
+  CHECK(of_a.page != of_b.page);
+  // the deposed one takes its successor's page, and leads again; its own page is passed over
+  REQUIRE(a->import_page(of_b.page, b->export_page(of_b.page).value()));
+  CHECK(allocate(*a, of_b, 3) == key_ref{of_b.page, 1});
+  // while a deposed one that does not know it yet leaves pages of a later term alone
+  auto c = open(folder / "c");
+  REQUIRE(c->import_page(of_b.page, b->export_page(of_b.page).value()));
+  CHECK(allocate(*c, {}, 1).page == page_number(shard, 1, 1));
+}
+
+TEST_CASE("pages of a store that knew no terms are used up, then left behind", "[keys]") {
+  temporary_folder folder;
+  fs::create_directories(folder / "keys");
+  fs::copy(fs::path{CANDOR_SOURCE_DIR} / "tests" / "golden" / "user_keys_v1", folder / "keys",
+           fs::copy_options::recursive);
+  auto keys = open(folder / "keys");
+  CHECK(keys->pages(shard) == std::vector{page_number(shard, 0, 1)});
+  CHECK(allocate(*keys, {page_number(shard, 0, 1), 7}) == key_ref{page_number(shard, 0, 1), 8});
+  CHECK(allocate(*keys, {page_number(shard, 0, 1), 255}) == key_ref{page_number(shard, 1, 1), 0});
+}
+
+TEST_CASE("a term's numbers for pages end, with an error", "[keys]") {
+  temporary_folder folder;
+  auto keys = open(folder / "keys");
+  key_ref last{page_number(shard, 3, (1 << 20) - 1), 255};
+  CHECK(keys->allocate(shard, last, 3).error().code == errc::too_many);
+  CHECK(allocate(*keys, last, 4) == key_ref{page_number(shard, 4, 1), 0});
+  CHECK(allocate(*keys, {}, (1 << 28) - 1).page == page_number(shard, 4, 1));
+}
+
+// ---- replication --------------------------------------------------------------------------------
+
+TEST_CASE("what was sealed on one node opens on another that imported its page", "[keys]") {
+  temporary_folder folder;
+  auto primary = open(folder / "a");
+  auto key = allocate(*primary);
+  auto sealed = seal(*primary, key, "a profile");
+  auto exported = primary->export_page(key.page);
+  REQUIRE(exported);
+  CHECK(*exported == content(folder / "a" / "pages" / "7-1048577.page"));
+  {
+    auto replica = open(folder / "b");
+    CHECK_FALSE(replica->has_page(key.page));
+    CHECK(replica->pages(shard).empty());
+    CHECK(replica->export_page(key.page).error().code == errc::not_found);
+    REQUIRE(replica->import_page(key.page, *exported));
+    CHECK(replica->has_page(key.page));
+    CHECK(outcome(*replica, key, sealed) == "open");
+    CHECK(replica->import_page(key.page, *exported)); // idempotent
+  }
+  CHECK(content(folder / "b" / "pages" / "7-1048577.page").substr(20, 72) !=
+        exported->substr(20, 72)); // a page key of its own
+  auto replica = open(folder / "b");
+  CHECK(replica->pages(shard) == std::vector{key.page});
+  CHECK(outcome(*replica, key, sealed) == "open");
+  CHECK(replica->tag(key, "event-1").value() == primary->tag(key, "event-1").value());
+  // and it can go on as the primary
+  CHECK(allocate(*replica, key, 2) == key_ref{key.page, 1});
+}
+
+TEST_CASE("the pages of a shard are listed by number, made here or imported", "[keys]") {
+  temporary_folder folder;
+  auto keys = open(folder / "a"), other = open(folder / "b");
+  auto third = allocate(*other, {}, 3).page;
+  auto first = allocate(*keys, {}, 1).page;
+  auto second = allocate(*keys, {first, 255}, 2).page;
+  REQUIRE(keys->import_page(third, other->export_page(third).value()));
+  REQUIRE(keys->allocate(8, {}, term));
+  CHECK(keys->pages(shard) == std::vector{first, second, third});
+}
+
+TEST_CASE("a key that is destroyed on either side of an import stays destroyed", "[keys]") {
+  temporary_folder folder;
+  auto a = open(folder / "a"), b = open(folder / "b");
+  std::vector<key_ref> key;
+  std::vector<std::string> sealed;
+  for (int i = 0; i < 4; ++i) {
+    key.push_back(allocate(*a));
+    sealed.push_back(seal(*a, key.back(), "x"));
+  }
+  auto page = key[0].page;
+  REQUIRE(b->import_page(page, a->export_page(page).value()));
+  auto early = b->export_page(page).value();
+  REQUIRE(a->destroy(key[0])); // on one
+  REQUIRE(b->destroy(key[1])); // on the other
+  REQUIRE(a->destroy(key[2])); // on both
+  REQUIRE(b->destroy(key[2]));
+  auto file = folder / "b" / "pages" / "7-1048577.page";
+  fs::create_hard_link(file, folder / "watch");
+  auto old = content(file);
+  REQUIRE(b->import_page(page, a->export_page(page).value()));
+  auto expect = [&](user_keys& keys) {
+    CHECK(outcome(keys, key[0], sealed[0]) == "key_destroyed");
+    CHECK(outcome(keys, key[1], sealed[1]) == "key_destroyed");
+    CHECK(outcome(keys, key[2], sealed[2]) == "key_destroyed");
+    CHECK(outcome(keys, key[3], sealed[3]) == "open");
+  };
+  expect(*b);
+  CHECK(content(file).substr(20, 72) != old.substr(20, 72)); // a fresh page key
+  CHECK(content(folder / "watch") != old);                   // the old page was overwritten
+  CHECK(names_in(folder / "b" / "pages") == std::set<std::string>{"7-1048577.page"});
+  // an old export brings nothing back, and leaves the file as it is
+  auto before = content(file);
+  REQUIRE(b->import_page(page, early));
+  expect(*b);
+  CHECK(content(file) == before);
+  b.reset();
+  expect(*open(folder / "b"));
+  // nor does what is exported hold a destroyed key
+  auto c = open(folder / "c");
+  REQUIRE(c->import_page(page, before));
+  expect(*c);
+}
+
+TEST_CASE("what is no export of this page is refused, and changes nothing", "[keys]") {
+  temporary_folder folder;
+  auto a = open(folder / "a"), b = open(folder / "b"), stranger = open(folder / "c", 2);
+  auto key = allocate(*a);
+  auto sealed = seal(*a, key, "x");
+  REQUIRE(a->allocate(8, {}, term));
+  allocate(*stranger);
+  auto good = a->export_page(key.page).value();
+  std::vector<std::string> bad{"", good.substr(0, 100), good + "x",
+                               a->export_page(page_number(8, term, 1)).value(),
+                               stranger->export_page(key.page).value()};
+  for (std::size_t i = 0; i < good.size(); i += 97) {
+    bad.push_back(good);
+    bad.back()[i] = static_cast<char>(bad.back()[i] ^ 4);
+  }
+  auto held = GENERATE(false, true);
+  if (held)
+    REQUIRE(b->import_page(key.page, good));
+  for (auto& bytes : bad)
+    CHECK(b->import_page(key.page, bytes).error().code == errc::corrupt);
+  CHECK(b->has_page(key.page) == held);
+  CHECK(names_in(folder / "b" / "pages").size() == (held ? 1 : 0));
+  if (held)
+    CHECK(outcome(*b, key, sealed) == "open");
+  for (auto number : {std::uint64_t{0}, page_number(shard, 0, 0), page_number(shard, 4, 0)})
+    CHECK(b->import_page(number, good).error().code == errc::bad_value);
+  // two pages of one number that are not copies of one: somebody made a number twice
+  auto twin = open(folder / "d");
+  allocate(*twin);
+  auto own = content(folder / "d" / "pages" / "7-1048577.page");
+  CHECK(twin->import_page(key.page, good).error().code == errc::conflict);
+  CHECK(content(folder / "d" / "pages" / "7-1048577.page") == own);
+}
+
+TEST_CASE("a page that cannot be read is neither exported nor replaced", "[keys]") {
+  temporary_folder folder;
+  auto a = open(folder / "a");
+  auto page = allocate(*a).page;
+  auto good = a->export_page(page).value();
+  auto file = folder / "a" / "pages" / "7-1048577.page";
+  auto bad = good;
+  bad[500] ^= 1;
+  replace(file, bad);
+  CHECK(a->export_page(page).error().code == errc::corrupt);
+  // it might have destroyed keys that `good` still holds
+  CHECK(a->import_page(page, good).error().code == errc::corrupt);
+  CHECK(content(file) == bad);
+  // whoever gives the shard up and learns it anew gets it
+  REQUIRE(a->drop_shard(shard));
+  REQUIRE(a->import_page(page, good));
+  CHECK(a->export_page(page));
+}
+
+TEST_CASE("whatever step a crash stopped it at, an import is finished or undone", "[keys]") {
+  temporary_folder folder;
+  auto page = folder / "b" / "pages" / "7-1048577.page";
+  auto made = fs::path{page.string() + ".tmp"};
+  auto dying = fs::path{page.string() + ".dying"};
+  auto a = open(folder / "a");
+  auto gone = allocate(*a), own = allocate(*a), kept = allocate(*a);
+  auto gone_sealed = seal(*a, gone, "x"), own_sealed = seal(*a, own, "x"),
+       kept_sealed = seal(*a, kept, "x");
+  std::string before, after;
+  auto first = a->export_page(gone.page).value();
+  REQUIRE(a->destroy(gone));
+  auto second = a->export_page(gone.page).value();
+  {
+    auto b = open(folder / "b");
+    REQUIRE(b->import_page(gone.page, first));
+    REQUIRE(b->destroy(own));
+    before = content(page);
+    REQUIRE(b->import_page(gone.page, second));
+    after = content(page);
+  }
+  std::string of_gone = "open", of_own = "key_destroyed", of_kept = "open";
+  SECTION("a first import half written") {
+    fs::remove(page);
+    replace(made, after.substr(0, 1000));
+    of_gone = of_own = of_kept = "corrupt"; // no such page yet
+  }
+  SECTION("a first import written") {
+    fs::remove(page);
+    replace(made, after);
+    of_gone = of_own = of_kept = "corrupt";
+  }
+  SECTION("the merged page half written") {
+    replace(page, before);
+    replace(made, after.substr(0, 1000));
+  }
+  SECTION("the merged page written") {
+    replace(page, before);
+    replace(made, after);
+  }
+  SECTION("the old page has its second name") {
+    replace(page, before);
+    replace(made, after);
+    fs::create_hard_link(page, dying);
+  }
+  SECTION("the merged page took the name") {
+    replace(dying, before);
+    of_gone = "key_destroyed";
+  }
+  SECTION("the old page half overwritten") {
+    auto half = before;
+    std::fill_n(half.begin(), half.size() / 2, '\x5a');
+    replace(dying, half);
+    of_gone = "key_destroyed";
+  }
+  auto leftover = fs::exists(made) ? made : dying;
+  fs::create_hard_link(leftover, folder / "watch");
+  auto apart = !fs::exists(page) || !fs::equivalent(leftover, page);
+  auto watched = content(folder / "watch");
+
+  auto b = open(folder / "b");
+  CHECK(b->has_page(gone.page) == (of_kept == "open"));
+  CHECK(outcome(*b, gone, gone_sealed) == of_gone);
+  CHECK(outcome(*b, own, own_sealed) == of_own);
+  CHECK(outcome(*b, kept, kept_sealed) == of_kept);
+  if (apart)
+    CHECK(content(folder / "watch") != watched); // what is thrown away is overwritten
+  auto held = b->has_page(gone.page);
+  REQUIRE(b->import_page(gone.page, second));
+  CHECK(outcome(*b, gone, gone_sealed) == "key_destroyed");
+  CHECK(outcome(*b, own, own_sealed) == (held ? "key_destroyed" : "open"));
+  CHECK(outcome(*b, kept, kept_sealed) == "open");
+  CHECK(names_in(folder / "b" / "pages") == std::set<std::string>{"7-1048577.page"});
+}
+
+TEST_CASE("a shard that is dropped is overwritten and gone; others stay", "[keys]") {
+  temporary_folder folder;
+  auto pages = folder / "keys" / "pages";
+  auto keys = open(folder / "keys");
+  auto key = allocate(*keys, {}, 1);
+  auto second = allocate(*keys, {key.page, 255}, 2);
+  auto other = keys->allocate(8, {}, term).value();
+  auto sealed = seal(*keys, key, "x"), others = seal(*keys, other, "x");
+  auto old = content(pages / "7-1048577.page");
+  fs::create_hard_link(pages / "7-1048577.page", folder / "watch");
+  auto exported = keys->export_page(key.page).value();
+  REQUIRE(keys->drop_shard(shard));
+  CHECK(names_in(pages) == std::set<std::string>{"8-1048577.page"});
+  auto left = content(folder / "watch");
+  REQUIRE(left.size() == old.size());
+  std::size_t same = 0;
+  for (std::size_t i = 0; i < old.size(); ++i)
+    same += left[i] == old[i];
+  CHECK(same < old.size() / 50);
+  CHECK(keys->pages(shard).empty());
+  CHECK_FALSE(keys->has_page(key.page));
+  CHECK(outcome(*keys, key, sealed) == "corrupt"); // also where the page was in memory
+  CHECK(outcome(*keys, other, others) == "open");
+  CHECK(keys->drop_shard(shard)); // idempotent
+  CHECK(keys->drop_shard(99));    // never held
+  // a number that was in use is not made again
+  CHECK(allocate(*keys, {}, 2) == key_ref{second.page + 1, 0});
+  // and the shard may come back
+  REQUIRE(keys->import_page(key.page, exported));
+  CHECK(outcome(*keys, key, sealed) == "open");
+}
+
+TEST_CASE("whatever step a crash stopped it at, dropping a shard can be done again", "[keys]") {
+  temporary_folder folder;
+  auto pages = folder / "keys" / "pages";
+  auto first = pages / "7-1048577.page", second = pages / "7-2097153.page";
+  auto dropped = fs::path{first.string() + ".dropped"};
+  key_ref key, later;
+  std::string sealed, later_sealed;
+  {
+    auto keys = open(folder / "keys");
+    key = allocate(*keys, {}, 1);
+    later = allocate(*keys, {key.page, 255}, 2);
+    sealed = seal(*keys, key, "x");
+    later_sealed = seal(*keys, later, "x");
+  }
+  fs::create_hard_link(first, folder / "watch");
+  auto old = content(first);
+  fs::rename(first, dropped);
+  auto overwritten = true;
+  SECTION("a page lost its name") {}
+  SECTION("a page half overwritten") {
+    auto half = old;
+    std::fill_n(half.begin(), half.size() / 2, '\x5a');
+    replace(dropped, half);
+  }
+  SECTION("a page removed, the next one not yet") {
+    fs::remove(dropped);
+    overwritten = false; // by this test
+  }
+  SECTION("the removal was not durable where the power went") {
+    fs::rename(dropped, first);
+    overwritten = false;
+  }
+  auto back = fs::exists(first);
+  auto keys = open(folder / "keys");
+  CHECK(names_in(pages).size() == (back ? 2 : 1)); // whole pages only
+  CHECK(outcome(*keys, key, sealed) == (back ? "open" : "corrupt"));
+  CHECK(outcome(*keys, later, later_sealed) == "open");
+  if (overwritten)
+    CHECK(content(folder / "watch") != old);
+  REQUIRE(keys->drop_shard(shard));
+  CHECK(names_in(pages).empty());
+  CHECK(outcome(*keys, later, later_sealed) == "corrupt");
+}
+
+TEST_CASE("dropping a shard finishes first what was under way with its pages", "[keys]") {
+  temporary_folder folder;
+  auto page = folder / "keys" / "pages" / "7-1048577.page";
+  auto keys = open(folder / "keys");
+  allocate(*keys);
+  auto bytes = content(page);
+  fs::create_hard_link(page, page.string() + ".dying"); // a destruction that failed half-way
+  replace(page.string() + ".tmp", bytes);
+  REQUIRE(keys->drop_shard(shard));
+  CHECK(names_in(folder / "keys" / "pages").empty());
+}
+
+TEST_CASE("kill -9 while pages are imported and dropped leaves whole pages only", "[keys]") {
+  temporary_folder folder;
+  std::vector<std::string> states; // one key destroyed after the other
+  std::vector<std::string> seals;
+  std::uint64_t page = page_number(shard, term, 1);
+  {
+    auto keys = open(folder / "a");
+    for (int i = 0; i < 20; ++i)
+      seals.push_back(seal(*keys, allocate(*keys), "x"));
+    for (std::uint16_t slot = 0; slot < 20; ++slot) {
+      REQUIRE(keys->destroy({page, slot}));
+      states.push_back(keys->export_page(page).value());
+    }
+  }
+  for (int round = 0; round < 12; ++round) {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    auto child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      auto keys = open_user_keys(folder / "b", secrets_of(1));
+      for (auto ok = keys.has_value(); ok;) {
+        for (std::size_t i = 0; ok && i < states.size(); ++i) {
+          ok = (*keys)->import_page(page, states[i]).has_value();
+          auto told = static_cast<char>(i + 1);
+          ok = ok && ::write(ends[1], &told, 1) == 1;
+        }
+        char told = 0;
+        ok = ok && ::write(ends[1], &told, 1) == 1 && (*keys)->drop_shard(shard).has_value();
+      }
+      ::_exit(1);
+    }
+    ::close(ends[1]);
+    char told = 0;
+    for (int i = 0; i < 3 + 2 * round; ++i)
+      REQUIRE(::read(ends[0], &told, 1) == 1);
+    std::this_thread::sleep_for(std::chrono::microseconds{317 * round});
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    int destroyed = told;
+    while (::read(ends[0], &told, 1) == 1)
+      destroyed = told;
+    ::close(ends[0]);
+    auto keys = open(folder / "b");
+    INFO("the last one told: " << destroyed);
+    if (!keys->has_page(page)) {
+      CHECK(destroyed == 0); // it was being dropped
+      CHECK(names_in(folder / "b" / "pages").empty());
+    } else {
+      CHECK(names_in(folder / "b" / "pages").size() == 1);
+      for (std::uint16_t slot = 0; slot < 20; ++slot) {
+        auto is = outcome(*keys, {page, slot}, seals[slot]);
+        if (slot < destroyed)
+          CHECK(is == "key_destroyed");
+        else if (slot > destroyed && destroyed > 0)
+          CHECK(is == "open");
+        else
+          CHECK((is == "open" || is == "key_destroyed"));
+      }
+    }
+    REQUIRE(keys->drop_shard(shard));
+  }
+}
+
+TEST_CASE("a page is exported and read while its keys are destroyed", "[keys]") {
+  temporary_folder folder;
+  auto a = open(folder / "a");
+  std::vector<key_ref> all;
+  for (std::size_t i = 0; i < limits::keys_per_page; ++i)
+    all.push_back(allocate(*a));
+  auto kept = all.back();
+  auto sealed = seal(*a, kept, "x");
+  auto b = open(folder / "b");
+  std::atomic<bool> done{false};
+  std::atomic<int> failed{0}, exported{0};
+  std::thread exporter{[&] {
+    while (!done || exported == 0) {
+      auto bytes = a->export_page(kept.page);
+      if (!bytes || !b->import_page(kept.page, *bytes))
+        ++failed;
+      ++exported;
+    }
+  }};
+  std::thread reader{[&] {
+    while (!done)
+      if (b->has_page(kept.page) && !b->open(kept, "whose", sealed))
+        ++failed;
+  }};
+  for (std::size_t i = 0; i < 100; ++i)
+    if (!a->destroy(all[i]))
+      ++failed;
+  done = true;
+  exporter.join();
+  reader.join();
+  CHECK(failed == 0);
+  REQUIRE(b->import_page(kept.page, a->export_page(kept.page).value()));
+  for (std::size_t i = 0; i < 100; ++i)
+    CHECK(b->tag(all[i], "x").error().code == errc::key_destroyed);
 }
 
 // ---- damage, and others
@@ -584,12 +1066,12 @@ TEST_CASE("a flipped byte of a page is corrupt, wherever it is; so is a cut or f
     auto keys = open(folder / "keys");
     key = allocate(*keys);
     sealed = seal(*keys, key, "x");
-    REQUIRE(keys->allocate(8, {}));
+    REQUIRE(keys->allocate(8, {}, term));
   }
-  auto page = folder / "keys" / "pages" / "7-1.page";
+  auto page = folder / "keys" / "pages" / "7-1048577.page";
   auto good = content(page);
   std::vector<std::string> bad{"", good.substr(0, 100), good + "x",
-                               content(folder / "keys" / "pages" / "8-1.page")};
+                               content(folder / "keys" / "pages" / "8-1048577.page")};
   for (std::size_t i = 0; i < good.size(); i += 97) {
     bad.push_back(good);
     bad.back()[i] = static_cast<char>(bad.back()[i] ^ 4);
@@ -600,7 +1082,7 @@ TEST_CASE("a flipped byte of a page is corrupt, wherever it is; so is a cut or f
     CHECK(outcome(*keys, key, sealed) == "corrupt");
     CHECK(keys->destroy(key).error().code == errc::corrupt); // never over what it cannot read
     CHECK(content(page) == bytes);
-    CHECK(keys->allocate(shard, {}).error().code == errc::corrupt);
+    CHECK(keys->allocate(shard, {}, term).error().code == errc::corrupt);
   }
   fs::remove(page);
   {
@@ -643,11 +1125,11 @@ TEST_CASE("files of keys are their owner's alone, and hold no key in the clear",
   allocate(*keys);
   constexpr auto others = fs::perms::group_all | fs::perms::others_all;
   for (auto path : {folder / "keys", folder / "keys" / "pages", folder / "keys" / "verifier",
-                    folder / "keys" / "pages" / "7-1.page"})
+                    folder / "keys" / "pages" / "7-1048577.page"})
     CHECK((fs::status(path).permissions() & others) == fs::perms::none);
   auto master = std::string(32, '\x01');
   CHECK(content(folder / "keys" / "verifier").find(master) == std::string::npos);
-  CHECK(content(folder / "keys" / "pages" / "7-1.page").find(master) == std::string::npos);
+  CHECK(content(folder / "keys" / "pages" / "7-1048577.page").find(master) == std::string::npos);
 }
 
 TEST_CASE("a full disk ends allocation with disk_full, and what exists goes on", "[keys]") {
@@ -662,7 +1144,7 @@ TEST_CASE("a full disk ends allocation with disk_full, and what exists goes on",
     auto sealed = seal(*keys, key, "x");
     result<key_ref> next = key;
     for (shard_id s = 100; next && s < 200; ++s)
-      next = keys->allocate(s, {});
+      next = keys->allocate(s, {}, term);
     REQUIRE_FALSE(next);
     CHECK(next.error().code == errc::disk_full);
     CHECK(outcome(*keys, key, sealed) == "open");
@@ -671,7 +1153,7 @@ TEST_CASE("a full disk ends allocation with disk_full, and what exists goes on",
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == errc::disk_full);
     CHECK(outcome(*keys, key, sealed) == "open");
-    fs::remove(folder / "keys" / "pages" / "100-1.page");
+    fs::remove(folder / "keys" / "pages" / "100-1048577.page");
     CHECK(keys->destroy(key));
     CHECK(outcome(*keys, key, sealed) == "key_destroyed");
   }

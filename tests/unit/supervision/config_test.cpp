@@ -21,6 +21,16 @@ result<node_config> load_text(const std::string& text,
 
 const std::string least = "regions = \"r.toml\"\npolicies = [\"p.toml\"]\n";
 
+/// The least that a node of a cluster is told.
+const std::map<std::string, std::string> of_cluster = {
+    {"cluster", "c1"},     {"etcd", "http://127.0.0.1:2379"}, {"node_address", "127.0.0.1:7070"},
+    {"node_ca", "ca.pem"}, {"node_certificate", "n.pem"},     {"node_key", "k.pem"}};
+
+std::map<std::string, std::string> with(std::map<std::string, std::string> more) {
+  more.insert(of_cluster.begin(), of_cluster.end());
+  return more;
+}
+
 } // namespace
 
 TEST_CASE("the shipped configurations are valid", "[config]") {
@@ -82,6 +92,151 @@ TEST_CASE("beyond loopback TLS and keys are required", "[config]") {
   REQUIRE(!no_keys);
   CHECK_THAT(no_keys.error().detail, Catch::Contains("[[keys]]"));
   CHECK(load_text(least, {{"http", "[::1]:8080"}})->http_address == "::1");
+}
+
+TEST_CASE("a node alone needs nothing of a cluster's", "[config]") {
+  auto c = load_text(least);
+  REQUIRE(c);
+  CHECK(c->cluster.empty());
+  CHECK(c->replicas == 3);
+  CHECK(c->in_sync_min == 2);
+  CHECK(c->cluster_nodes == 3);
+  CHECK(c->zone == "default");
+  CHECK(c->log_kept_bytes == 64u << 20);
+  CHECK(c->advertise == "http://127.0.0.1:8080");
+  CHECK(warnings(*c).empty());
+}
+
+TEST_CASE("a node of a cluster is told all that belongs to it", "[config]") {
+  auto c = load_text(least, with({{"etcd", "https://10.0.0.1:2379/, https://etcd.example.org:2379"},
+                                  {"etcd_ca", "a.pem"},
+                                  {"etcd_certificate", "b.pem"},
+                                  {"etcd_key", "c.pem"},
+                                  {"zone", "rack-2"},
+                                  {"replicas", "5"},
+                                  {"in_sync_min", "3"},
+                                  {"advertise", "https://n.example.org/"},
+                                  {"log_kept_bytes", "65536"}}));
+  REQUIRE(c);
+  CHECK(c->cluster == "c1");
+  CHECK(c->etcd ==
+        std::vector<std::string>{"https://10.0.0.1:2379", "https://etcd.example.org:2379"});
+  CHECK(c->zone == "rack-2");
+  CHECK(c->replicas == 5);
+  CHECK(c->in_sync_min == 3);
+  CHECK(c->cluster_nodes == 5);
+  CHECK(c->advertise == "https://n.example.org");
+  CHECK(c->log_kept_bytes == 65536);
+  CHECK(load_text(least, with({{"replicas", "1"}}))->in_sync_min == 1);
+  CHECK(load_text(least, with({{"cluster_nodes", "7"}}))->cluster_nodes == 7);
+}
+
+TEST_CASE("half of a cluster's configuration is refused, and says what is missing", "[config]") {
+  for (auto left_out : {"etcd", "node_address", "node_ca", "node_certificate", "node_key"}) {
+    INFO(left_out);
+    auto given = of_cluster;
+    given.erase(left_out);
+    auto c = load_text(least, given);
+    REQUIRE(!c);
+    CHECK_THAT(c.error().detail, Catch::Contains(left_out));
+  }
+  for (auto left_out : {"etcd_ca", "etcd_certificate", "etcd_key"}) {
+    INFO(left_out);
+    auto given = with({{"etcd", "https://127.0.0.1:2379"},
+                       {"etcd_ca", "a.pem"},
+                       {"etcd_certificate", "b.pem"},
+                       {"etcd_key", "c.pem"}});
+    CHECK(load_text(least, given).has_value() == (given["etcd"] == "https://127.0.0.1:2379"));
+    given.erase(left_out);
+    CHECK_THAT(load_text(least, given).error().detail, Catch::Contains(left_out));
+  }
+  // What was meant to be one of many never starts as one alone.
+  CHECK_THAT(load_text(least, {{"etcd", "http://127.0.0.1:2379"}}).error().detail,
+             Catch::Contains("need cluster"));
+  CHECK_THAT(load_text(least, {{"node_address", "127.0.0.1:7"}}).error().detail,
+             Catch::Contains("need cluster"));
+}
+
+TEST_CASE("a cluster's keys have bounds", "[config]") {
+  struct row {
+    std::string key, value, words;
+  };
+  for (const auto& r : std::vector<row>{
+           {"cluster", "a/b", "letters"},
+           {"cluster", std::string(65, 'a'), "64"},
+           {"name", "node one", "letters"},
+           {"etcd", "127.0.0.1:2379", "URLs"},
+           {"etcd", "http://127.0.0.1:2379,", "URLs"},
+           {"etcd", "http://127.0.0.1", "URLs"},
+           {"etcd", "https://user@127.0.0.1:1", "URLs"},
+           {"etcd", "http://10.0.0.1:2379", "beyond loopback"},
+           {"etcd", "http://127.0.0.1.example.org:2379", "beyond loopback"},
+           {"node_address", "10.0.0.1", "HOST:PORT"},
+           {"node_address", ":7070", "HOST:PORT"},
+           {"node_address", "10.0.0.1:0", "HOST:PORT"},
+           {"zone", "", "letters"},
+           {"replicas", "0", "from 1 to 7"},
+           {"replicas", "8", "from 1 to 7"},
+           {"replicas", "1", ""},
+           {"in_sync_min", "0", "from 1 to 7"},
+           {"in_sync_min", "4", "at most replicas (3)"},
+           {"cluster_nodes", "0", "from 1 to"},
+           {"advertise", "node-1:8080", "URL"},
+           {"log_kept_bytes", "65535", "from 65536"},
+           {"log_kept_bytes", "1073741825", "to 1073741824"},
+       }) {
+    INFO(r.key << " = " << r.value);
+    auto c = load_text(least, with({{r.key, r.value}}));
+    REQUIRE(c.has_value() == r.words.empty());
+    if (!c)
+      CHECK_THAT(c.error().detail, Catch::Contains(r.words) && Catch::Contains(r.key));
+  }
+}
+
+TEST_CASE("who listens everywhere says by which URL", "[config]") {
+  auto keys = least + "[[keys]]\nname = \"a\"\nrole = \"admin\"\nhash = \"$argon2id$x\"\n";
+  auto given = with({{"http", "0.0.0.0:8443"}, {"tls_certificate", "c.pem"}, {"tls_key", "k.pem"}});
+  CHECK_THAT(load_text(keys, given).error().detail, Catch::Contains("advertise"));
+  given["advertise"] = "https://node-1:8443";
+  CHECK(load_text(keys, given));
+  CHECK(load_text(least, {{"http", "[::1]:8080"}})->advertise == "http://[::1]:8080");
+  CHECK(load_text(least, {{"http", "127.0.0.1:0"}})->advertise.empty());
+}
+
+TEST_CASE("giving up safety is allowed and said", "[config]") {
+  auto said = [](std::map<std::string, std::string> more) {
+    auto all = warnings(*load_text(least, with(std::move(more))));
+    return all.empty() ? std::string{} : all.front();
+  };
+  CHECK(said({}).empty());
+  CHECK_THAT(said({{"in_sync_min", "1"}}), Catch::Contains("one copy"));
+  CHECK_THAT(said({{"replicas", "1"}}), Catch::Contains("replicas is 1"));
+  CHECK_THAT(said({{"replicas", "2"}}), Catch::Contains("any one loss stops writes"));
+}
+
+TEST_CASE("the files of a cluster are looked at before a node starts on them", "[config]") {
+  auto c = load(shipped / "node.toml", shipped, of_cluster);
+  REQUIRE(c);
+  CHECK_THAT(check(*c).error().detail, Catch::Contains("ca.pem"));
+  test::temporary_folder folder;
+  auto write = [&](const char* name, const std::string& block) {
+    std::ofstream{folder / name} << "-----BEGIN " << block << "-----\nAA==\n";
+    return folder / name;
+  };
+  c->node_ca = write("ca.pem", "CERTIFICATE");
+  c->node_certificate = write("n.pem", "CERTIFICATE");
+  c->node_key = write("k.pem", "PRIVATE KEY");
+  CHECK(check(*c));
+  c->node_key = c->node_certificate;
+  CHECK_THAT(check(*c).error().detail, Catch::Contains("node_key: ") && Catch::Contains("n.pem"));
+}
+
+TEST_CASE("the worked example of a cluster's node reads as it stands", "[config]") {
+  auto c = load(shipped / "cluster-node.toml", shipped, {});
+  REQUIRE(c);
+  CHECK(c->etcd.size() == 3);
+  CHECK(c->node_ca == "/etc/candor/nodes-ca.crt");
+  CHECK(warnings(*c).empty());
 }
 
 TEST_CASE("every property has a sentence, and none is unknown to the loader", "[config]") {

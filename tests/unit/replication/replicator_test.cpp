@@ -2,9 +2,10 @@
 
 #include <set>
 
-#include "cluster/replication/group_commit.hpp"
+#include "cluster/replication/replicator.hpp"
 #include "storage/engine/keys.hpp"
 #include "tests/support/failing_engine.hpp"
+#include "tests/support/local_log.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 using namespace candor;
@@ -27,9 +28,9 @@ struct bench {
     open();
   }
   void open() {
-    auto opened = group_commit::open(db, *keys, *coordinator, time, {{"n1", "d1"}, {4}, kept});
-    REQUIRE(opened);
-    log = std::move(*opened);
+    log.reset();
+    log = std::make_unique<test::local_log>(db, *keys, *coordinator, time,
+                                            replicator_options{{"n1", "d1"}, {4}, kept});
   }
   append_request request(shard_id shard, std::string key, std::string value) {
     append_request r{shard, log->opening(shard)->epoch, {}};
@@ -40,9 +41,12 @@ struct bench {
     return {{operation::what::put, table::meta, engine::named_key(shard, key), std::move(value)},
             std::nullopt};
   }
-  append_result commit(const append_request& r) {
-    const append_request* one = &r;
-    return log->commit({&one, 1}).front();
+  append_result commit(const append_request& r) { return log->commit(r); }
+  /// The disk takes writes again: the replicator notices in its own time.
+  void mend() {
+    db.failing = false;
+    time.advance(1s);
+    log->tick();
   }
   std::optional<std::string> value(shard_id shard, std::string_view key) {
     return *db.get(table::meta, engine::named_key(shard, key));
@@ -65,7 +69,7 @@ struct bench {
   stores::node_secrets secrets;
   std::unique_ptr<stores::user_keys> keys;
   std::unique_ptr<coordination::coordinator> coordinator;
-  std::unique_ptr<group_commit> log;
+  std::unique_ptr<test::local_log> log;
   std::uint64_t kept = 1 << 20;
 };
 
@@ -76,8 +80,7 @@ TEST_CASE("one batch carries entries of many shards, each numbered within its ow
   bench b;
   auto first = b.request(0, "x", "1"), second = b.request(3, "x", "2"),
        third = b.request(0, "y", "3");
-  std::vector<const append_request*> group{&first, &second, &third};
-  auto answers = b.log->commit(group);
+  auto answers = b.log->commit({first, second, third});
   REQUIRE(answers.size() == 3);
   CHECK(answers[0]->front().seq == 1);
   CHECK(answers[1]->front().seq == 1);
@@ -121,7 +124,7 @@ TEST_CASE("after a failed write all of that epoch fails, and a new opening goes 
   b.db.failing = true;
   CHECK(b.commit(b.request(0, "x", "2")).error().code == errc::disk_full);
   CHECK(!b.log->opening(0)); // the disk still takes nothing
-  b.db.failing = false;
+  b.mend();
   CHECK(b.commit(late).error().code == errc::outcome_unknown);
   auto term = b.log->opening(0)->term; // resumes
   CHECK(b.commit(late).error().code == errc::outcome_unknown);
@@ -135,7 +138,7 @@ TEST_CASE("after a failed write all of that epoch fails, and a new opening goes 
 TEST_CASE("a draft that cannot be sealed fails its own shard's epoch alone", "[replication]") {
   bench b;
   auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));
-  auto key = b.keys->allocate(0, {});
+  auto key = b.keys->allocate(0, {}, 1);
   REQUIRE(key);
   REQUIRE(b.keys->destroy(*key));
   append_request bad{0, b.log->opening(0)->epoch, {}};
@@ -143,8 +146,7 @@ TEST_CASE("a draft that cannot be sealed fails its own shard's epoch alone", "[r
   bad.drafts.push_back({b.time.now(), {bench::put(0, "y", "2")}, {}});
   bad.drafts[1].rows[0].sealed_for = owner{person, *key};
   auto after = b.request(0, "z", "3"), elsewhere = b.request(1, "z", "4");
-  std::vector<const append_request*> group{&bad, &after, &elsewhere};
-  auto answers = b.log->commit(group);
+  auto answers = b.log->commit({bad, after, elsewhere});
   CHECK(answers[0].error().code == errc::key_destroyed);
   CHECK(answers[1].error().code == errc::outcome_unknown);
   CHECK(answers[2]);
@@ -156,7 +158,7 @@ TEST_CASE("a person's row is sealed on disk and in the log, and opens with the p
           "[replication]") {
   bench b;
   auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));
-  auto key = *b.keys->allocate(0, {});
+  auto key = *b.keys->allocate(0, {}, 1);
   auto r = b.request(0, "row", "likes hiking");
   r.drafts[0].rows[0].sealed_for = owner{person, key};
   REQUIRE(b.commit(r));
@@ -169,7 +171,7 @@ TEST_CASE("a person's row is sealed on disk and in the log, and opens with the p
 TEST_CASE("no nonce is used twice, over rows, entries, shards and restarts", "[replication]") {
   bench b;
   auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));
-  auto key = *b.keys->allocate(0, {});
+  auto key = *b.keys->allocate(0, {}, 1);
   std::set<std::string> nonces;
   std::size_t rows = 0;
   for (auto round = 0; round < 3; ++round, b.open())
@@ -216,16 +218,18 @@ TEST_CASE("a log tail with a flipped bit is corrupt, never ignored", "[replicati
   }
   bytes[10] = static_cast<char>(bytes[10] ^ 1);
   REQUIRE(b.db.write({{operation::what::put, table::log, key, bytes}}, engine::sync::yes));
-  auto opened = group_commit::open(b.db, *b.keys, *b.coordinator, b.time, {{"n1", "d1"}, {4}});
+  leases promises{{"n1", "d1"}, 2, {4}, {}, b.time.monotonic()};
+  auto opened = replicator::open(b.db, *b.keys, promises, b.time, {{"n1", "d1"}, {4}});
   REQUIRE(!opened);
   CHECK(opened.error().code == errc::corrupt);
 }
 
 TEST_CASE("another node's shards are not taken", "[replication]") {
   bench b;
-  auto opened = group_commit::open(b.db, *b.keys, *b.coordinator, b.time, {{"n2", "d2"}, {4}});
-  REQUIRE(!opened);
-  CHECK(opened.error().code == errc::conflict);
+  test::local_log other{b.db, *b.keys, *b.coordinator, b.time, replicator_options{{"n2", "d2"}, {4}}};
+  b.time.advance(1min);
+  other.tick();
+  CHECK(!other.opening(0));
 }
 
 TEST_CASE("audit events are chained in the entry that they belong to", "[replication]") {

@@ -1,0 +1,337 @@
+#include "cluster/replication/replication_actor.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "storage/base/limits.hpp"
+#include "storage/base/log.hpp"
+#include "storage/base/metrics.hpp"
+
+namespace candor::replication {
+
+namespace {
+
+constexpr auto heartbeat_every = std::chrono::milliseconds{20};
+/// More reads than this at a time are one list of all.
+constexpr std::size_t reads_one_by_one = 8;
+
+/// A thread that waits for the disk, or for the coordinator.
+using worker_handle = caf::typed_actor<caf::replies_to<work_ptr>::with<outcome_ptr>>;
+
+worker_handle::behavior_type worker() {
+  return {[](const work_ptr& w) { return std::make_shared<const outcome>((*w)()); }};
+}
+
+// -- what is asked of the coordinator --------------------------------------------------------------
+
+struct swap_told {
+  shard_id shard = 0;
+  ticket number = 0;
+  swap_outcome outcome = swap_outcome::unknown;
+};
+
+using shard_swap = std::pair<shard_id, config_swap>;
+
+/// Many in one; where that is refused, one by one, since some of them may be right.
+void swap_group(coordination::coordinator& with, std::span<const shard_swap> group,
+                std::vector<swap_told>& told) {
+  std::vector<coordination::change> changes;
+  for (const auto& [shard, swap] : group)
+    changes.push_back(
+        {sharding::config_key(shard), swap.expected_version, sharding::to_json(swap.config)});
+  auto applied = with.compare_and_swap(changes);
+  if (applied && !*applied && group.size() > 1) {
+    for (std::size_t i = 0; i < group.size(); ++i)
+      swap_group(with, group.subspan(i, 1), told);
+    return;
+  }
+  auto outcome = !applied   ? swap_outcome::unknown
+                 : *applied ? swap_outcome::applied
+                            : swap_outcome::refused;
+  for (const auto& [shard, swap] : group)
+    told.push_back({shard, swap.number, outcome});
+}
+
+std::vector<swap_told> swap_all(coordination::coordinator& with,
+                                const std::vector<shard_swap>& all) {
+  std::vector<swap_told> told;
+  for (std::size_t i = 0; i < all.size(); i += coordination::changes_max)
+    swap_group(with, {all.data() + i, std::min(coordination::changes_max, all.size() - i)}, told);
+  return told;
+}
+
+void add_seen(std::vector<config_seen>& to, shard_id shard, const coordination::versioned& value) {
+  if (auto config = sharding::shard_config_from_json(value.value))
+    to.push_back({shard, std::move(*config), value.version});
+  else
+    log::error("replication", "shard={} its record cannot be read: {}", shard,
+               config.error().to_string());
+}
+
+/// What cannot be read now is asked for again by whoever needs it.
+std::vector<config_seen> read_configs(coordination::coordinator& from,
+                                      const std::set<shard_id>& shards) {
+  std::vector<config_seen> seen;
+  if (shards.size() > reads_one_by_one) {
+    if (auto all = from.list(sharding::config_prefix))
+      for (const auto& [key, value] : *all)
+        if (auto shard = sharding::shard_of_key(key); shard && shards.contains(*shard))
+          add_seen(seen, *shard, value);
+    return seen;
+  }
+  for (auto shard : shards)
+    if (auto value = from.get(sharding::config_key(shard)); value && *value)
+      add_seen(seen, shard, **value);
+  return seen;
+}
+
+// -- the actor ---------------------------------------------------------------------------------------
+
+class replication_actor final : public replication_handle::base {
+public:
+  replication_actor(caf::actor_config& config, replication_surroundings around,
+                    std::shared_ptr<replicator> core, sharding::member self, write_door door)
+    : replication_handle::base{config}
+    , around_{std::move(around)}
+    , core_{std::move(core)}
+    , self_{std::move(self)}
+    , door_{std::move(door)}
+    , entries_{metrics::counter("candor_replication_entries_total", "Log entries made durable.")}
+    , groups_{metrics::counter("candor_replication_groups_total", "Synced batches written.")}
+    , failures_{metrics::counter("candor_replication_failures_total", "Appends not written.")}
+    , dropped_{metrics::counter("candor_replication_dropped_bytes_total",
+                                "Bytes not sent to another node, which had too many before it.")} {
+    door_.actor = nullptr; // it would hold itself
+  }
+
+  const char* name() const override { return "replication"; }
+
+  behavior_type make_behavior() override {
+    disk_ = system().spawn<caf::detached>(worker);
+    coordination_ = system().spawn<caf::detached>(worker);
+    delayed_send(this, heartbeat_every, heartbeat_atom_v);
+    flush_soon();
+    return {
+        [this](const append_request_ptr& request) { return append(request); },
+        [this](open_shard_atom, shard_id shard) { return open(shard); },
+        [this](const peer_frame& frame) {
+          if (auto taken = core_->receive(frame.node, frame.bytes); !taken)
+            log::error("replication", "a frame of {} is refused: {}", frame.node,
+                       taken.error().to_string());
+          flush_soon();
+          return taken_atom_v;
+        },
+        [this](const configs_seen_ptr& seen) {
+          for (const auto& s : *seen)
+            core_->configured(s.shard, s.config, s.version);
+          flush_soon();
+        },
+        [this](const shards_wanted_ptr& wanted) {
+          for (const auto& w : *wanted)
+            core_->wanted(w.shard, w.members);
+          flush_soon();
+        },
+        [this](const peer_seen_ptr& peer) {
+          if (peer->door)
+            peers_[peer->node] = {peer->door, 0};
+          else
+            peers_.erase(peer->node);
+        },
+        [this](hand_off_atom, shard_id shard, const std::string& to) {
+          auto done = std::make_shared<const result<void>>(core_->hand_off(shard, to));
+          flush_soon();
+          return done_ptr{done};
+        },
+        [this](status_atom) {
+          return std::make_shared<const std::vector<replica_status>>(core_->status());
+        },
+        [this](flush_atom) { flush(); },
+        [this](heartbeat_atom) {
+          delayed_send(this, heartbeat_every, heartbeat_atom_v);
+          core_->tick();
+          for (std::size_t i = 0; i < door_.progress->size(); ++i)
+            (*door_.progress)[i].destroyed.store(
+                core_->destroyed_everywhere(static_cast<shard_id>(i)), std::memory_order_relaxed);
+          flush();
+        },
+    };
+  }
+
+  void on_exit() override {
+    anon_send_exit(disk_, caf::exit_reason::user_shutdown);
+    anon_send_exit(coordination_, caf::exit_reason::user_shutdown);
+    disk_ = nullptr;
+    coordination_ = nullptr;
+    peers_.clear();
+    core_.reset(); // who waits in it holds this actor
+  }
+
+private:
+  struct peer {
+    caf::actor door;
+    std::size_t in_flight_bytes = 0;
+  };
+
+  caf::result<append_result_ptr> append(const append_request_ptr& request) {
+    auto promise = make_response_promise<append_result_ptr>();
+    auto count = request->drafts.size();
+    core_->append(*request, [this, promise, count](append_result outcome) mutable {
+      door_.waiting->fetch_sub(count);
+      (outcome ? entries_ : failures_).Increment(static_cast<double>(count));
+      promise.deliver(std::make_shared<append_result>(std::move(outcome)));
+    });
+    flush_soon();
+    return caf::delegated<append_result_ptr>{};
+  }
+
+  caf::result<opening_ptr> open(shard_id shard) {
+    owners_[shard] = caf::actor_cast<caf::actor_addr>(current_sender()); // a promise takes it
+    auto promise = make_response_promise<opening_ptr>();
+    core_->open_shard(shard, [promise](shard_opening opening) mutable {
+      promise.deliver(std::make_shared<shard_opening>(std::move(opening)));
+    });
+    flush_soon();
+    return caf::delegated<opening_ptr>{};
+  }
+
+  /// To the mailbox's end: all that waits there joins the group.
+  void flush_soon() {
+    if (!std::exchange(flushing_, true))
+      send(this, flush_atom_v);
+  }
+
+  void flush() {
+    flushing_ = false;
+    core_->flush();
+    // First what others do beside the disk.
+    hand_out(core_->take_outbox());
+    while (auto job = core_->take_job()) {
+      write(std::make_shared<disk_job>(std::move(*job)));
+      groups_.Increment();
+    }
+    hand_out(core_->take_outbox()); // there may have been nothing to write for what waited
+    for (std::size_t i = 0; i < door_.progress->size(); ++i)
+      (*door_.progress)[i].applied.store(core_->applied(static_cast<shard_id>(i)),
+                                         std::memory_order_release);
+  }
+
+  // No deadlines here: the workers are in this process, answer all they are given, and are given
+  // one thing at a time. The replicator watches for how long the disk takes.
+
+  void write(std::shared_ptr<disk_job> job) {
+    request(disk_, caf::infinite,
+            work_ptr{std::make_shared<const work>([this, job]() -> outcome {
+              auto done = std::make_shared<disk_outcome>(carry_out(*job, around_.db, around_.keys));
+              return [this, done] { core_->job_done(*done); };
+            })})
+        .then([this](const outcome_ptr& then) {
+          (*then)();
+          flush();
+        });
+  }
+
+  void ask_coordinator(work what) {
+    request(coordination_, caf::infinite, work_ptr{std::make_shared<const work>(std::move(what))})
+        .then([this](const outcome_ptr& then) {
+          (*then)();
+          flush_soon();
+        });
+  }
+
+  void hand_out(outbox all) {
+    for (auto& [node, items] : all.items)
+      send_items(node, std::move(items));
+    if (!all.swaps.empty())
+      ask_coordinator([this, swaps = std::move(all.swaps)]() -> outcome {
+        return [this, told = swap_all(around_.coordinator, swaps)] {
+          for (const auto& t : told)
+            core_->swapped(t.shard, t.number, t.outcome);
+        };
+      });
+    if (!all.config_reads.empty())
+      ask_coordinator([this, shards = std::move(all.config_reads)]() -> outcome {
+        return [this, seen = read_configs(around_.coordinator, shards)] {
+          for (const auto& s : seen)
+            core_->configured(s.shard, s.config, s.version);
+        };
+      });
+    for (const auto& [shard, epoch] : all.closed)
+      if (auto owner = owners_.find(shard); owner != owners_.end())
+        if (auto handle = caf::actor_cast<caf::actor>(owner->second))
+          caf::anon_send(handle, shard_closed_atom_v, epoch);
+    for (const auto& [shard, config] : all.changed)
+      around_.on_config(shard, config);
+  }
+
+  void send_items(const std::string& node, std::vector<peer_item> items) {
+    std::vector<peer_item> frame;
+    std::size_t bytes = 0;
+    for (auto& item : items) {
+      auto size = size_of(item);
+      if (!frame.empty() && bytes + size > limits::peer_frame_bytes) {
+        send_frame(node, std::exchange(frame, {}));
+        bytes = 0;
+      }
+      bytes += size;
+      frame.push_back(std::move(item));
+    }
+    send_frame(node, std::move(frame));
+  }
+
+  /// What a node cannot take now is lost: the protocol sends it again.
+  void send_frame(const std::string& node, std::vector<peer_item> items) {
+    auto to = peers_.find(node);
+    if (to == peers_.end() || items.empty())
+      return;
+    peer_frame frame{self_.node, encode_frame(items)};
+    auto bytes = frame.bytes.size();
+    if (to->second.in_flight_bytes + bytes > limits::peer_in_flight_bytes) {
+      dropped_.Increment(static_cast<double>(bytes));
+      return;
+    }
+    to->second.in_flight_bytes += bytes;
+    auto give_back = [this, node, bytes, door = to->second.door] {
+      if (auto p = peers_.find(node); p != peers_.end() && p->second.door == door)
+        p->second.in_flight_bytes -= bytes;
+    };
+    request(to->second.door, limits::peer_frame_deadline, std::move(frame))
+        .then([give_back](taken_atom) { give_back(); },
+              [give_back](const caf::error&) { give_back(); });
+  }
+
+  replication_surroundings around_;
+  std::shared_ptr<replicator> core_;
+  sharding::member self_;
+  write_door door_;
+  worker_handle disk_, coordination_;
+  std::map<std::string, peer> peers_;
+  std::map<shard_id, caf::actor_addr> owners_; ///< who opened the shard
+  bool flushing_ = false;
+  prometheus::Counter& entries_;
+  prometheus::Counter& groups_;
+  prometheus::Counter& failures_;
+  prometheus::Counter& dropped_;
+};
+
+} // namespace
+
+bool write_door::full() const noexcept {
+  return *waiting >= limits::commit_queue_entries;
+}
+
+result<write_door> spawn_replication(caf::actor_system& system, replication_surroundings around,
+                                     replicator_options options) {
+  auto self = options.self;
+  auto shards = options.shards.value;
+  CANDOR_TRY(core, replicator::open(around.db, around.keys, *around.promises, around.time,
+                                    std::move(options)));
+  write_door door;
+  door.waiting = std::make_shared<std::atomic<std::size_t>>(0);
+  door.progress = std::make_shared<std::vector<shard_progress>>(shards);
+  door.promises = around.promises;
+  door.actor = system.spawn<replication_actor, caf::detached>(
+      std::move(around), std::shared_ptr<replicator>{std::move(core)}, std::move(self), door);
+  return door;
+}
+
+} // namespace candor::replication
