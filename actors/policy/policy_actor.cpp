@@ -74,12 +74,18 @@ private:
               for (std::size_t i = 0; i < logged.applied.size(); ++i)
                 if (auto p = model::parse_policy(logged.applied[i], "policy", around_.regions))
                   note_applied(std::move(*p), logged.applied_at[i]);
+              auto lost =
+                  is_read_ && std::ranges::any_of(versions_, [&](const auto& v) {
+                    return std::ranges::find(logged.applied, v.policy.text) == logged.applied.end();
+                  });
               for (const auto& text : logged.stored)
                 if (auto p = model::parse_policy(text, "policy", around_.regions))
                   stored_[p->version] = text;
-              if (versions_.size() > known) // the node that applied it may be gone meanwhile
+              // The node that applied it may be gone meanwhile; or the shards were restored from a
+              // backup that is older than a version.
+              if (versions_.size() > known || lost)
                 all_missing();
-              if (!std::exchange(is_read_, true) || versions_.size() > known)
+              if (!std::exchange(is_read_, true) || versions_.size() > known || lost)
                 hand_out();
             },
             [this](const caf::error&) {

@@ -58,14 +58,15 @@ struct reading {
     if (r.value.size() != key_ref_bytes)
       return corrupt("a person's row does not say where the key lies");
     ++found.persons;
-    found.pages.insert(engine::read_big_endian(r.value, 8));
+    found.pages[engine::read_big_endian(r.value, 8)].push_back(static_cast<std::uint16_t>(
+        engine::read_big_endian(std::string_view{r.value}.substr(8), 2)));
     return {};
   }
 
   result<void> take(const page& p) {
     if (shard_of_page(p.number) != shard)
       return corrupt("a page belongs to another shard");
-    if (!found.pages.insert(p.number).second)
+    if (!found.pages.try_emplace(p.number).second)
       return corrupt("a page stands there twice");
     ++found.rows;
     return {};

@@ -4,7 +4,8 @@
 
 #include <cstdint>
 #include <functional>
-#include <set>
+#include <map>
+#include <vector>
 
 #include "storage/backup/archive.hpp"
 #include "storage/backup/rows.hpp"
@@ -16,7 +17,8 @@ struct checked {
   std::uint64_t persons = 0; ///< with a key
   std::uint64_t erased = 0;  ///< whose erasure the dedupe window still remembers
   std::uint64_t audit_entries = 0;
-  std::set<std::uint64_t> pages; ///< data: that its rows name; keys: that are here
+  /// Data: the keys that its rows name, by page. Keys: the pages that are here.
+  std::map<std::uint64_t, std::vector<std::uint16_t>> pages;
 };
 
 /// One shard's file. Error: `corrupt` (the detail names the file and what is wrong), `too_large`,

@@ -97,21 +97,44 @@ std::string encode(const std::vector<page>& pages) {
   to.pack("pages");
   to.pack_array(static_cast<std::uint32_t>(pages.size()));
   for (const auto& p : pages) {
-    to.pack_array(2);
+    to.pack_array(3);
     to.pack(p.number);
     put_bytes(to, p.bytes);
+    to.pack(p.living);
   }
   return {buffer.data(), buffer.size()};
 }
 
 result<std::vector<page>> decode_pages(std::string_view bytes) {
-  return decode<page>(bytes, "pages", 2, [](const msgpack::object* fields) {
-    return page{fields[0].as<std::uint64_t>(), bytes_of(fields[1])};
+  return decode<page>(bytes, "pages", 3, [](const msgpack::object* fields) {
+    return page{fields[0].as<std::uint64_t>(), bytes_of(fields[1]),
+                fields[2].as<std::vector<std::uint16_t>>()};
   });
 }
 
 shard_id shard_of_page(std::uint64_t number) {
   return static_cast<shard_id>(number >> page_counter_bits);
+}
+
+std::string to_base64(std::string_view bytes) {
+  constexpr auto variant = sodium_base64_VARIANT_ORIGINAL;
+  std::string text(sodium_base64_encoded_len(bytes.size(), variant), '\0');
+  sodium_bin2base64(text.data(), text.size(), reinterpret_cast<const unsigned char*>(bytes.data()),
+                    bytes.size(), variant);
+  text.pop_back(); // its zero byte
+  return text;
+}
+
+result<std::string> from_base64(std::string_view text) {
+  std::string bytes(text.size() / 4 * 3 + 3, '\0');
+  std::size_t size = 0;
+  const char* end = nullptr;
+  if (sodium_base642bin(reinterpret_cast<unsigned char*>(bytes.data()), bytes.size(), text.data(),
+                        text.size(), nullptr, &size, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
+      end != text.data() + text.size())
+    return fail(errc::bad_value, "this is not base64");
+  bytes.resize(size);
+  return bytes;
 }
 
 std::string fingerprint(const stores::node_secrets& secrets) {

@@ -26,6 +26,8 @@ struct row {
 struct page {
   std::uint64_t number = 0;
   std::string bytes;
+  /// Of a restore: the keys that rows of the data name. All others stay behind.
+  std::vector<std::uint16_t> living{};
   friend bool operator==(const page&, const page&) = default;
 };
 
@@ -44,6 +46,10 @@ result<std::vector<page>> decode_pages(std::string_view bytes);
 
 /// The shard that a page's number names.
 shard_id shard_of_page(std::uint64_t number);
+
+/// How parts travel within JSON. Error: `bad_value`.
+std::string to_base64(std::string_view bytes);
+result<std::string> from_base64(std::string_view text);
 
 /// Tells clusters apart by their secrets, and says nothing of them.
 std::string fingerprint(const stores::node_secrets& secrets);

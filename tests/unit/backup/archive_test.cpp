@@ -96,7 +96,7 @@ TEST_CASE("what is written is read back, and counted", "[backup]") {
   CHECK(found->persons == 2);
   CHECK(found->rows == 7);
   CHECK(found->audit_entries == 3);
-  CHECK(found->pages == std::set<std::uint64_t>{5, 6});
+  CHECK(found->pages == std::map<std::uint64_t, std::vector<std::uint16_t>>{{5, {7}}, {6, {7}}});
 }
 
 TEST_CASE("a shard without any audit record is whole too", "[backup]") {
@@ -244,7 +244,7 @@ TEST_CASE("parts decode to what was encoded, and to nothing else", "[backup]") {
   std::vector<row> rows = {{engine::table::meta, "k", ""}, {engine::table::spend, "", "v"}};
   REQUIRE(decode_rows(encode(rows)));
   CHECK(*decode_rows(encode(rows)) == rows);
-  std::vector<page> pages = {{(std::uint64_t{3} << 48) | 1, "bytes"}};
+  std::vector<page> pages = {{(std::uint64_t{3} << 48) | 1, "bytes", {0, 255}}};
   REQUIRE(decode_pages(encode(pages)));
   CHECK(*decode_pages(encode(pages)) == pages);
   CHECK(shard_of_page(pages.front().number) == 3);
@@ -256,6 +256,14 @@ TEST_CASE("parts decode to what was encoded, and to nothing else", "[backup]") {
   CHECK(decode_rows(encode(logged)).error().code == errc::corrupt);
   std::vector<row> huge = {{engine::table::user, "k", std::string(limits::backup_part_bytes, 'x')}};
   CHECK(decode_rows(encode(huge)).error().code == errc::too_large);
+}
+
+TEST_CASE("bytes travel as base64", "[backup]") {
+  for (const auto* text : {"", "f", "fo", "foo", "foob"})
+    CHECK(from_base64(to_base64(text)) == std::string{text});
+  CHECK(to_base64("foob") == "Zm9vYg==");
+  for (const auto* text : {"Zg", "Zg=", "Z===", "Zm9v!", "Zm9v\n"})
+    CHECK(from_base64(text).error().code == errc::bad_value);
 }
 
 TEST_CASE("secrets are told apart by a fingerprint that is not them", "[backup]") {
