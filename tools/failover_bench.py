@@ -48,8 +48,7 @@ class Probe:
         connections = {}
         turn, number = self.shard, 0
         while not self.ended.is_set():
-            at = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-            event = {"id": f"{self.user}-{time.monotonic_ns()}-{number}", "user": self.user, "at": at,
+            event = {"id": f"{self.user}-{time.monotonic_ns()}-{number}", "user": self.user, "at": self.now(),
                      "kind": "engagement", "action": "like", "object": {"id": "page", "topics": ["music"]}}
             number += 1
             began = time.monotonic()
@@ -63,6 +62,9 @@ class Probe:
             time.sleep(0.005)
         for c in connections.values():
             c.close()
+
+    def now(self):
+        return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def send(self, connections, node, event):
         try:

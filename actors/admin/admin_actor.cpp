@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -157,11 +159,13 @@ private:
     return {};
   }
 
+  enum class needed { all, who_answers };
+
   /// Asks every node, this one too, and gives `then` what each said, by name; or the promise the
-  /// first error.
+  /// first error. A node that was lost meanwhile is one only where all are needed.
   template <class Then>
-  void ask_nodes(promise to, const std::string& verb, const json& given, const std::string& caller,
-                 Then then) {
+  void ask_nodes(promise to, needed from, const std::string& verb, const json& given,
+                 const std::string& caller, Then then) {
     struct round {
       std::map<std::string, json> answers;
       std::optional<caf::error> failed;
@@ -189,8 +193,13 @@ private:
                 r->answers.emplace(name, json::parse(answer.json, nullptr, false));
                 arrived();
               },
-              [r, arrived](const caf::error& e) mutable {
-                r->failed = e;
+              [r, arrived, from, name = name](const caf::error& e) mutable {
+                auto why = from_caf(e);
+                auto is_lost = why.code == errc::timed_out || why.code == errc::unavailable;
+                if (!is_lost)
+                  r->failed = e;
+                else if (from == needed::all)
+                  r->failed = to_caf({errc::unavailable, "node " + name + " does not answer"});
                 arrived();
               });
   }
@@ -349,7 +358,7 @@ private:
       return fail(errc::conflict,
                   "the clock goes forward only; it is " + format_time(around_.time.now()));
     // Every node's clock first: the shards' log time follows the clock of where they are led.
-    ask_nodes(to, "clock_follow", {{"time", format_time(now)}}, caller,
+    ask_nodes(to, needed::all, "clock_follow", {{"time", format_time(now)}}, caller,
               [this, now, caller](promise& to, const auto&) {
                 ask_all<acknowledged>(
                     to,
@@ -498,17 +507,27 @@ private:
     if (!here && is_clustered()) {
       auto asked = given.object();
       asked["here"] = true;
-      ask_nodes(to, "audit_tail", asked, caller,
-                [limit = limit](promise& to, const std::map<std::string, json>& answers) {
-                  deliver(to, {{"records", newest_of(answers, limit)}});
+      auto wanted = one_shard ? std::optional<std::size_t>{only} : std::nullopt;
+      ask_nodes(to, needed::who_answers, "audit_tail", asked, caller,
+                [this, wanted, limit = limit](promise& to, const auto& answers) {
+                  if (auto shard = find_unread(answers, wanted))
+                    to.deliver(to_caf(
+                        {errc::unavailable,
+                         fmt::format("nobody leads shard {} at the moment: its records would be "
+                                     "missing",
+                                     *shard)}));
+                  else
+                    deliver(to, {{"records", newest_of(answers, limit)}});
                 });
       return {};
     }
     // The newest of each shard that is led here, then the newest of all.
     std::vector<stores::audit_record> records;
+    json read = json::array();
     for (std::size_t i = 0; i < around_.shards->size(); ++i) {
       if ((one_shard && i != only) || !around_.shards->led_here(static_cast<shard_id>(i)))
         continue;
+      read.push_back(i);
       std::vector<stores::audit_record> newest;
       CANDOR_TRY_VOID(stores::read_audit(
           around_.db, static_cast<shard_id>(i), from, [&](const stores::audit_record& r) {
@@ -525,11 +544,28 @@ private:
     json list = json::array();
     for (auto i = records.size() > limit ? records.size() - limit : 0; i < records.size(); ++i)
       list.push_back(to_json(records[i]));
-    deliver(to, {{"records", std::move(list)}});
+    json answer = {{"records", std::move(list)}};
+    if (here)
+      answer["read"] = std::move(read);
+    deliver(to, answer);
     return {};
   }
 
-  bool is_clustered() const { return !around_.shards->others().empty(); }
+  /// Also where no other node can be reached.
+  bool is_clustered() const { return !around_.cluster.empty(); }
+
+  /// A shard of those wanted (nothing: all) that no node has read, since none leads it.
+  std::optional<std::size_t> find_unread(const std::map<std::string, json>& answers,
+                                         std::optional<std::size_t> wanted) const {
+    std::set<std::size_t> read;
+    for (const auto& [_, answer] : answers)
+      for (const auto& shard : answer.at("read"))
+        read.insert(shard.get<std::size_t>());
+    for (std::size_t i = 0; i < around_.shards->size(); ++i)
+      if ((!wanted || i == *wanted) && !read.contains(i))
+        return i;
+    return std::nullopt;
+  }
 
   /// Of what the nodes said, the last `limit` in the order of time.
   static json newest_of(const std::map<std::string, json>& answers, std::size_t limit) {
@@ -570,7 +606,7 @@ private:
     CANDOR_TRY(here, given.truth("here"));
     CANDOR_TRY_VOID(given.all_known());
     if (!here && is_clustered()) {
-      ask_nodes(to, "audit_verify", {{"here", true}}, caller,
+      ask_nodes(to, needed::who_answers, "audit_verify", {{"here", true}}, caller,
                 [this](promise& to, const std::map<std::string, json>& answers) {
                   deliver(to, verified_by(answers));
                 });

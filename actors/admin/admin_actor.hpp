@@ -1,6 +1,6 @@
 /// The back door: takes operators' messages (a verb and a JSON object), carries each to the room
-/// concerned, or to the admin room of the node concerned, and answers with what was done. What changes something is audited by the shard that
-/// logs it.
+/// concerned, or to the admin room of the node concerned, and answers with what was done. What
+/// changes something is audited by the shard that logs it.
 #pragma once
 
 #include <functional>
@@ -26,8 +26,8 @@ struct surroundings {
   std::string node;
   std::string version;
   std::string data_folder;
-  std::function<void()> stop; ///< asks the process to end
-  std::string cluster;        ///< its id; empty: a node that is alone
+  std::function<void()> stop;           ///< asks the process to end
+  std::string cluster;                  ///< its id; empty: a node that is alone
   std::vector<std::string> coordinator; ///< endpoints
   /// Nothing in it before the node has joined.
   std::shared_ptr<const membership::membership_handle> membership;

@@ -59,7 +59,9 @@ json node_line(const membership::snapshot::node& n, const cluster_facts& facts) 
   return {{"name", n.record.name},
           {"zone", n.record.zone},
           {"url", n.record.http},
-          {"state", !n.alive ? "down" : draining ? "draining" : "active"},
+          {"state", !n.alive   ? "down"
+                    : draining ? "draining"
+                               : "active"},
           {"disk_id", n.record.disk_id},
           {"incarnation", n.record.incarnation},
           {"started_at", format_time(n.record.started_at)},

@@ -1,6 +1,6 @@
-/// The state of the cluster as JSON, for `GET /v1/cluster`: from what the coordinator told this node
-/// and what the shards' primaries answered. Values and functions only. A shard whose primary did not
-/// answer stands there as not serving: a report must not fail where it is needed most.
+/// The state of the cluster as JSON, for `GET /v1/cluster`: from what the coordinator told this
+/// node and what the shards' primaries answered. Values and functions only. A shard whose primary
+/// did not answer stands there as not serving: a report must not fail where it is needed most.
 #pragma once
 
 #include <map>
@@ -15,8 +15,8 @@
 namespace candor::admin {
 
 struct cluster_facts {
-  std::string cluster; ///< its id; empty: a node that is alone
-  std::string node;    ///< that was asked
+  std::string cluster;                  ///< its id; empty: a node that is alone
+  std::string node;                     ///< that was asked
   std::vector<std::string> coordinator; ///< endpoints
   std::size_t shards = 0;
   membership::snapshot known;

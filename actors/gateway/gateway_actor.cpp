@@ -216,6 +216,7 @@ public:
         &routes::get_readiness);
     add("GET", "/v1/audit", auditor, body_form::none, false, &routes::get_audit);
     add("GET", "/v1/cluster", none, body_form::none, false, &routes::get_cluster);
+    add("GET", "/v1/cluster/events", none, body_form::none, false, &routes::get_cluster_events);
     add("POST", "/v1/admin/{verb}", auditor, body_form::json_or_none, false, &routes::post_admin);
   }
 
@@ -797,52 +798,77 @@ private:
                     : problem(x, inbox.error());
   }
 
-  /// One person's notices as they come.
-  struct notice_stream {
-    explicit notice_stream(std::atomic<std::size_t>& open)
+  /// A place among the streams that are open at a time.
+  class stream_place {
+  public:
+    stream_place(std::atomic<std::size_t>& open)
       : open_{open} {
       ++open_;
     }
-    notice_stream(const notice_stream&) = delete;
-    notice_stream& operator=(const notice_stream&) = delete;
-    ~notice_stream() { --open_; }
-
-    std::set<std::string> told;
-    std::vector<std::string> written; ///< the last; they have reached their reader
+    stream_place(const stream_place&) = delete;
+    stream_place& operator=(const stream_place&) = delete;
+    ~stream_place() { --open_; }
+    bool is_one_too_many() const { return open_ > limits::streams; }
 
   private:
     std::atomic<std::size_t>& open_;
   };
 
-  /// What the stream has not told yet, as server-sent events (WHATWG HTML, 9.2).
+  static error too_many_streams() { return {errc::overloaded, "too many streams are open"}; }
+
+  /// A server-sent event (WHATWG HTML, 9.2).
+  static std::string sent_event(std::string_view id, std::string_view name, std::string_view data) {
+    return fmt::format("id: {}\nevent: {}\ndata: {}\n\n", id, name, data);
+  }
+
+  /// One person's notices as they come.
+  struct notice_stream {
+    stream_place place;
+    std::string last; ///< that the reader has, until it is found in the inbox
+    std::set<std::string> told;
+    std::vector<std::string> written; ///< the last; they have reached their reader
+  };
+
+  /// It goes by itself when the shard has a primary again: a stream waits for that.
+  static bool will_pass(errc code) {
+    return code == errc::not_primary || code == errc::unavailable || code == errc::timed_out ||
+           code == errc::outcome_unknown || code == errc::overloaded;
+  }
+
+  /// What the stream has not told yet.
   asio::awaitable<std::optional<std::string>> look_for_news(exchange& x, notice_stream& stream) {
-    std::string news;
     auto inbox = co_await fetch_notices(x, stream.written);
     if (!inbox)
-      co_return inbox.error().code == errc::user_not_found ? std::nullopt : std::optional{news};
+      co_return will_pass(inbox.error().code) ? std::optional<std::string>{""} : std::nullopt;
+    co_return news_of(*inbox, stream);
+  }
+
+  static std::string news_of(const inbox_shown& inbox, notice_stream& stream) {
+    std::string news;
     stream.written.clear();
-    for (const auto& n : inbox->notices)
+    auto last = std::ranges::find(inbox.notices, std::exchange(stream.last, {}), &notice_shown::id);
+    if (last != inbox.notices.end())
+      for (auto n = inbox.notices.begin(); n <= last; ++n)
+        stream.told.insert(n->id);
+    for (const auto& n : inbox.notices)
       if (!n.body.empty() && stream.told.insert(n.id).second) {
         stream.written.push_back(n.id);
-        news += fmt::format("id: {}\nevent: notice\ndata: {}\n\n", n.id, notice_json(n).dump());
+        news += sent_event(n.id, "notice", notice_json(n).dump());
       }
-    co_return news;
+    return news;
   }
 
   asio::awaitable<reply> get_notice_stream(exchange& x) {
     if (auto known = check_query(x, {}); !known)
       co_return problem(x, known.error());
-    error busy{errc::overloaded, "too many streams are open"};
     auto stream = std::make_shared<notice_stream>(streams_);
-    if (streams_ > limits::streams)
-      co_return problem(x, busy);
+    stream->last = x.head.last_event_id;
+    if (stream->place.is_one_too_many())
+      co_return problem(x, too_many_streams());
+    // A browser does not come back to a stream that was refused: without a primary it opens too.
     auto inbox = co_await fetch_notices(x);
-    if (!inbox)
+    if (!inbox && !will_pass(inbox.error().code))
       co_return problem(x, inbox.error());
-    auto last = std::ranges::find(inbox->notices, x.head.last_event_id, &notice_shown::id);
-    if (last != inbox->notices.end())
-      for (auto n = inbox->notices.begin(); n <= last; ++n)
-        stream->told.insert(n->id);
     auto made = make_reply(200, "text/event-stream", {});
     made.more = [this, &x, stream] { return look_for_news(x, *stream); };
     co_return made;
@@ -1156,6 +1182,42 @@ private:
       co_return problem(x, known.error());
     std::string verb = "status", arguments = "{}";
     co_return co_await call_admin(x, std::move(verb), std::move(arguments));
+  }
+
+  /// What happens in the cluster, for a reader that was told everything up to a number.
+  struct event_stream {
+    stream_place place;
+    std::uint64_t told = 0;
+  };
+
+  asio::awaitable<std::optional<std::string>> look_for_events(event_stream& stream) {
+    const auto& held = *doors_.events;
+    auto found = held.after(stream.told);
+    std::string news;
+    if (found.missed > 0) {
+      stream.told += found.missed;
+      news = sent_event(
+          held.id_of(stream.told), "missed",
+          fmt::format(R"({{"at":"{}","events":{}}})", format_time(time_.now()), found.missed));
+    }
+    for (const auto& e : found.events)
+      news += sent_event(held.id_of(stream.told = e.number), e.name, e.data);
+    co_return news;
+  }
+
+  asio::awaitable<reply> get_cluster_events(exchange& x) {
+    if (auto known = check_query(x, {}); !known)
+      co_return problem(x, known.error());
+    error none{errc::unavailable, "this node writes no events down"};
+    if (!doors_.events)
+      co_return problem(x, none);
+    auto stream = std::make_shared<event_stream>(streams_);
+    if (stream->place.is_one_too_many())
+      co_return problem(x, too_many_streams());
+    stream->told = doors_.events->place_after(x.head.last_event_id);
+    auto made = make_reply(200, "text/event-stream", {});
+    made.more = [this, stream] { return look_for_events(*stream); };
+    co_return made;
   }
 
   asio::awaitable<reply> get_policies(exchange& x) {

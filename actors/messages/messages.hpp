@@ -4,6 +4,7 @@
 /// What carries raw text is marked unsafe for CAF: it has no codec and cannot leave the process.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -13,6 +14,7 @@
 
 #include <caf/all.hpp>
 
+#include "actors/messages/cluster_events.hpp"
 #include "cluster/membership/membership_actor.hpp" // its type ids come before ours
 #include "cluster/replication/replication_actor.hpp"
 #include "storage/base/error.hpp"
@@ -1043,6 +1045,13 @@ public:
     else
       doors_.erase(node);
   }
+  /// Lets go of every actor: where the node ends, nothing may hold one any more.
+  void clear() {
+    std::lock_guard guard{mutex_};
+    router_ = nullptr;
+    std::ranges::fill(here_, profile_handle{});
+    doors_.clear();
+  }
   /// The other nodes that can be reached.
   std::vector<std::string> others() const {
     std::lock_guard guard{mutex_};
@@ -1070,6 +1079,7 @@ struct rooms {
   std::vector<ad_matching_handle> ad_matching; ///< alike; taken in turn
   recommendation_handle recommendation;
   std::shared_ptr<const shard_directory> shards;
+  std::shared_ptr<const cluster_events> events; ///< of the cluster, as this node learned of them
 };
 
 } // namespace candor

@@ -71,16 +71,11 @@ private:
         .then(
             [this](const policies_logged& logged) {
               auto known = versions_.size();
-              for (std::size_t i = 0; i < logged.applied.size(); ++i)
-                if (auto p = model::parse_policy(logged.applied[i], "policy", around_.regions))
-                  note_applied(std::move(*p), logged.applied_at[i]);
+              learn(logged);
               auto lost =
                   is_read_ && std::ranges::any_of(versions_, [&](const auto& v) {
                     return std::ranges::find(logged.applied, v.policy.text) == logged.applied.end();
                   });
-              for (const auto& text : logged.stored)
-                if (auto p = model::parse_policy(text, "policy", around_.regions))
-                  stored_[p->version] = text;
               // The node that applied it may be gone meanwhile; or the shards were restored from a
               // backup that is older than a version.
               if (versions_.size() > known || lost)
@@ -92,6 +87,15 @@ private:
               if (!is_read_)
                 delayed_send(this, retry_every, retry_atom_v);
             });
+  }
+
+  void learn(const policies_logged& logged) {
+    for (std::size_t i = 0; i < logged.applied.size(); ++i)
+      if (auto p = model::parse_policy(logged.applied[i], "policy", around_.regions))
+        note_applied(std::move(*p), logged.applied_at[i]);
+    for (const auto& text : logged.stored)
+      if (auto p = model::parse_policy(text, "policy", around_.regions))
+        stored_[p->version] = text;
   }
 
   void note_applied(model::policy p, timestamp at) {
@@ -181,17 +185,38 @@ private:
   }
 
   caf::result<version_applied> apply(const apply_version& m) {
-    if (find(m.version))
-      return version_applied{{missing_.begin(), missing_.end()}};
-    auto stored = stored_.find(m.version);
-    if (stored == stored_.end())
-      return to_caf({errc::not_found, "no version " + m.version + " was put"});
-    auto policy = model::parse_policy(stored->second, "policy", around_.regions);
-    if (!policy)
-      return to_caf(policy.error());
-    if (policy->effective_at < around_.time.now() && !m.late)
-      return to_caf({errc::policy_late, "effective at " + format_time(policy->effective_at)});
     auto promise = make_response_promise<version_applied>();
+    if (find(m.version) || stored_.contains(m.version)) {
+      apply(m, promise);
+      return caf::delegated<version_applied>{};
+    }
+    // It may have been put through another node a moment ago.
+    request(around_.shards->primary(first_shard), limits::room_deadline, read_policies{first_shard})
+        .then(
+            [this, m, promise](const policies_logged& logged) mutable {
+              learn(logged);
+              apply(m, promise);
+            },
+            [promise](const caf::error& e) mutable { promise.deliver(e); });
+    return caf::delegated<version_applied>{};
+  }
+
+  void apply(const apply_version& m, caf::typed_response_promise<version_applied> promise) {
+    if (find(m.version)) {
+      promise.deliver(version_applied{{missing_.begin(), missing_.end()}});
+      return;
+    }
+    auto stored = stored_.find(m.version);
+    auto policy =
+        stored == stored_.end()
+            ? result<model::policy>{fail(errc::not_found, "no version " + m.version + " was put")}
+            : model::parse_policy(stored->second, "policy", around_.regions);
+    if (policy && policy->effective_at < around_.time.now() && !m.late)
+      policy = fail(errc::policy_late, "effective at " + format_time(policy->effective_at));
+    if (!policy) {
+      promise.deliver(to_caf(policy.error()));
+      return;
+    }
     request(around_.shards->primary(first_shard), limits::room_deadline,
             apply_policy{first_shard, policy->text, m.caller})
         .then(
@@ -202,7 +227,6 @@ private:
               hand_out();
             },
             [promise](const caf::error& e) mutable { promise.deliver(e); });
-    return caf::delegated<version_applied>{};
   }
 
   /// Whoever applied hears after one round over all shards, with those that are missing still.

@@ -171,10 +171,13 @@ public:
         [this](const candor::erase_user& m) {
           return with_user<receipt>(m.user, [&](const user_id& user) -> result<pending<receipt>> {
             CANDOR_TRY(erased, table_.erase(user, m.caller));
-            return pending<receipt>{std::move(erased.entry),
-                                    [this, grave = erased.answer.grave](const auto& committed) {
-                                      return make_receipt(grave, committed);
-                                    }};
+            return pending<receipt>{
+                std::move(erased.entry),
+                [this, user, grave = erased.answer.grave](const committed_entries& committed) {
+                  if (!committed.empty())
+                    table_.erased(user, grave, committed.front().seq);
+                  return make_receipt(grave, committed);
+                }};
           });
         },
         [this](const candor::record_notice& m) {
@@ -381,9 +384,12 @@ public:
     };
   }
 
+  /// What waits holds this actor, which holds the door; a snapshot goes before its engine.
   void on_exit() override {
-    cut_.reset(); // before the engine goes
+    in_flight_.clear();
+    borrowing_.clear();
     takes_.clear();
+    cut_.reset();
   }
 
 private:
@@ -1164,7 +1170,8 @@ private:
     if (!open_ || door_.full())
       return;
     tidy_money();
-    auto drafts = table_.sweep(sweep_persons);
+    auto destroyed = (*door_.progress)[table_.shard()].destroyed.load(std::memory_order_relaxed);
+    auto drafts = table_.sweep(sweep_persons, destroyed);
     if (!drafts)
       log::error("profile", "shard={} sweep: {}", table_.shard(), drafts.error().to_string());
     else if (!drafts->empty())
@@ -1178,6 +1185,8 @@ private:
     r.subject = grave.subject;
     r.erased_at = grave.erased_at;
     r.unreadable_at = std::max(grave.erased_at, around_.time.now());
+    if (grave.final_at)
+      r.final_at_ms = to_int(*grave.final_at);
     r.audit_shard = table_.shard();
     stores::audit_head head;
     if (!committed.empty()) {

@@ -22,6 +22,9 @@ using replication::put_row;
 
 constexpr std::string_view cursor_name = "key_cursor";
 constexpr std::uint8_t tombstone_timer = 1;
+/// Opens a tombstone that is final. One that is not opens with a time, whose first byte is 0 for
+/// two million years.
+constexpr char final_tombstone = 2;
 /// Before any policy is in force.
 constexpr millis default_half_life = std::chrono::days{30};
 constexpr millis default_retention = std::chrono::days{400};
@@ -38,6 +41,12 @@ result<stores::key_ref> decode_key_ref(std::string_view bytes) {
     return fail(errc::corrupt, "a key reference has the wrong size");
   return stores::key_ref{engine::read_big_endian(bytes, 8),
                          static_cast<std::uint16_t>(engine::read_big_endian(bytes.substr(8), 2))};
+}
+
+storage_key owner_of_timer(std::string_view row_key) {
+  storage_key who;
+  std::ranges::copy(row_key.substr(10, who.bytes.size()), who.bytes.begin());
+  return who;
 }
 
 std::string policy_row_key(shard_id shard, std::string_view version) {
@@ -74,17 +83,28 @@ std::string_view to_string(region_state s) noexcept {
 }
 
 std::string encode(const tombstone& x) {
-  auto bytes = timed(x.erased_at, encode_key_ref(x.key));
-  return bytes + x.receipt + '\n' + x.subject;
+  auto bytes = x.final_at ? final_tombstone + timed(*x.final_at, {}) : std::string{};
+  return bytes + timed(x.erased_at, encode_key_ref(x.key)) + x.receipt + '\n' + x.subject;
 }
 
 result<tombstone> decode_tombstone(std::string_view bytes) {
+  if (bytes.starts_with(final_tombstone)) {
+    if (bytes.size() < 9)
+      return fail(errc::corrupt, "a tombstone does not decode");
+    CANDOR_TRY(grave, decode_tombstone(bytes.substr(9)));
+    if (grave.final_at)
+      return fail(errc::corrupt, "a tombstone is final twice");
+    grave.final_at =
+        from_int(static_cast<std::int64_t>(engine::read_big_endian(bytes.substr(1), 8)));
+    return std::move(grave);
+  }
   auto line = bytes.find('\n', std::min<std::size_t>(bytes.size(), 18));
   if (line == std::string_view::npos)
     return fail(errc::corrupt, "a tombstone does not decode");
   CANDOR_TRY(key, decode_key_ref(bytes.substr(8, 10)));
   return tombstone{from_int(static_cast<std::int64_t>(engine::read_big_endian(bytes, 8))), key,
-                   std::string{bytes.substr(18, line - 18)}, std::string{bytes.substr(line + 1)}};
+                   std::string{bytes.substr(18, line - 18)}, std::string{bytes.substr(line + 1)},
+                   std::nullopt};
 }
 
 // -- opening and the persons in memory ---------------------------------------------------------
@@ -97,6 +117,7 @@ result<void> user_table::open(const replication::shard_opening& opening) {
   stored_.clear();
   steps_.clear();
   key_cursor_ = {};
+  not_final_.clear();
   sweep_from_.clear();
   notices_from_.clear();
   counting_.clear();
@@ -139,16 +160,18 @@ result<void> user_table::open(const replication::shard_opening& opening) {
     }
   }
 
-  std::vector<std::string> graves;
+  std::vector<std::pair<storage_key, std::string>> graves;
   CANDOR_TRY_VOID(around_.db.scan(table::timer, engine::shard_begin(shard_),
                                   engine::shard_end(shard_),
-                                  [&](std::string_view, std::string_view value) {
-                                    graves.emplace_back(value);
+                                  [&](std::string_view key, std::string_view value) {
+                                    graves.emplace_back(owner_of_timer(key), value);
                                     return true;
                                   }));
-  for (const auto& bytes : graves) {
+  for (const auto& [who, bytes] : graves) {
     CANDOR_TRY(grave, decode_tombstone(bytes));
     CANDOR_TRY_VOID(around_.keys.destroy(grave.key));
+    if (!grave.final_at) // its entry was this one or an earlier one
+      not_final_.push_back({who, std::move(grave), opening.seq});
   }
   return {};
 }
@@ -519,7 +542,7 @@ result<decided<erasure>> user_table::erase(const user_id& user, const std::strin
         table::timer, engine::timer_key(shard_, s->grave->erased_at + limits::dedupe_window, s->key,
                                         tombstone_timer)));
   tombstone grave{around_.time.now(), s->key_ref, random_id(around_.random, "r-"),
-                  s->base.pseudonym};
+                  s->base.pseudonym, std::nullopt};
   auto bytes = encode(grave);
   entry.rows.push_back(
       put_row(table::user, engine::user_key(shard_, s->key, user_row::tombstone), bytes));
@@ -540,6 +563,36 @@ result<decided<erasure>> user_table::erase(const user_id& user, const std::strin
   s->grave = grave;
   touch(*s);
   return decided<erasure>{{std::move(grave), false}, std::move(entry)};
+}
+
+void user_table::erased(const user_id& user, const tombstone& grave, std::uint64_t seq) {
+  not_final_.push_back({stores::derive_storage_key(around_.secrets, user), grave, seq});
+}
+
+std::optional<replication::draft> user_table::make_final(const unfinished_erasure& done) {
+  auto found = find(done.who);
+  if (!found) {
+    note_unreadable(found.error());
+    return std::nullopt;
+  }
+  auto& s = **found;
+  auto entry = begin_entry();
+  // Whoever came back meanwhile and was erased again has another tombstone by now.
+  if (s.grave && s.grave->receipt == done.grave.receipt) {
+    s.grave->final_at = around_.time.now();
+    auto bytes = encode(*s.grave);
+    entry.rows.push_back(
+        put_row(table::user, engine::user_key(shard_, s.key, user_row::tombstone), bytes));
+    entry.rows.push_back(
+        put_row(table::timer,
+                engine::timer_key(shard_, s.grave->erased_at + limits::dedupe_window, s.key,
+                                  tombstone_timer),
+                std::move(bytes)));
+    touch(s);
+  }
+  entry.audit.push_back(audit("candor", "erasure_final", done.grave.subject,
+                              fmt::format(R"({{"receipt":"{}"}})", done.grave.receipt)));
+  return entry;
 }
 
 result<decided<bool>> user_table::record_notice(const user_id& user,
@@ -670,30 +723,24 @@ result<std::vector<storage_key>> user_table::next_persons(std::string& from,
   return found;
 }
 
-result<std::vector<replication::draft>> user_table::sweep(std::size_t persons) {
+result<std::vector<replication::draft>> user_table::sweep(std::size_t persons,
+                                                          std::uint64_t destroyed) {
   std::vector<replication::draft> entries;
   auto now = around_.time.now();
 
   std::vector<std::pair<std::string, storage_key>> ended;
-  CANDOR_TRY_VOID(around_.db.scan(
-      table::timer, engine::shard_begin(shard_), engine::timer_key(shard_, log_time(), {}, 0),
-      [&](std::string_view key, std::string_view) {
-        storage_key who;
-        std::ranges::copy(key.substr(10, who.bytes.size()), who.bytes.begin());
-        ended.emplace_back(key, who);
-        return ended.size() < persons;
-      }));
+  CANDOR_TRY_VOID(around_.db.scan(table::timer, engine::shard_begin(shard_),
+                                  engine::timer_key(shard_, log_time(), {}, 0),
+                                  [&](std::string_view key, std::string_view) {
+                                    ended.emplace_back(key, owner_of_timer(key));
+                                    return ended.size() < persons;
+                                  }));
   for (const auto& [timer, who] : ended) {
     CANDOR_TRY(s, find(who));
     if (s->pinned_until > settled_)
       continue; // the row may be about to change: next time round
-    // What failed when the person was erased must not be forgotten with the tombstone.
-    if (s->grave)
-      if (auto gone = around_.keys.destroy(s->grave->key); !gone) {
-        log::error("profile", "shard={} a key is still to be destroyed: {}", shard_,
-                   gone.error().to_string());
-        continue;
-      }
+    if (s->grave && !s->grave->final_at)
+      continue; // a key that a copy still holds must not be forgotten with the tombstone
     auto entry = begin_entry();
     entry.rows.push_back(erase_row(table::timer, timer));
     entry.rows.push_back(
@@ -702,6 +749,11 @@ result<std::vector<replication::draft>> user_table::sweep(std::size_t persons) {
     touch(*s);
     entries.push_back(std::move(entry));
   }
+
+  for (auto left = persons; left > 0 && !not_final_.empty() && not_final_.front().seq <= destroyed;
+       --left, not_final_.pop_front())
+    if (auto entry = make_final(not_final_.front()))
+      entries.push_back(std::move(*entry));
 
   CANDOR_TRY(round, next_persons(sweep_from_, persons));
   for (const auto& who : round) {

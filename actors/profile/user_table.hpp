@@ -12,6 +12,7 @@
 /// `assistant_user_since`. Must never see text of an utterance, nor write anything itself.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <list>
 #include <map>
@@ -34,12 +35,13 @@
 
 namespace candor::profile {
 
-/// What an erased person leaves behind for the dedupe window.
+/// What an erased person leaves behind: for the dedupe window, and until the erasure is final.
 struct tombstone {
   timestamp erased_at;
   stores::key_ref key; ///< destroyed, or to be destroyed at the next start
   std::string receipt;
-  std::string subject; ///< the pseudonym
+  std::string subject;               ///< the pseudonym
+  std::optional<timestamp> final_at; ///< since when no copy of the shard holds the key
   friend bool operator==(const tombstone&, const tombstone&) = default;
 };
 
@@ -159,6 +161,8 @@ public:
                                         const std::string& caller);
   /// After the entry is durable the shell destroys the key. Error: `user_not_found`.
   result<decided<erasure>> erase(const user_id& user, const std::string& caller);
+  /// The entry of this erasure is durable, and is the shard's `seq`: a sweep makes it final.
+  void erased(const user_id& user, const tombstone& grave, std::uint64_t seq);
   /// Error: `user_not_found`, `bad_value`.
   result<decided<bool>> record_notice(const user_id& user, const model::notice_reached& notice,
                                       const std::string& caller);
@@ -222,9 +226,11 @@ public:
   /// An entry of this moment of log time, which goes on from there.
   replication::draft begin_entry();
 
-  /// Housekeeping: ends tombstones that are due, and looks at up to `persons` further persons for
-  /// what must go (a purge whose grace is over, retention). Goes round the shard call by call.
-  result<std::vector<replication::draft>> sweep(std::size_t persons);
+  /// Housekeeping: notes which erasures are final, ends tombstones that are due, and looks at up to
+  /// `persons` further persons for what must go (a purge whose grace is over, retention). Goes
+  /// round the shard call by call. Every copy of the shard has destroyed the keys that entries up
+  /// to `destroyed` destroy.
+  result<std::vector<replication::draft>> sweep(std::size_t persons, std::uint64_t destroyed);
 
   /// Entries handed to the log so far, and how many of them are durable: a person with a pending
   /// entry stays in memory.
@@ -276,6 +282,16 @@ private:
                       replication::draft& entry);
   region_state state_of_region(const model::person& who, timestamp now) const;
 
+  /// An erasure whose key some copy of the shard may still hold.
+  struct unfinished_erasure {
+    storage_key who;
+    tombstone grave;
+    std::uint64_t seq = 0; ///< final when every copy has destroyed the keys up to here
+  };
+
+  /// The entry that notes it. nullopt: the person cannot be read.
+  std::optional<replication::draft> make_final(const unfinished_erasure& done);
+
   /// The next persons of the shard in key order, from `from` on, which moves on; empty again after
   /// the last.
   result<std::vector<storage_key>> next_persons(std::string& from, std::size_t count) const;
@@ -306,6 +322,7 @@ private:
   std::list<storage_key> recency_; ///< most recent first
   std::uint64_t appended_ = 0;
   std::uint64_t settled_ = 0;
+  std::deque<unfinished_erasure> not_final_; ///< ascending by seq
   std::string sweep_from_;
   std::string notices_from_;
   bool rounded_ = false;

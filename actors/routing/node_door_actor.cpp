@@ -1,6 +1,6 @@
 #include "actors/routing/node_door_actor.hpp"
 
-#include "actors/routing/signatures.hpp"
+#include "actors/messages/shard_messages.hpp"
 
 namespace candor::routing {
 

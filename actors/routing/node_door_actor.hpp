@@ -1,6 +1,6 @@
 /// What other nodes reach of this one: hands each message to the room that it is for. Messages to a
-/// shard go to this node's own actor for it and never further, so that a message crosses one link at
-/// most; where the shard is not led here the answer is `not_primary`.
+/// shard go to this node's own actor for it and never further, so that a message crosses one link
+/// at most; where the shard is not led here the answer is `not_primary`.
 #pragma once
 
 #include <memory>

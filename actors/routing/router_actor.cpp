@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "actors/routing/signatures.hpp"
+#include "actors/messages/shard_messages.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/metrics.hpp"
 
@@ -45,6 +45,8 @@ public:
             c->second->send(*c->second);
         });
   }
+
+  void on_exit() override { calls_.clear(); } // they hold this actor
 
 private:
   /// A message on its way.

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "actors/supervision/chronicle.hpp"
 #include "cluster/coordination/etcd_coordinator.hpp"
 #include "cluster/transport/beacons.hpp"
 #include "cluster/transport/links.hpp"
@@ -85,6 +86,8 @@ public:
     CANDOR_TRY(incarnation,
                next_incarnation(data / "incarnation", around_.time.now(), around_.random));
     incarnation_ = incarnation;
+    events_ = std::make_shared<cluster_events>(fmt::format("{:x}", incarnation_));
+    chronicle_ = std::make_shared<chronicle>(around_.time, events_);
     CANDOR_TRY_VOID(open_coordinator());
     shard_count shards{config_.shards};
     promises_ = std::make_shared<replication::leases>(
@@ -101,8 +104,10 @@ public:
     CANDOR_TRY(door, replication::spawn_replication(
                          around_.system,
                          {around_.db, around_.keys, *coordinator_, promises_, around_.time,
-                          [shards = around_.shards](shard_id shard, const auto& config) {
+                          [shards = around_.shards, written = chronicle_](shard_id shard,
+                                                                          const auto& config) {
                             shards->set_leader(shard, config.primary.node);
+                            written->config(shard, config);
                             look_again(*shards);
                           }},
                          std::move(options)));
@@ -111,6 +116,7 @@ public:
   }
 
   const replication::write_door& door() const override { return door_; }
+  std::shared_ptr<const cluster_events> events() const override { return events_; }
   membership::membership_handle membership() const override { return membership_; }
 
   result<void> join(const std::string& url, caf::actor node_door) override {
@@ -174,18 +180,21 @@ private:
     auto tell = [shards = around_.shards, replication = door_.actor](const std::string& peer,
                                                                      caf::actor door) {
       shards->set_door(peer, door);
-      caf::anon_send(replication, replication::peer_seen_ptr{
-                                      std::make_shared<const replication::peer_seen>(
-                                          replication::peer_seen{peer, std::move(door)})});
+      caf::anon_send(replication,
+                     replication::peer_seen_ptr{std::make_shared<const replication::peer_seen>(
+                         replication::peer_seen{peer, std::move(door)})});
       look_again(*shards);
     };
     transport::link_callbacks callbacks;
-    callbacks.on_up = [tell](const std::string& peer, std::uint64_t,
-                             const caf::strong_actor_ptr& door) {
+    callbacks.on_up = [tell, written = chronicle_](const std::string& peer, std::uint64_t,
+                                                   const caf::strong_actor_ptr& door) {
       log::info("cluster", "linked to {}", peer);
+      written->link_up(peer);
       tell(peer, caf::actor_cast<caf::actor>(door));
     };
-    callbacks.on_down = [tell](const std::string& peer, const std::string& why) {
+    callbacks.on_down = [tell, written = chronicle_](const std::string& peer,
+                                                     const std::string& why) {
+      written->link_down(peer, why);
       log::info("cluster", "the link to {} is down: {}", peer, why);
       tell(peer, nullptr);
     };
@@ -246,7 +255,10 @@ private:
           return heard_.within(node, around_.time.monotonic(), heard_within);
         },
         [this](std::map<std::string, std::string> peers) { set_peers(peers); },
-        [replication = door_.actor](std::vector<replication::shard_wanted> wanted) {
+        [replication = door_.actor,
+         written = chronicle_](std::vector<replication::shard_wanted> wanted) {
+          for (const auto& w : wanted)
+            written->wanted(w.shard, w.members);
           caf::anon_send(replication,
                          replication::shards_wanted_ptr{
                              std::make_shared<const std::vector<replication::shard_wanted>>(
@@ -258,7 +270,10 @@ private:
               replication::configs_seen_ptr{
                   std::make_shared<const std::vector<replication::config_seen>>(std::move(seen))});
         },
-        {}};
+        {},
+        [written = chronicle_](const sharding::node_record& record) { written->node(record); },
+        [written = chronicle_](bool answers) { written->coordinator(answers); },
+        [written = chronicle_](const std::string& node) { written->placement_leader(node); }};
     membership_ = membership::spawn_membership(
         around_.system, std::move(options), std::move(around),
         [this](const error& why) { around_.failed(tl::unexpected<error>{why}); });
@@ -270,6 +285,8 @@ private:
   std::uint64_t incarnation_ = 0;
   std::unique_ptr<coordination::coordinator> coordinator_;
   std::shared_ptr<replication::leases> promises_;
+  std::shared_ptr<cluster_events> events_;
+  std::shared_ptr<chronicle> chronicle_; ///< refers to the clock, which outlives all of this
   replication::write_door door_;
   last_heard heard_;
   std::unique_ptr<transport::links> links_;

@@ -1,8 +1,8 @@
 /// What joins a node to its cluster, and what stands beneath its rooms on one node too: the
 /// coordinator, the leases, the write door over the replicas, and, where there is a cluster, links
-/// and beacons to the other nodes. Started in two steps: `open` before the rooms, which write through
-/// its door; `join` after them, when other nodes may ask. Guarantees: nothing of a cluster is started
-/// on a node that is alone; a node whose name another process took ends (`failed`).
+/// and beacons to the other nodes. Started in two steps: `open` before the rooms, which write
+/// through its door; `join` after them, when other nodes may ask. Guarantees: nothing of a cluster
+/// is started on a node that is alone; a node whose name another process took ends (`failed`).
 #pragma once
 
 #include <functional>
@@ -39,6 +39,8 @@ public:
                                                     beneath_the_rooms around);
 
   virtual const replication::write_door& door() const = 0;
+  /// What this node learns of the cluster from now on.
+  virtual std::shared_ptr<const cluster_events> events() const = 0;
   /// `url`: where this node's HTTP is, for others. `node_door`: what other nodes reach.
   virtual result<void> join(const std::string& url, caf::actor node_door) = 0;
   /// Nothing before `join`.

@@ -155,9 +155,7 @@ public:
     *membership_ = nullptr;
     if (shards_) {
       caf::anon_send_exit(shards_->primary(0), caf::exit_reason::user_shutdown);
-      shards_->set_router({});
-      for (const auto& node : shards_->others())
-        shards_->set_door(node, nullptr);
+      shards_->clear();
     }
     shards_.reset();
     system_.reset(); // waits for every actor's end
@@ -263,6 +261,7 @@ private:
     rooms_.recommendation =
         recommendation::spawn_recommendation_actor(*system_, {shards_, where, shelf_, *clock_});
     rooms_.shards = shards_;
+    rooms_.events = cluster_->events();
     rooms_.notification = notification_;
     rooms_.admin = admin::spawn_admin_actor(
         *system_, {shards_, policy_, notification_, *db_, *clock_, *random_, where, config.name,

@@ -68,8 +68,11 @@ result<T> participant::heard(result<T> answer) {
 }
 
 void participant::reachable() {
-  if (std::exchange(unreachable_since_, std::nullopt))
+  if (std::exchange(unreachable_since_, std::nullopt)) {
     log::info(room, "the coordinator answers again");
+    if (around_.on_coordinator)
+      around_.on_coordinator(true);
+  }
   answered_at_ = around_.time.now();
   pause_ = limits::membership_pause_min;
 }
@@ -78,6 +81,8 @@ void participant::unreachable(const error& why) {
   if (!unreachable_since_) {
     unreachable_since_ = around_.time.now();
     log::warn(room, "the coordinator does not answer; what is known stays: {}", why.to_string());
+    if (around_.on_coordinator)
+      around_.on_coordinator(false);
   }
   again_at_ = now() + pause_;
   pause_ = std::min<millis>(2 * pause_, limits::membership_pause_max);
@@ -114,6 +119,8 @@ void participant::take(std::string_view key, const versioned& value) {
       break;
     case news::leader:
       leader_changed_ = now();
+      if (around_.on_placement_leader && view_.leader)
+        around_.on_placement_leader(view_.leader->node);
       break;
     case news::other:
     case news::none:
@@ -155,9 +162,14 @@ result<void> participant::check() {
 void participant::tell() {
   if (std::exchange(wanted_may_differ_, false)) {
     std::map<std::string, std::string> peers;
-    for (const auto& [name, node] : view_.nodes)
+    for (const auto& [name, node] : view_.nodes) {
       if (name != options_.self.name)
         peers[name] = node.address;
+      auto& told = nodes_told_[name];
+      if (around_.on_node && told != node)
+        around_.on_node(node);
+      told = node;
+    }
     if (peers != peers_told_) {
       peers_told_ = peers;
       around_.on_peers(std::move(peers));

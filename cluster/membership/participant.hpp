@@ -56,6 +56,10 @@ struct participant_surroundings {
   std::function<void(std::vector<replication::config_seen>)> on_configs;
   /// From any thread: something may be new, call `hear` soon. May be empty.
   std::function<void()> on_hint;
+  // For whoever writes down what happens; each may be empty.
+  std::function<void(const sharding::node_record&)> on_node = {}; ///< new, or changed
+  std::function<void(bool answers)> on_coordinator = {};
+  std::function<void(const std::string& node)> on_placement_leader = {};
 };
 
 struct move_done {
@@ -169,6 +173,7 @@ private:
   std::optional<timestamp> unreachable_since_, answered_at_;
 
   std::map<std::string, std::string> peers_told_;
+  std::map<std::string, sharding::node_record> nodes_told_;
   std::map<shard_id, std::vector<sharding::member>> wanted_told_;
   bool wanted_may_differ_ = false;
   std::set<shard_id> configs_changed_;

@@ -1,7 +1,7 @@
 /// The protocol's broken variants: each leaves out one rule, and the simulator must find what that
 /// breaks (tools/candor-sim, docs/replication.md has the table). A normal build has none; the build
-/// makes one simulator for each by -DCANDOR_BROKEN=<variant> and compiles only replica, leases and
-/// the simulated world anew. Must never be asked in a header: a variant lives in one translation unit.
+/// makes one simulator for each by -DCANDOR_BROKEN=<variant> and compiles only replica.cpp and
+/// leases.cpp anew. Must never be asked in a header: a variant lives in one translation unit.
 #pragma once
 
 #include <cstdint>
@@ -35,5 +35,8 @@ enum class variant : std::uint8_t {
 constexpr bool broken(variant v) {
   return v != variant::none && v == variant::CANDOR_BROKEN;
 }
+
+/// The variant that replica.cpp was compiled as: for the simulated world, which is compiled once.
+variant built_variant() noexcept;
 
 } // namespace candor::replication

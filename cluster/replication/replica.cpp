@@ -49,6 +49,10 @@ std::uint64_t mix(shard_id shard, const member& m) {
 
 } // namespace
 
+variant built_variant() noexcept {
+  return variant::CANDOR_BROKEN;
+}
+
 replica::replica(shard_id shard, member self, replica_options options, leases& promises,
                  const log_reader& log)
   : shard_{shard}
@@ -731,7 +735,9 @@ void replica::heartbeat(peer& to, millis now, effects& out) {
   send(to, now, out);
   if (to.sent_at == now)
     return;
-  auto previous = to.connected ? place(to.sent) : end_;
+  // Where our log does not reach back to what it says to know as committed, its own log may still
+  // reach up to what we know: a member of the in-sync set holds all of that.
+  auto previous = to.no_log ? committed_ : to.connected ? place(to.sent) : end_;
   to.sent_at = now;
   out.messages.push_back(
       {to.who, {shard_, term_, self_, prepare{previous.value_or(end_), committed_.seq, {}}}});
@@ -919,7 +925,7 @@ void replica::tick(millis now, effects& out) {
   // Watches are hints: where things stand still, look.
   bool still =
       leading() ? now - granted_at_ > options_.silence : now - heard_at_ > options_.silence;
-  if (stale_ || (still && now - config_asked_ >= look_again))
+  if (stale_ || config_version_ == 0 || (still && now - config_asked_ >= look_again))
     ask_config(now, out);
 }
 

@@ -195,7 +195,8 @@ public:
   /// Up to where every copy that may hold keys has destroyed them, as far as this primary knows the
   /// copies: the in-sync members and the wanted ones.
   std::uint64_t destroyed_everywhere() const;
-  /// Up to where the log may be cut without forcing an export on a member that is catching up.
+  /// Up to where the log may be cut without forcing an export on a member that is catching up. What
+  /// is not applied here must be kept in any case.
   std::uint64_t needed_from() const;
 
 private:

@@ -168,7 +168,7 @@ public:
     disk_ = nullptr;
     coordination_ = nullptr;
     peers_.clear();
-    owners_.clear();
+    core_.reset(); // who waits in it holds this actor
   }
 
 private:

@@ -17,6 +17,7 @@ using engine::table;
 constexpr millis try_again_every{500};
 constexpr millis ask_pages_every{200};
 constexpr millis leave_others_every{10'000};
+constexpr millis empty_after{60'000}; ///< of nobody wanting what lies here
 
 /// Tables whose rows make up a shard's state; the log is not part of it.
 constexpr table copied_tables[] = {table::user, table::timer,     table::audit, table::policy,
@@ -97,6 +98,7 @@ result<void> replicator::recover() {
 
 void replicator::restart(shard_id shard, found_shard found) {
   auto& s = shards_[shard];
+  ++s.machines;
   s.machine = std::make_unique<replica>(shard, options_.self, options_.protocol, leases_, *this);
   s.unapplied.assign(std::make_move_iterator(found.unapplied.begin()),
                      std::make_move_iterator(found.unapplied.end()));
@@ -105,21 +107,80 @@ void replicator::restart(shard_id shard, found_shard found) {
   s.arriving.reset();
   s.published = 0;
   s.queued = found.end.seq;
+  s.found_term = s.term = found.term;
+  s.in_use = now();
   s.applied = s.applying = found.applied;
   s.next_cut = found.end.seq;
   s.bytes_since_cut = 0;
   s.doomed = std::move(found.doomed);
-  for (const auto& key : s.doomed) { // what a crash interrupted
-    next_.destroy.push_back(key.key);
-    next_under_way_.destroyed.emplace_back(shard, key);
-  }
-  if (found.installing) // half a copy is nothing: it is asked for again
+  if (!found.installing)
+    for (const auto& key : s.doomed) { // what a crash interrupted
+      next_.destroy.push_back(key.key);
+      next_under_way_.destroyed.emplace_back(shard, key);
+    }
+  if (found.installing) { // half a copy is nothing: what is there of it must go first
     s.applied = s.applying = {};
+    s.unapplied.clear();
+    s.queued = 0;
+    s.doomed.clear();
+    auto emptied = erase_shard(shard);
+    next_.batch.insert(next_.batch.end(), emptied.begin(), emptied.end());
+    next_.batch.push_back(erase_installing(shard));
+    next_.drop_keys.push_back(shard);
+  }
   step(shard, [&](replica& r, effects& out) {
     r.start({found.term, found.installing ? position{} : found.end, s.applied.at}, now(), out);
   });
+  tell_destroyed(shard);
   outbox_.config_reads.insert(shard);
   dirty_.insert(shard);
+}
+
+void replicator::tell_destroyed(shard_id shard) {
+  auto& s = shards_[shard];
+  auto until = s.applied.at.seq;
+  for (const auto& key : s.doomed)
+    until = std::min(until, key.seq - 1);
+  s.machine->destroyed(until);
+}
+
+void replicator::empty(shard_id shard) {
+  auto& s = shards_[shard];
+  if (s.led_term != 0)
+    close(shard);
+  std::erase_if(writes_, [&](const auto& w) { return w.first == shard; });
+  for (const auto& key : s.doomed) // their pages go whole
+    std::erase(next_.destroy, key.key);
+  found_shard nothing;
+  nothing.term = s.term;
+  nothing.installing = true;
+  restart(shard, std::move(nothing));
+}
+
+/// A disk that was taken out of a shard must not keep it: what is erased later would stay readable
+/// here. It is asked of the coordinator once more, since this node may have been cut off.
+void replicator::empty_where_nobody_wants_it(shard_id shard) {
+  auto& s = shards_[shard];
+  const auto& config = s.machine->config();
+  auto counts = [&](const std::vector<sharding::member>& members) {
+    return std::ranges::find(members, options_.self) != members.end();
+  };
+  if (s.machine->now_is() != role::follower || config.version == 0 || counts(config.in_sync) ||
+      !s.wanted || s.wanted->empty() || counts(*s.wanted) || s.arriving ||
+      (s.applied.at.seq == 0 && s.queued == 0)) {
+    s.in_use = now();
+    s.asked_once_more = false;
+    return;
+  }
+  if (now() - s.in_use < empty_after)
+    return;
+  if (!std::exchange(s.asked_once_more, true)) {
+    s.in_use = now() - empty_after + millis{5000}; // for the answer
+    outbox_.config_reads.insert(shard);
+    return;
+  }
+  log::info("replication", "shard={} is not wanted here: its rows and keys are removed", shard);
+  empty(shard);
 }
 
 // -- one step of a replica, and what comes of it -----------------------------------------------------
@@ -373,7 +434,7 @@ std::optional<disk_job> replicator::take_job() {
       s.queued = write.records.back().at.seq;
     else if (write.truncate_from)
       s.queued = std::min(s.queued, *write.truncate_from - 1);
-    under_way_->tickets.emplace_back(shard, write.number);
+    under_way_->tickets.push_back({shard, s.machines, write.number, write.term});
   }
   for (auto shard : std::exchange(dirty_, {})) {
     add_applies(shard, job);
@@ -408,15 +469,19 @@ void replicator::job_done(const disk_outcome& outcome) {
     std::erase(shards_[shard].doomed, key);
     next_.batch.push_back(erase_doomed(shard, key));
   }
-  for (auto shard : done.applying) {
-    auto& s = shards_[shard];
-    auto until = s.applied.at.seq;
-    for (const auto& key : s.doomed)
-      until = std::min(until, key.seq - 1);
-    s.machine->destroyed(until);
+  auto changed = done.applying;
+  for (const auto& [shard, _] : done.destroyed)
+    changed.insert(shard);
+  for (auto shard : changed)
+    tell_destroyed(shard);
+  for (const auto& asked : done.tickets) {
+    if (asked.machine != shards_[asked.shard].machines)
+      continue;
+    if (asked.term)
+      shards_[asked.shard].term = *asked.term;
+    step(asked.shard,
+         [&](replica& r, effects& out) { r.written(asked.number, now(), out); });
   }
-  for (const auto& [shard, number] : done.tickets)
-    step(shard, [&, ticket = number](replica& r, effects& out) { r.written(ticket, now(), out); });
   for (auto& call : done.then)
     call();
   for (auto shard : done.applying)
@@ -460,6 +525,16 @@ void replicator::configured(shard_id shard, const sharding::shard_config& config
                             std::uint64_t version) {
   if (shard >= shards_.size())
     return;
+  // A coordinator that was lost and made anew knows less than this disk: what it says would let
+  // others lead without what is here.
+  if (config.term < shards_[shard].found_term) {
+    if (!std::exchange(shards_[shard].told_behind, true))
+      log::error("replication",
+                 "shard={} the coordinator is at term {}, this disk at {}: was etcd restored from an "
+                 "old copy, or made anew? This node takes no part in the shard",
+                 shard, config.term, shards_[shard].found_term);
+    return;
+  }
   step(shard,
        [&](replica& r, effects& out) { r.configured(config, version, now(), out); });
 }
@@ -469,9 +544,10 @@ void replicator::swapped(shard_id shard, ticket number, swap_outcome outcome) {
 }
 
 void replicator::wanted(shard_id shard, std::vector<sharding::member> members) {
-  if (shard < shards_.size())
-    step(shard,
-         [&](replica& r, effects& out) { r.wanted(std::move(members), now(), out); });
+  if (shard >= shards_.size())
+    return;
+  shards_[shard].wanted = members;
+  step(shard, [&](replica& r, effects& out) { r.wanted(std::move(members), now(), out); });
 }
 
 result<void> replicator::hand_off(shard_id shard, const std::string& to) {
@@ -536,9 +612,12 @@ void replicator::tick() {
   }
   for (auto it = leaving_.begin(); it != leaving_.end();)
     it = now() - it->second.heard > limits::copy_silence ? leaving_.erase(it) : std::next(it);
-  for (auto& s : shards_)
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    auto& s = shards_[i];
     if (s.arriving && now() - s.arriving->heard > limits::copy_silence)
-      s.arriving.reset();
+      empty(static_cast<shard_id>(i));
+    empty_where_nobody_wants_it(static_cast<shard_id>(i));
+  }
 }
 
 std::vector<replica_status> replicator::status() const {
@@ -599,6 +678,7 @@ void replicator::receive(const std::string& node, message m) {
   if (s.arriving || m.from.node != node)
     return;
   if (auto p = std::get_if<prepare>(&m.body)) {
+    s.in_use = now();
     page_request missing{m.shard, {}};
     for (const auto& record : p->entries) {
       if (record.at.seq <= s.machine->committed())
@@ -756,6 +836,8 @@ void replicator::receive(const std::string& node, const copy_begin& x) {
   auto& s = shards_[x.shard];
   if (s.arriving && s.arriving->from == node && s.arriving->id == x.id)
     return;
+  if (s.arriving) // its sender gave the other one up
+    empty(x.shard);
   if (!s.machine->begin_install(x.term, x.mark.at))
     return;
   log::info("replication", "shard={} a copy up to entry {} comes from {}", x.shard, x.mark.at.seq,

@@ -175,6 +175,13 @@ private:
   struct shard_state {
     std::unique_ptr<replica> machine;
     std::uint64_t epoch = 1;
+    std::uint64_t found_term = 0; ///< that this disk followed when its process started
+    std::uint64_t term = 0;       ///< that it follows durably
+    std::uint64_t machines = 0;   ///< made so far: tickets of an earlier one count for nothing
+    std::optional<std::vector<sharding::member>> wanted; ///< as the placement said last
+    millis in_use{0};        ///< when a primary last spoke to it, or it counted for something
+    bool asked_once_more = false; ///< the coordinator, whether it may be emptied
+    bool told_behind = false;
     std::optional<placing> place; ///< while the shard is open here
     std::uint64_t led_term = 0;   ///< whose leadership `place` and `waiting` belong to
     std::vector<log_record> placed; ///< for the next flush
@@ -196,8 +203,14 @@ private:
   };
 
   /// What is in the batch that the disk writes now.
+  struct asked_write {
+    shard_id shard = 0;
+    std::uint64_t machine = 0; ///< whose ticket it is
+    ticket number = 0;
+    std::optional<std::uint64_t> term;
+  };
   struct job_under_way {
-    std::vector<std::pair<shard_id, ticket>> tickets;
+    std::vector<asked_write> tickets;
     std::set<shard_id> applying;
     std::vector<std::pair<shard_id, doomed_key>> destroyed;
     std::vector<std::pair<shard_id, doomed_key>> forgotten; ///< whose rows the batch erases
@@ -219,6 +232,10 @@ private:
   millis now() const { return clock_.monotonic(); }
   result<void> recover();
   void restart(shard_id shard, found_shard found);
+  void tell_destroyed(shard_id shard);
+  /// Nothing of the shard stays on this disk, neither rows nor keys.
+  void empty(shard_id shard);
+  void empty_where_nobody_wants_it(shard_id shard);
   /// Runs one step of a replica and carries its effects out.
   template <class Step>
   void step(shard_id shard, Step step);

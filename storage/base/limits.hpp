@@ -41,6 +41,8 @@ inline constexpr std::size_t streams = 256;      ///< server-sent events, open a
 inline constexpr auto stream_life = 10min;       ///< then the client asks again, with a valid token
 inline constexpr auto stream_look_every = 500ms; ///< for what is new
 inline constexpr auto stream_silence = 15s;      ///< then a comment shows that it lives
+inline constexpr std::size_t cluster_events_kept = 4096; ///< by each node, for who comes late
+inline constexpr std::size_t cluster_events_at_a_time = 256;
 inline constexpr std::size_t json_depth = 16;
 
 // Between rooms

@@ -2,11 +2,13 @@
 """What a person says is nowhere: in no file that a node writes, no log line, no metric, no answer.
 
 A word that stands nowhere else is sent in every place where text may stand, with every kind of outcome, to a node that
-logs all it can; then everything that the node wrote or says is searched for it.
+logs all it can; then everything that the node wrote or says is searched for it. The same is done with a cluster, each
+call through another of its nodes; there the files of every node and of etcd are searched.
 """
 
 import base64
 import datetime
+import itertools
 import json
 import random
 import string
@@ -14,6 +16,7 @@ import struct
 import unittest
 
 import process_case
+from replication_case import ReplicationCase
 
 
 def word(prefix):
@@ -43,14 +46,21 @@ def disguises(secret):
     return found
 
 
-class Canary(process_case.ProcessCase):
-    def setUp(self):
-        super().setUp()
+class Canary:
+    """What is sent and where it is looked for; `nodes` are given by who uses it."""
+
+    def let_loose(self, nodes):
+        self.nodes = nodes
+        self.turns = itertools.cycle(nodes)
         self.canary = word("quokka")
         self.person = word("person")
         self.misnamed = word("misnamed")  # in place of a name: told back to its sender, and kept nowhere
         self.answers = []
-        self.node = self.start_node(flags=["--log-level", "debug"])
+
+    @property
+    def node(self):
+        """The next whose turn it is."""
+        return next(self.turns)
 
     def event(self, id, user, **more):
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -116,19 +126,15 @@ class Canary(process_case.ProcessCase):
                                            "application/x-ndjson").body)
         self.answers.append(self.node.call("POST", "/v1/admin/log_level", {"level": "debug", "text": canary}).body)
 
-    def files(self):
-        return [f for f in self.node.data.rglob("*") if f.is_file()]
-
     def assert_nowhere(self, secret, where, content):
         content = content.lower()
         for form in disguises(secret):
             self.assertNotIn(form, content, f"{secret} stands in {where} as {form}")
 
-    def test_what_was_said_is_in_no_file_no_log_no_metric_and_no_answer(self):
-        self.send_everything()
+    def assert_that_nobody_says_it(self, node):
         for path in ("/metrics", f"/v1/users/{self.person}/export", f"/v1/users/{self.person}/interests",
                      "/v1/audit?limit=1000", "/v1/cluster"):
-            answer = self.node.call("GET", path)
+            answer = node.call("GET", path)
             self.assertEqual(answer.status, 200, answer.body)
             self.assert_nowhere(self.canary, path, answer.body.encode())
             if path in ("/metrics", "/v1/audit?limit=1000", "/v1/cluster"):
@@ -137,28 +143,67 @@ class Canary(process_case.ProcessCase):
         for answer in self.answers:
             self.assert_nowhere(self.canary, "an answer to its sender", answer.encode())
 
-        # Once while it runs (the log of writes is not compressed) and once after its end.
+    def assert_in_no_file(self, folder, holds=None):
+        """`holds`: what is there and may be, to show that the search can find it."""
+        files = [f for f in folder.rglob("*") if f.is_file()]
+        self.assertTrue(files, folder)
+        held = b""
+        for file in files:
+            try:
+                content = file.read_bytes()
+            except FileNotFoundError:  # a running process took it away
+                continue
+            for secret in (self.canary, self.person, self.misnamed):
+                self.assert_nowhere(secret, str(file.relative_to(self.folder)), content)
+            held += content
+        if holds:
+            self.assertIn(holds, held, folder)
+
+    def assert_not_in_its_log(self, node):
+        log = node.log.read_bytes()
+        self.assertIn(b"the node stops", log, "the log is not where it is looked for")
+        for secret in (self.canary, self.person, self.misnamed):
+            self.assert_nowhere(secret, "the log", log)
+
+
+class OfANode(Canary, process_case.ProcessCase):
+    def test_what_was_said_is_in_no_file_no_log_no_metric_and_no_answer(self):
+        node = self.start_node(flags=["--log-level", "debug"])
+        self.let_loose([node])
+        self.send_everything()
+        self.assert_that_nobody_says_it(node)
+        # Once while it runs (the log of writes is not compressed; a policy is public, and stored as it is) and once
+        # after its end.
+        self.assert_in_no_file(node.data, b"2025-12-16.1")
+        node.admin("stop")
+        self.assertEqual(node.process.wait(30), 0)
+        self.assert_in_no_file(node.data)
+        self.assert_not_in_its_log(node)
+
+
+class OfACluster(Canary, ReplicationCase):
+    def test_what_was_said_is_with_no_node_and_not_in_etcd(self):
+        cluster = self.start_cluster(settings={"log_level": "debug"})
+        self.let_loose(cluster.nodes)
+        self.send_everything()
+        for node in cluster.nodes:
+            self.assert_that_nobody_says_it(node)
         for moment in ("running", "stopped"):
             if moment == "stopped":
-                self.node.admin("stop")
-                self.assertEqual(self.node.process.wait(30), 0)
-            self.assertGreater(len(self.files()), 3)
-            held = b""
-            for file in self.files():
-                content = file.read_bytes()
-                self.assert_nowhere(self.canary, f"{file.name} ({moment})", content)
-                self.assert_nowhere(self.person, f"{file.name} ({moment})", content)
-                self.assert_nowhere(self.misnamed, f"{file.name} ({moment})", content)
-                held += content
-            if moment == "running":
-                # The search can find what is there: a policy is public, and stored as it is.
-                self.assertIn(b"2025-12-16.1", held)
-
-        log = self.node.log.read_bytes()
-        self.assertIn(b"the node stops", log, "the log is not where it is looked for")
-        self.assert_nowhere(self.canary, "the log", log)
-        self.assert_nowhere(self.person, "the log", log)
-        self.assert_nowhere(self.misnamed, "the log", log)
+                for node in cluster.nodes:
+                    node.admin("stop")
+                    self.assertTrue(node.member.wait(30), f"{node.name} does not end")
+                for m in cluster.etcd:
+                    self.assertTrue(m.stop(), f"{m.name} does not end in order")
+            for node in cluster.nodes:
+                self.assert_in_no_file(node.data, b"2025-12-16.1" if moment == "running" else None)
+            for m in cluster.etcd:  # what nodes agree on stands there: their names do
+                self.assert_in_no_file(m.folder / "data", b"node-1")
+        for node in cluster.nodes:
+            self.assert_not_in_its_log(node)
+        for m in cluster.etcd:
+            for secret in (self.canary, self.person, self.misnamed):
+                self.assert_nowhere(secret, "etcd's log", m.log.read_bytes())
 
 
 class SearchItself(unittest.TestCase):

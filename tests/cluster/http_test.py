@@ -22,7 +22,7 @@ import yaml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools", "story"))
-from notice_stream import NoticeStream  # noqa: E402
+from notice_stream import EventStream, NoticeStream  # noqa: E402
 
 BIN_DIR = os.path.join(ROOT, "build", "release", "bin")
 NOW = "2025-12-20T12:00:00Z"
@@ -295,13 +295,68 @@ class TheContract(HttpTest):
 
         audit = self.found("GET", "/v1/audit?limit=100")["records"]
         self.assertIn(receipt["audit"]["hash"], {r["hash"] for r in audit})
-        self.assertTrue(self.found("POST", "/v1/admin/audit_verify", {})["ok"])
-        self.assertEqual(self.found("GET", "/v1/cluster")["clock"], "settable")
+        verified = self.found("POST", "/v1/admin/audit_verify", {})
+        self.keeps_to("audit_verified", verified)
+        self.assertTrue(verified["ok"])
+        self.check_cluster()
         clock = self.found("POST", "/v1/admin/clock_show")
         self.assertTrue(clock["settable"])
         self.assertGreaterEqual(clock["now"], NOW)
 
         self.assertEqual(contract.operations() - contract.called, set(), "operations that were not called")
+
+    def keeps_to(self, schema, value):
+        contract.validate(value, contract.api["components"]["schemas"][schema])
+
+    def check_cluster(self):
+        """A node that is alone is a cluster of one, to be asked in the same way."""
+        state = self.found("GET", "/v1/cluster")
+        self.assertEqual(state["clock"], "settable")
+        self.assertTrue(state["healthy"], state)
+        (only,) = state["nodes"]
+        self.assertEqual((only["name"], only["state"]), (state["node"], "active"))
+        self.assertEqual({s["primary"] for s in state["shards"]}, {only["name"]})
+        self.assertNotIn("cluster", state)
+        with EventStream(node.port, "/v1/cluster/events") as stream:
+            told = [self.next_event(stream) for _ in range(len(state["shards"]))]
+        contract.called.add(("GET", "/v1/cluster/events"))
+        led = {e["data"]["shard"]: e["data"] for e in told if e["event"] == "primary_changed"}
+        self.assertGreater(len(led), len(state["shards"]) - 5)
+        self.assertEqual(led[0]["primary"], only["name"])
+
+        verb = {"node": only["name"]}
+        self.keeps_to("drained", changed := self.found("POST", "/v1/admin/drain", verb))
+        self.assertTrue(changed["changed"])
+        self.assertFalse(self.found("POST", "/v1/admin/drain", verb)["changed"])
+        self.found("POST", "/v1/admin/undrain", verb)
+        drained = {"event": "node_state_changed", "node": only["name"]}
+        with EventStream(node.port, "/v1/cluster/events", last=told[-1]["id"]) as stream:
+            seen = []
+            while not seen or seen[-1]["event"] != "node_state_changed" or seen[-1]["data"]["state"] != "active":
+                seen.append(self.next_event(stream))
+        self.assertNotIn(told[-1]["id"], {e["id"] for e in seen})
+        states = [e["data"]["state"] for e in seen if {"event": e["event"], "node": e["data"].get("node")} == drained]
+        self.assertEqual(states, ["draining", "active"])
+        # An id of an earlier life of the node: all that is there.
+        with EventStream(node.port, "/v1/cluster/events", last="1-7") as stream:
+            self.assertEqual(self.next_event(stream)["id"], told[0]["id"])
+
+        self.keeps_to("moved", self.found("POST", "/v1/admin/move", {"shard": 3, "node": only["name"]}))
+        self.ask("POST", "/v1/admin/move", {"shard": 3, "node": "nobody"}, status=404, code="not_found")
+        self.ask("POST", "/v1/admin/move", {"shard": 9999, "node": only["name"]}, status=404, code="not_found")
+        self.ask("POST", "/v1/admin/drain", {"node": "nobody"}, status=404, code="not_found")
+        self.ask("POST", "/v1/admin/drain", {}, status=400, code="missing_field")
+        self.ask("POST", "/v1/admin/stop", {"node": "nobody"}, status=503, code="unavailable")
+        self.keeps_to("rebalanced", balance := self.found("POST", "/v1/admin/rebalance", {"dry_run": True}))
+        self.assertEqual(balance["moves"], [])
+        self.ask("GET", "/v1/cluster/events?since=1", status=400, code="unknown_field")
+
+    def next_event(self, stream):
+        event = stream.next()
+        self.assertIsNotNone(event, "no event came")
+        event["data"] = json.loads(event["data"])
+        self.keeps_to("cluster_event", event["data"])
+        return event
 
     def check_notice_stream(self, person):
         """Open before there is anything to tell; told once, and not again to who says where it stopped."""

@@ -136,9 +136,16 @@ std::vector<std::string> shard::inbox_of(const std::string& who) {
   return ids;
 }
 
+profile::tombstone shard::erase(const std::string& who) {
+  auto decided = value(people->erase(user(who), "test"));
+  if (decided.entry)
+    people->erased(user(who), decided.answer.grave, append(std::move(*decided.entry)).front().seq);
+  return std::move(decided.answer.grave);
+}
+
 void shard::sweep() {
   for (auto rounds = 0; rounds < 100; ++rounds) {
-    auto entries = value(people->sweep(4));
+    auto entries = value(people->sweep(4, log->core().destroyed_everywhere(number)));
     for (auto& entry : entries)
       append(std::move(entry));
     if (rounds > 8 && entries.empty())

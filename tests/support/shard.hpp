@@ -58,6 +58,9 @@ public:
   /// The ids of everything in the person's inbox; empty where they are not known.
   std::vector<std::string> inbox_of(const std::string& who);
 
+  /// Durable, as the room's shell does it.
+  profile::tombstone erase(const std::string& who);
+
   /// Sweeps until a round changes nothing.
   void sweep();
 

@@ -43,7 +43,9 @@ int main(int argc, char** argv) {
       ->type_name("N")
       ->capture_default_str()
       ->excludes(one);
-  app.add_option("--profile", o.profile, "which faults: mixed, races, wipes, moves")
+  app.add_option("--profile", o.profile,
+                 "which faults: mixed, races, wipes, moves; or staged: restarts, "
+                 "appointments, successions")
       ->capture_default_str()
       ->type_name("NAME")
       ->check([](const std::string& p) {

@@ -88,6 +88,7 @@ struct plan {
   int nodes = 3;
   std::uint32_t in_sync_min = 2;
   int first_in_sync = 3;
+  int first_wanted = 3;
   int clients = 3;
   std::int64_t faults_until = 7 * sec;
   std::int64_t think_us = 20 * ms;
@@ -112,8 +113,60 @@ const std::map<std::string, std::vector<fault_kind>>& profiles() {
        {k::isolate, k::pause, k::cut_data, k::cut_coordinator, k::crash, k::hand_off, k::cut_pair}},
       {"wipes", {k::wipe, k::crash, k::isolate, k::cut_data, k::pause, k::place}},
       {"moves", {k::place, k::hand_off, k::cut_data, k::crash, k::pause}},
+      // Staged.
+      {"restarts", {}},
+      {"appointments", {}},
+      {"successions", {}},
   };
   return all;
+}
+
+/// Situations in which one rule alone stands between the cluster and a violation, at random times.
+void stage(const std::string& profile, plan& p, dice& d) {
+  using k = fault_kind;
+  auto t = d.between(900, 1800) * ms;
+  auto put = [&](fault_kind kind, moment when, std::int64_t at, std::int64_t us, int node,
+                 int other = 0) {
+    p.faults.push_back({kind, when, at, us, node, other, d.next() & ~1ULL});
+  };
+  p.nodes = p.first_in_sync = 3;
+  p.in_sync_min = 2;
+  p.faults.clear();
+  p.faults_until = t + 3 * sec;
+  p.think_us = d.between(4, 40) * ms;
+  p.delay_us = d.between(300, 2000);
+  p.loss_percent = p.duplicate_percent = 0;
+  p.options.fence_after = p.options.drop_after = millis{3000};
+  p.options.silence = p.options.silence_doubted = millis{d.between(100, 250)};
+  if (profile == "restarts") {
+    // The primary is cut off, and a member starts anew while its promise to it still holds.
+    p.coordinator_loss_percent = 0;
+    put(k::isolate, moment::at_once, t, d.between(400, 900) * ms, 0);
+    put(k::cut_coordinator, moment::at_once, t, d.between(400, 900) * ms, 0);
+    put(k::crash, moment::at_once, t + d.between(-60, 120) * ms, d.between(2, 60) * ms, 1);
+  } else if (profile == "appointments") {
+    // A candidate's request is held up; it starts anew, follows the old primary, and is appointed.
+    p.coordinator_loss_percent = 50;
+    put(k::cut_coordinator, moment::at_once, t, 3 * sec, 0);
+    put(k::cut_pair, moment::at_once, t, d.between(620, 900) * ms, 0, 1);
+    put(k::crash, moment::asks, t, d.between(2, 40) * ms, 1);
+    put(k::cut_data, moment::at_once, t + d.between(900, 2200) * ms, 2 * sec, 0);
+  } else {
+    // The shard moves from hand to hand, away from all whom a cut-off primary needs but one.
+    p.in_sync_min = 1;
+    p.first_in_sync = p.first_wanted = 2;
+    p.coordinator_loss_percent = 0;
+    p.options.settled_after = millis{d.between(10, 60)};
+    put(k::cut_data, moment::at_once, t, 3 * sec, 0);
+    put(k::cut_coordinator, moment::at_once, t, 3 * sec, 0);
+    put(k::place, moment::at_once, t + d.between(0, 20) * ms, 0, 0);
+    p.faults.back().chance = d.between(0, 1000) * 2;
+    if (d.percent(60))
+      put(d.percent(50) ? k::crash : k::cut_data, moment::changed, t + d.between(100, 400) * ms,
+          2 * sec, 1);
+    if (d.percent(30))
+      put(k::crash, moment::serving, t + d.between(100, 900) * ms, d.between(2, 60) * ms, 1);
+  }
 }
 
 plan make_plan(const world_options& o) {
@@ -152,7 +205,7 @@ plan make_plan(const world_options& o) {
       kinds.push_back(k);
   }
   auto count = d.between(1, 14);
-  for (std::int64_t i = 0; i < count; ++i) {
+  for (std::int64_t i = 0; i < count && !kinds.empty(); ++i) {
     fault f;
     f.kind = kinds[d.next() % kinds.size()];
     f.at_us = d.between(700 * ms, p.faults_until);
@@ -169,6 +222,8 @@ plan make_plan(const world_options& o) {
     f.chance = d.next();
     p.faults.push_back(f);
   }
+  if (possible.empty())
+    stage(o.profile, p, d);
   std::ranges::stable_sort(p.faults, {}, &fault::at_us);
   if (o.faults)
     p.faults = *o.faults;
@@ -406,7 +461,7 @@ outcome world::run() {
     n->rate_ppm = dice_.between(-4500, 4500); // two of them differ by less than 1 %
     nodes_.push_back(std::move(n));
   }
-  for (int i = 0; i < std::min(plan_.nodes, 3); ++i)
+  for (int i = 0; i < std::min(plan_.nodes, plan_.first_wanted); ++i)
     wanted_.push_back(nodes_[static_cast<std::size_t>(i)]->who());
   config_.version = version_ = 1;
   config_.term = 1;
@@ -498,6 +553,7 @@ void world::start(node& n) {
     n.disk.applied = {};
   }
   n.memory = n.disk.log;
+  n.led_term = 0;
   n.places.clear();
   for (const auto& r : n.memory)
     n.places.emplace(id_of(r), r.at.seq);
@@ -506,7 +562,7 @@ void world::start(node& n) {
   n.self = std::make_unique<replica>(the_shard, n.who(), plan_.options, *n.promises, n);
   recovered found{n.disk.term, n.disk.log.empty() ? position{} : n.disk.log.back().at,
                   n.disk.applied};
-  if (broken(variant::forget_term))
+  if (built_variant() == variant::forget_term)
     found.term = found.end.term;
   n.seen_committed = found.committed.seq;
   n.seen_term = found.term;
@@ -638,7 +694,8 @@ void world::observe(node& n) {
            n.number);
   }
   bool leads = r.now_is() == role::reconciling || r.now_is() == role::serving;
-  if (leads && n.led_term != r.term()) {
+  // Before its term is durable nothing goes out, and a process that ends forgets that it led.
+  if (leads && n.disk.term == r.term() && n.led_term != r.term()) {
     n.led_term = r.term();
     auto [it, first] = leaders_.emplace(r.term(), std::pair{n.number, n.process});
     if (!first && it->second != std::pair{n.number, n.process})
@@ -888,7 +945,7 @@ void world::take_event(node& n, int c, std::uint64_t id, std::uint64_t attempt) 
   if (!r.writable())
     return reply(n, c, attempt, false);
   auto known = n.places.find(id);
-  if (known != n.places.end() && !broken(variant::no_dedupe)) {
+  if (known != n.places.end() && built_variant() != variant::no_dedupe) {
     if (r.committed() >= known->second) {
       acknowledge(n, id, known->second);
       return reply(n, c, attempt, true);
@@ -980,7 +1037,8 @@ bool world::may_wipe(const node& n) const {
     };
     auto in = std::ranges::find(c.in_sync, n.who()) != c.in_sync.end();
     return std::ranges::all_of(c.in_sync, whole) &&
-           (!in || c.in_sync.size() > 1 || (broken(variant::shrink) && plan_.in_sync_min > 1));
+           (!in || c.in_sync.size() > 1 ||
+            (built_variant() == variant::shrink && plan_.in_sync_min > 1));
   };
   return survives(config_) &&
          std::ranges::all_of(under_way_, [&](const config_swap& s) { return survives(s.config); });
@@ -1107,6 +1165,11 @@ void world::begin(fault f) {
       std::vector<member> next;
       auto first = d.next() % nodes_.size();
       auto count = d.percent(40) ? 2 : 3;
+      if (options_.profile == "successions") {
+        first = 1 + first % 2; // away from the first primary
+        next = {nodes_[first]->who(), nodes_[3 - first]->who()};
+        count = 0;
+      }
       for (std::size_t i = 0; i < nodes_.size() && next.size() < static_cast<std::size_t>(count);
            ++i)
         next.push_back(nodes_[(first + i) % nodes_.size()]->who());
@@ -1152,6 +1215,7 @@ void world::heal_all() {
       start(*n);
   }
   tell_wanted();
+  notify(); // a shell lists again where its watch was cut
 }
 
 // -- checks

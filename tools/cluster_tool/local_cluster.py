@@ -26,7 +26,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "story")]
 import network  # noqa: E402
 from certificates import Authority  # noqa: E402
 from member import Member  # noqa: E402
-from node import ROOT, Node, environment  # noqa: E402
+from node import ROOT, Node, environment, free_port  # noqa: E402
 
 
 class ClusterError(Exception):
@@ -192,8 +192,11 @@ class LocalCluster:
 
     @classmethod
     def up(cls, folder, bin_dir, nodes=3, etcd=1, shards=64, replicas=None, in_sync_min=None, settable_clock=False,
-           clock_start=None, netns=False, settings=None, secrets_from=None, say=lambda text: None):
-        """A new cluster, ready; `secrets_from` is a folder with another's master.key and cluster.secret. Where it fails, nothing of it runs on and its logs stay in the folder."""
+           clock_start=None, netns=False, settings=None, first_http_port=None, secrets_from=None,
+           say=lambda text: None):
+        """A new cluster, ready. Where it fails, nothing of it runs on and its logs stay in the folder. On loopback the
+        nodes serve HTTP at `first_http_port` and the next ones that are free, or at any. `secrets_from` is a folder
+        with the master.key and cluster.secret of another cluster."""
         folder = pathlib.Path(folder).resolve()
         for program in (pathlib.Path(bin_dir) / "candord", "etcd", "openssl"):
             if not shutil.which(program):
@@ -213,6 +216,7 @@ class LocalCluster:
             "bin_dir": str(pathlib.Path(bin_dir).resolve()), "cluster": f"local-{id}", "shards": shards,
             "cluster_nodes": nodes, "replicas": replicas, "in_sync_min": in_sync_min or min(2, replicas),
             "settable_clock": settable_clock, "clock_start": clock_start, "settings": dict(settings or {}),
+            "first_http_port": first_http_port,
             "netns": f"candor-{id}" if netns else None, "key": None, "key_hash": None, "cut": [],
             "etcd": [], "nodes": []})
         try:
@@ -354,6 +358,8 @@ class LocalCluster:
     def make_node(self, name):
         facts = self.new_facts(name)
         facts["http_port"], facts["node_port"] = (8080, 7070) if self.netns else free_ports(2)
+        if self.state.get("first_http_port") and not self.netns:
+            facts["http_port"] = free_port(max([self.state["first_http_port"], *(n.port + 1 for n in self.nodes)]))
         facts["url"] = f"{'https' if self.netns else 'http'}://{facts['address']}:{facts['http_port']}"
         addresses = ["127.0.0.1", facts["address"]]
         self.authority("nodes").sign(name, addresses, ["localhost", name], common_name=name)

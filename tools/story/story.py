@@ -7,9 +7,11 @@ Each outcome is printed and checked. Exit 1: one was not what the story says. Ru
 import argparse
 import email
 import email.policy
+import itertools
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +20,12 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from notice_stream import NoticeStream
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent),
+                str(pathlib.Path(__file__).resolve().parents[1] / "cluster_tool")]
+import failover  # noqa: E402
+from local_cluster import ClusterError, LocalCluster  # noqa: E402
 from node import Node, ROOT, free_port  # noqa: E402
+from notice_stream import NoticeStream  # noqa: E402
 
 COLOUR = os.environ.get("NO_COLOR") is None and (sys.stdout.isatty() or os.environ.get("FORCE_COLOR"))
 
@@ -34,13 +39,21 @@ class Mismatch(Exception):
 
 
 class Teller:
-    """Prints the story and holds the node to it."""
+    """Prints the story and holds the nodes to it: each call goes through another one."""
 
-    def __init__(self, node):
-        self.node = node
+    def __init__(self, nodes):
+        self.go_through(nodes)
         self.chapters = 0
         self.checks = 0
         self.sent = 0
+
+    def go_through(self, nodes):
+        self.turns = itertools.cycle(nodes)
+
+    @property
+    def node(self):
+        """The next whose turn it is."""
+        return next(self.turns)
 
     def chapter(self, title):
         self.chapters += 1
@@ -174,7 +187,7 @@ CONVERSATION = ["which hiking boots are good in winter?",
 
 
 def tell(t, sink):
-    t.chapter("A node, and a policy that is announced")
+    t.chapter("A policy that is announced")
     t.check("candorctl doctor finds nothing wrong", t.ctl("doctor")["ok"], True)
     shown = t.ctl("policy", "show")
     t.check("the reference policy is known, and none is in force yet",
@@ -349,46 +362,125 @@ def tell(t, sink):
     tail = t.ctl("audit", "find", "--subject", receipt["subject"])["records"]
     t.check("it names ann by a pseudonym: corrected, exported, erased",
             {"interest_forgotten", "user_exported", "user_erased"} <= {r["action"] for r in tail}, True)
-    t.check("the erasure in it is the receipt's", tail[-1]["hash"], receipt["audit"]["hash"])
+    t.check("the erasure in it is the receipt's",
+            [r["hash"] for r in tail if r["action"] == "user_erased"], [receipt["audit"]["hash"]])
+    t.wait("asked again, the receipt says that it is final: no copy of her key is left",
+           lambda: t.ctl("user", "erase", "ann")["final_at"] is not None, True)
     verified = t.ctl("audit", "verify")
     t.check(f"every chain holds ({verified['entries']} entries)", verified["ok"], True)
 
 
+class OneNode:
+    """The story on one node."""
+
+    def __init__(self, given, folder, sink):
+        self.node = Node(given.bin_dir, folder / "node", port=free_port(given.port or 8080),
+                         config=ROOT / "configs/playground.toml",
+                         flags=["--smtp", f"127.0.0.1:{sink.port}", "--smtp-tls", "none"])
+        self.nodes = [self.node]
+
+    def start(self):
+        self.node.start()
+
+    def tell_the_end(self, teller):
+        pass
+
+    def hints(self):
+        return f"   data      {self.node.data}\n"
+
+    def serve(self):
+        """Until Ctrl-C, or until it ends."""
+        self.node.process.wait()
+        raise RuntimeError(f"the node ended by itself:\n{self.node.log_text()[-2000:]}")
+
+    def end(self):
+        self.node.remove()
+
+
+class Cluster:
+    """The story on several nodes, with an etcd of their own."""
+
+    def __init__(self, given, folder, sink):
+        self.given = given
+        self.folder = folder / "cluster"
+        self.settings = {"log_level": "warn", "smtp": f"127.0.0.1:{sink.port}", "smtp_tls": "none"}
+        self.cluster = None
+
+    @property
+    def nodes(self):
+        return self.cluster.nodes
+
+    def start(self):
+        print(f"starting etcd and {self.given.nodes} nodes", flush=True)
+        self.cluster = LocalCluster.up(
+            self.folder, self.given.bin_dir, nodes=self.given.nodes, shards=16, clock_start="2025-10-01T09:00:00Z",
+            settable_clock=True, settings=self.settings, first_http_port=self.given.port or 8080)
+        self.cluster.wait_until_healthy()
+
+    def tell_the_end(self, teller):
+        failover.tell(teller, self.cluster)
+
+    def hints(self):
+        ctl = f"CANDOR_CLUSTER_FILE={self.folder / 'cluster.json'} {self.cluster.bin_dir}/candorctl"
+        tool = f"tools/cluster --dir {self.folder}"
+        return (f"   cluster   {ctl} cluster status\n"
+                f"   kill      {tool} kill node-2\n"
+                f"   start     {tool} start node-2\n")
+
+    def serve(self):
+        """Until Ctrl-C: nodes may be killed and started meanwhile."""
+        while True:
+            signal.pause()
+
+    def end(self):
+        if self.cluster:
+            self.cluster.down()
+
+
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(prog="tools/playground", description=__doc__.splitlines()[0])
     options.add_argument("--bin-dir", required=True)
+    options.add_argument("--nodes", type=int, default=3)
     options.add_argument("--port", type=int, help="default: 8080, or the next that is free")
     options.add_argument("--exit", action="store_true", help="stop after the story")
     given = options.parse_args()
+    if given.nodes < 1 or given.nodes == 2:
+        options.error("--nodes: 1, or 3 and more (of two, none could be spared)")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="candor-playground-"))
     sink = MailSink()
-    node = Node(given.bin_dir, folder, port=free_port(given.port or 8080), config=ROOT / "configs/playground.toml",
-                flags=["--smtp", f"127.0.0.1:{sink.port}", "--smtp-tls", "none"])
+    place = (OneNode if given.nodes == 1 else Cluster)(given, folder, sink)
     try:
-        node.start()
-        teller = Teller(node)
+        try:
+            place.start()
+        except ClusterError as why:
+            print(f"{paint('1;31', 'The cluster cannot be started')}: {why}\n`tools/playground --nodes 1` does without "
+                  "etcd.", file=sys.stderr)
+            return 1
+        teller = Teller(place.nodes)
         tell(teller, sink)
+        place.tell_the_end(teller)
         print(f"\n{paint('1;32', 'The story holds')}: {teller.checks} outcomes checked in "
               f"{time.monotonic() - started:.1f} s.")
         if given.exit:
             return 0
-        print(f"\n   API       {node.url}\n   metrics   {node.url}/metrics\n   openapi   {node.url}/v1/openapi.yaml\n"
-              f"   data      {node.data}\n   try       CANDOR_NODE={node.url} {node.bin_dir}/candorctl user interests "
-              f"gwen\n\nServing until Ctrl-C.", flush=True)
-        node.process.wait()
-        print(f"the node ended by itself:\n{node.log_text()[-2000:]}", file=sys.stderr)
-        return 1
+        urls = [n.url for n in place.nodes]
+        print(f"\n   API       {' '.join(urls)}\n   metrics   {urls[0]}/metrics\n"
+              f"   openapi   {urls[0]}/v1/openapi.yaml\n{place.hints()}"
+              f"   try       CANDOR_NODE={urls[0]} {place.nodes[0].bin_dir}/candorctl user interests gwen\n\n"
+              "Serving until Ctrl-C.", flush=True)
+        return place.serve()
     except KeyboardInterrupt:
         print()
         return 0
-    except (Mismatch, RuntimeError, OSError, KeyError, ValueError) as why:
+    except (Mismatch, ClusterError, RuntimeError, OSError, KeyError, ValueError) as why:
         print(f"\n{paint('1;31', 'The story does not hold')}: {why}", file=sys.stderr)
         return 1
     finally:
-        node.remove()
+        place.end()
         sink.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ struct primary {
     keys = std::move(*stores::open_user_keys(folder.path(), secrets));
     coordinator = coordination::make_local_coordinator(db);
     make_shards(*coordinator, {2}, {"n1", "d1"});
-    auto promises = std::make_shared<replication::leases>(
-        sharding::member{"n1", "d1"}, 1, shard_count{2}, replication::lease_options{},
-        time.monotonic());
+    auto promises =
+        std::make_shared<replication::leases>(sharding::member{"n1", "d1"}, 1, shard_count{2},
+                                              replication::lease_options{}, time.monotonic());
     auto opened = replication::spawn_replication(
         system, {db, *keys, *coordinator, promises, time, [](auto, const auto&) {}},
         {{"n1", "d1"}, {2}});
@@ -142,6 +142,25 @@ TEST_CASE("an erasure answers with a receipt whose key is gone and whose entry s
   CHECK(again->audit_hash == first->audit_hash);
   CHECK(p.ask<receipt>(candor::erase_user{0, "bob", "support"}).error().code ==
         errc::user_not_found);
+}
+
+TEST_CASE("an erasure that is asked for again says since when it is final", "[profile]") {
+  primary p;
+  p.wait_until_open();
+  p.like("l1", "ann");
+  auto first = p.ask<receipt>(candor::erase_user{0, "ann", "support"});
+  REQUIRE(first);
+  CHECK(first->final_at_ms == -1);
+  p.time.advance(1min);
+  auto again = first;
+  for (auto i = 0; i < 200 && again && again->final_at_ms < 0; ++i) { // with the next sweep
+    std::this_thread::sleep_for(50ms);
+    again = p.ask<receipt>(candor::erase_user{0, "ann", "support"});
+  }
+  REQUIRE(again);
+  CHECK(again->final_at_ms == to_int(p.time.now()));
+  CHECK(again->id == first->id);
+  CHECK(again->audit_hash == first->audit_hash);
 }
 
 TEST_CASE("an erasure that is asked for again gives the same receipt while other entries are on "

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "storage/base/limits.hpp"
@@ -272,14 +274,115 @@ TEST_CASE("after an erasure a later event starts a new person", "[profile]") {
   CHECK(s.weight("ann", food, source::engagement) > 0);
 }
 
-TEST_CASE("an erasure that a crash cut short is finished at the next start", "[profile]") {
+TEST_CASE("an erasure's key goes with its entry, and stays gone", "[profile]") {
   shard s{after};
   s.introduce("ann", "US", told);
-  auto erased = s.commit(s.people->erase(user("ann"), "test"));
-  // The process died between the entry and the key.
-  CHECK(s.keys->tag(erased.grave.key, "x"));
+  auto erased = s.people->erase(user("ann"), "test");
+  REQUIRE(erased);
+  auto key = erased->answer.grave.key;
+  CHECK(s.keys->tag(key, "x"));
+  s.append(std::move(*erased->entry));
+  for (auto round = 0; round < 2; ++round, s.reopen())
+    CHECK(s.keys->tag(key, "x").error().code == errc::key_destroyed);
+}
+
+TEST_CASE("an erasure is final once every copy has destroyed the key, and not before",
+          "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  s.time.advance(1min);
+  auto seq = s.log->opening(0)->seq + 1;
+  auto grave = s.erase("ann");
+  CHECK(!grave.final_at);
+  s.time.advance(1min);
+  CHECK(s.people->sweep(4, seq - 1)->empty());
+  CHECK(!s.erase("ann").final_at);
+  auto noted = s.people->sweep(4, seq);
+  REQUIRE(noted->size() == 1);
+  s.append(std::move(noted->front()));
+  grave.final_at = s.time.now();
+  for (auto round = 0; round < 2; ++round, s.reopen()) {
+    CHECK(s.erase("ann") == grave);
+    CHECK(s.people->sweep(4, seq + 100)->empty()); // it is noted once
+  }
+  CHECK(s.say("e2", "ann", after, "hiking") == verdict::withheld(reason::erased));
+  auto actions = audit_actions(*s.db);
+  CHECK(std::ranges::count(actions, "erasure_final") == 1);
+  REQUIRE(stores::read_audit(*s.db, 0, actions.size(), [&](const stores::audit_record& r) {
+    CHECK(r.event.action == "erasure_final");
+    CHECK(r.event.subject == grave.subject);
+    CHECK(r.event.detail.find(grave.receipt) != std::string::npos);
+    return true;
+  }));
+}
+
+TEST_CASE("whoever leads the shard next makes an erasure final", "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  s.erase("ann");
   s.reopen();
-  CHECK(s.keys->tag(erased.grave.key, "x").error().code == errc::key_destroyed);
+  auto opened_at = s.log->opening(0)->seq;
+  CHECK(s.people->sweep(4, opened_at - 1)->empty());
+  CHECK(s.people->sweep(4, opened_at)->size() == 1);
+}
+
+TEST_CASE("a tombstone outlives its window until the erasure is final", "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  auto grave = s.erase("ann");
+  s.time.advance(25h);
+  CHECK(s.people->sweep(4, 0)->empty());
+  CHECK(s.erase("ann") == grave);
+  s.sweep();
+  CHECK(s.people->erase(user("ann"), "test").error().code == errc::user_not_found);
+  CHECK(audit_actions(*s.db).back() == "erasure_final");
+}
+
+TEST_CASE("who came back and was erased again has two erasures that become final", "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  s.time.advance(1min);
+  auto first = s.erase("ann");
+  s.time.advance(1min);
+  CHECK(s.like("l1", "ann", s.time.now(), food) == verdict::accepted());
+  // The second is drafted when the first is found to be final.
+  auto between = s.log->opening(0)->seq;
+  auto second = s.people->erase(user("ann"), "test");
+  REQUIRE(second);
+  auto noted = s.people->sweep(4, between);
+  REQUIRE(noted->size() == 1);
+  CHECK(noted->front().audit.front().subject == first.subject);
+  CHECK(!s.people->erase(user("ann"), "test")->answer.grave.final_at);
+  auto at = s.append(std::move(*second->entry)).front().seq;
+  s.append(std::move(noted->front()));
+  s.people->erased(user("ann"), second->answer.grave, at);
+  s.sweep();
+  CHECK(s.erase("ann").receipt == second->answer.grave.receipt);
+  CHECK(s.erase("ann").final_at);
+  auto actions = audit_actions(*s.db);
+  CHECK(std::ranges::count(actions, "erasure_final") == 2);
+}
+
+TEST_CASE("a tombstone decodes for ever as it was written", "[profile]") {
+  auto open = from_hex(
+#include "tests/golden/tombstone_v1.inc"
+  );
+  auto final = from_hex(
+#include "tests/golden/tombstone_v2.inc"
+  );
+  REQUIRE(open);
+  REQUIRE(final);
+  profile::tombstone grave{
+      at("2025-12-17T12:00:00Z"), {0x0001'0000'0020'0003, 517}, "r-0a1b", "s-2c3d", {}};
+  CHECK(profile::decode_tombstone(*open) == grave);
+  CHECK(profile::encode(grave) == *open);
+  grave.final_at = at("2025-12-17T12:00:01.5Z");
+  CHECK(profile::decode_tombstone(*final) == grave);
+  CHECK(profile::encode(grave) == *final);
+  for (const auto& whole : {*open, *final})
+    for (std::size_t cut = 0; cut < whole.find('\n'); ++cut)
+      CHECK(profile::decode_tombstone(whole.substr(0, cut)).error().code == errc::corrupt);
+  CHECK(profile::decode_tombstone(std::string(9, '\2') + *final).error().code == errc::corrupt);
 }
 
 TEST_CASE("what an erased person left in the log opens with no key", "[profile]") {

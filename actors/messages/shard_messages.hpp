@@ -1,19 +1,18 @@
-/// One handler for each message that a shard's primary takes, made from the list in messages.hpp, so
-/// that the router and the door can never lack one.
+/// One handler for each message that a shard's primary takes, made from the list in messages.hpp,
+/// so that whoever stands before a primary (the router, the door of a node) can never lack one.
+/// Must never name a single message.
 #pragma once
-
-#include <caf/all.hpp>
 
 #include "actors/messages/messages.hpp"
 
-namespace candor::routing {
+namespace candor {
 
 template <class Signatures>
 struct each_message;
 
 template <class... Message, class... Answer>
-struct each_message<
-    caf::detail::type_list<caf::typed_mpi<caf::detail::type_list<Message>, caf::output_tuple<Answer>>...>> {
+struct each_message<caf::detail::type_list<
+    caf::typed_mpi<caf::detail::type_list<Message>, caf::output_tuple<Answer>>...>> {
   /// `make(message*, answer*)` returns the handler of one message; `more` are added behind.
   template <class Make, class... More>
   static caf::behavior handlers(Make make, More... more) {
@@ -24,4 +23,4 @@ struct each_message<
 
 using each_shard_message = each_message<profile_handle::signatures>;
 
-} // namespace candor::routing
+} // namespace candor
