@@ -190,8 +190,8 @@ private:
   }
 
   caf::result<opening_ptr> open(shard_id shard) {
+    owners_[shard] = caf::actor_cast<caf::actor_addr>(current_sender()); // a promise takes it
     auto promise = make_response_promise<opening_ptr>();
-    owners_[shard] = caf::actor_cast<caf::actor_addr>(current_sender());
     core_->open_shard(shard, [promise](shard_opening opening) mutable {
       promise.deliver(std::make_shared<shard_opening>(std::move(opening)));
     });
