@@ -1003,7 +1003,7 @@ private:
       if (!outcome)
         return; // the shard is given up, and taken over again
       log::info("profile", "shard={} serves what was restored", table_.shard());
-      filling_.forget();
+      filling_.finished();
       is_filling_ = false;
       open_ = true;
     });

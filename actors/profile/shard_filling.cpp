@@ -55,6 +55,7 @@ result<filling_mark> decode_filling_mark(std::string_view bytes) {
 result<std::optional<filling_mark>> shard_filling::open() {
   last_ = {};
   mark_ = {};
+  filled_from_.clear();
   CANDOR_TRY(row, db_.get(table::meta, engine::named_key(shard_, mark_name)));
   if (!row)
     return std::nullopt;
@@ -64,13 +65,17 @@ result<std::optional<filling_mark>> shard_filling::open() {
 }
 
 result<bool> shard_filling::is_filled_from(const std::string& backup) const {
+  if (!filled_from_.empty())
+    return filled_from_ == backup;
   CANDOR_TRY(row, db_.get(table::meta, engine::named_key(shard_, filled_name)));
   return row && *row == backup;
 }
 
 result<void> shard_filling::check_empty() const {
   CANDOR_TRY(filled, db_.get(table::meta, engine::named_key(shard_, filled_name)));
-  auto holds = filled ? std::string_view{"a backup that was restored"} : std::string_view{};
+  std::string_view holds;
+  if (filled || !filled_from_.empty())
+    holds = "a backup that was restored";
   if (!keys_.pages(shard_).empty())
     holds = "keys of persons";
   for (auto [where, what] :

@@ -18,6 +18,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cluster/replication/entry.hpp"
@@ -78,8 +79,8 @@ public:
   /// The last entry, once the shard is led in a term above `term_floor`: it serves from there on.
   replication::draft finish();
 
-  /// It is over.
-  void forget() { mark_ = {}; }
+  /// The last entry is committed; it may not be in the tables yet.
+  void finished() { filled_from_ = std::exchange(mark_, {}).backup; }
 
   const filling_mark& mark() const noexcept { return mark_; }
 
@@ -100,6 +101,7 @@ private:
   const engine::engine& db_;
   stores::user_keys& keys_;
   filling_mark mark_;
+  std::string filled_from_; ///< in this leadership
   person last_;
 };
 

@@ -511,6 +511,8 @@ private:
     auto begun = step(entry, "begin");
     if (!begun)
       return tl::unexpected{begun.error()};
+    if (begun->value("open", false)) // it was whole, and the answer was lost
+      return {};
     std::uint64_t index = 0;
     if (auto sent = send_keys(entry, index); !sent)
       return sent;

@@ -300,7 +300,7 @@ TEST_CASE("a shard that holds anybody is not filled", "[backup]") {
   CHECK(into_itself.begin(target::mark(cut)).error().code == errc::conflict);
   target t{s};
   t.fill(cut);
-  t.filling->forget();
+  t.filling->finished();
   CHECK(t.filling->begin(target::mark(cut)).error().code == errc::conflict);
   CHECK(*t.filling->is_filled_from("b-1"));
   CHECK_FALSE(*t.filling->is_filled_from("b-2"));
