@@ -211,12 +211,23 @@ class Backup(ReplicationCase):
             self.assertLessEqual(budget["settled_micros"] + budget["reserved_micros"], BUDGET, (id, budget))
             self.assertLessEqual(budget["lent_micros"], BUDGET, (id, budget))
 
-    def test_a_primary_that_dies_while_it_is_read_makes_another_cut(self):
+    def test_a_primary_that_dies_takes_its_part_of_the_cut_along_and_another_is_made(self):
         cluster = self.start_cluster()
         load = self.start_load(cluster, users=60)
         load.wait_for_acks(300)
         data, keys = self.folder / "data", self.folder / "keys"
         victim = cluster.nodes[-1]
+        led = [s["shard"] for s in cluster.view()["shards"] if s["primary"] == victim.name]
+        kept = [s["shard"] for s in cluster.view()["shards"] if s["primary"] == cluster.nodes[0].name]
+        cluster.nodes[0].admin("backup_cut", backup="by-hand")
+        victim.kill()
+        load.wait_until_all_are_served()
+        for shard, status in ((led[0], 404), (kept[0], 200)):
+            part = cluster.nodes[0].call("POST", "/v1/admin/backup_part", {"backup": "by-hand", "shard": shard})
+            self.assertEqual(part.status, status, part.body)
+        cluster.nodes[0].call("POST", "/v1/admin/backup_end", {"backup": "by-hand"})
+        victim.start()
+        cluster.wait_until_healthy()
         going = threading.Timer(0.3, victim.kill)
         going.start()
         before = set(load.acked)
