@@ -14,11 +14,15 @@ constexpr std::size_t person_bytes = shard_bytes + 16;
 constexpr std::size_t key_ref_bytes = 10;
 
 struct reading {
+  reading(std::string file, shard_id of)
+    : where{std::move(file)}
+    , shard{of} {}
+
   std::string where;
   shard_id shard;
-  checked found{};
+  checked found;
   std::unique_ptr<engine::engine> chain = engine::make_memory_engine();
-  row last{};
+  row last;
   std::size_t table = 0; ///< in the order of tables_of_a_shard
 
   tl::unexpected<error> corrupt(std::string_view what) const {
@@ -77,7 +81,7 @@ struct reading {
 
 result<checked> check_shard(const std::filesystem::path& folder, const manifest& of,
                             const shard_entry& entry) {
-  reading r{(folder / entry.file).string(), entry.shard, {}};
+  reading r{(folder / entry.file).string(), entry.shard};
   CANDOR_TRY_VOID(
       read_file_of(folder, entry, of.kind, [&](const std::string& part) -> result<void> {
         if (of.kind == content::keys) {
