@@ -24,8 +24,8 @@ using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 namespace fs = std::filesystem;
 
-constexpr int cuts_max = 5;   ///< each after a shard's primary changed
-constexpr int begins_max = 5; ///< of one shard, in a restore
+constexpr int cuts_max = 5;  ///< each after a shard's primary changed
+constexpr int fills_max = 5; ///< of one shard, in a restore
 constexpr auto keep_every = 60s;
 constexpr auto again_every = 200ms;
 constexpr auto patience = 60s; ///< with one request
@@ -427,9 +427,20 @@ private:
                                   "on with a restore that was broken off",
                                   entry.shard));
     }
+    // None serves before all are whole: restored shards would speak of money with empty ones.
     for (auto shard : to_do)
-      if (auto filled = fill(data_.manifest.files[shard]); !filled)
-        return filled;
+      if (auto begun = step(data_.manifest.files[shard], "begin"); !begun)
+        return tl::unexpected{begun.error()};
+    std::map<shard_id, std::uint64_t> parts;
+    for (auto shard : to_do) {
+      auto filled = fill(data_.manifest.files[shard]);
+      if (!filled)
+        return tl::unexpected{filled.error()};
+      parts[shard] = *filled;
+    }
+    for (auto shard : to_do)
+      if (auto ended = finish(data_.manifest.files[shard], parts[shard]); !ended)
+        return ended;
     return {};
   }
 
@@ -496,26 +507,24 @@ private:
     return node_.call("restore_step", more);
   }
 
-  outcome<void> fill(const backup::shard_entry& entry) {
+  /// How many parts it took.
+  outcome<std::uint64_t> fill(const backup::shard_entry& entry) {
     for (int attempt = 1;; ++attempt) {
       left_out_here_ = 0;
-      auto filled = fill_once(entry);
-      if (filled || filled.error().why.code != errc::conflict || attempt == begins_max) {
+      auto filled = send_all(entry);
+      if (filled || filled.error().why.code != errc::conflict || attempt == fills_max) {
         left_out_ += left_out_here_;
         return filled;
       }
+      if (auto begun = step(entry, "begin"); !begun)
+        return tl::unexpected{begun.error()};
     }
   }
 
-  outcome<void> fill_once(const backup::shard_entry& entry) {
-    auto begun = step(entry, "begin");
-    if (!begun)
-      return tl::unexpected{begun.error()};
-    if (begun->value("open", false)) // it was whole, and the answer was lost
-      return {};
+  outcome<std::uint64_t> send_all(const backup::shard_entry& entry) {
     std::uint64_t index = 0;
     if (auto sent = send_keys(entry, index); !sent)
-      return sent;
+      return tl::unexpected{sent.error()};
     http_client::failure why;
     auto read = backup::read_file_of(o_.folder, entry, backup::content::data,
                                      [&](const std::string& part) -> result<void> {
@@ -526,17 +535,27 @@ private:
                                        return tl::unexpected{why.why};
                                      });
     if (!read)
-      return tl::unexpected{
-          why.why.code == read.error().code ? why : http_client::to_failure(read.error())};
+      return tl::unexpected{of(read.error(), why)};
+    return index;
+  }
+
+  /// What a node said, where it was that.
+  static http_client::failure of(const error& e, const http_client::failure& said) {
+    return said.why.code == e.code ? said : http_client::to_failure(e);
+  }
+
+  outcome<void> finish(const backup::shard_entry& entry, std::uint64_t parts) {
     auto until = steady::now() + patience;
     for (;;) {
-      auto end = step(entry, "finish", {{"index", index}});
+      auto end = step(entry, "finish", {{"index", parts}});
       if (!end)
         return tl::unexpected{end.error()};
       if (end->value("open", false))
         return {};
       if (steady::now() >= until)
         return refuse(errc::timed_out, fmt::format("shard {} does not serve", entry.shard));
+      progress_.show(
+          fmt::format("shard {} of {} begins to serve", entry.shard, data_.manifest.shards));
       std::this_thread::sleep_for(20ms);
     }
   }
@@ -578,8 +597,7 @@ private:
     if (read)
       read = flush();
     if (!read)
-      return tl::unexpected{
-          why.why.code == read.error().code ? why : http_client::to_failure(read.error())};
+      return tl::unexpected{of(read.error(), why)};
     return {};
   }
 
