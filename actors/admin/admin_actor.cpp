@@ -11,6 +11,7 @@
 #include "actors/admin/arguments.hpp"
 #include "actors/admin/cluster_arguments.hpp"
 #include "actors/admin/cluster_report.hpp"
+#include "storage/backup/rows.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/model/person.hpp"
@@ -72,6 +73,11 @@ public:
         {"move", &admin_actor::move},
         {"rebalance", &admin_actor::rebalance},
         {"clock_follow", &admin_actor::clock_follow},
+        {"backup_cut", &admin_actor::backup_cut},
+        {"backup_part", &admin_actor::backup_part},
+        {"backup_keep", &admin_actor::backup_keep},
+        {"backup_end", &admin_actor::backup_end},
+        {"restore_step", &admin_actor::restore_step},
     };
   }
 
@@ -781,6 +787,169 @@ private:
         .then(
             [to, paused](const acknowledged&) mutable {
               deliver(to, {{"paused", paused}});
+            },
+            [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  // -- backup ------------------------------------------------------------------------------------
+
+  static result<std::string> read_backup_id(arguments& given) {
+    CANDOR_TRY(id, given.text("backup"));
+    if (id.empty() || id.size() > limits::backup_id_bytes || !plain_utf8(id))
+      return fail(errc::bad_value, "backup is the id of one");
+    return id;
+  }
+
+  result<shard_id> read_shard(arguments& given) {
+    CANDOR_TRY(shard, given.number("shard", 0xffff));
+    if (shard >= around_.shards->size())
+      return fail(errc::not_found, "there is no such shard");
+    return static_cast<shard_id>(shard);
+  }
+
+  /// One step of a cut, in every shard.
+  template <class Then>
+  void step_all(promise to, const std::string& id, cut_step step, Then then) {
+    ask_all<shard_cut>(
+        to,
+        [&](shard_id shard) {
+          return cut_shard{shard, id, step};
+        },
+        std::move(then));
+  }
+
+  /// Money stands still everywhere before the first shard is cut, and until the last one is: so no
+  /// loan or return is on one side of the cut only.
+  result<void> backup_cut(arguments& given, const std::string& caller, promise to) {
+    CANDOR_TRY(id, read_backup_id(given));
+    CANDOR_TRY_VOID(given.all_known());
+    // Who took it stands in what is taken.
+    request(around_.shards->primary(first_shard), limits::room_deadline,
+            record_step{first_shard, "backup_begun", id, {}, caller})
+        .then([this, to, id](const acknowledged&) { cut(to, id); },
+              [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  void cut(promise to, const std::string& id) {
+    step_all(to, id, cut_step::hold, [this, id](promise& to, const auto&) {
+      auto cut_at = around_.time.now();
+      step_all(to, id, cut_step::take,
+               [this, id, cut_at](promise& to, const std::map<shard_id, shard_cut>& cuts) {
+                 auto answer = cut_answer(id, cut_at, cuts);
+                 // The cut is made: a shard that does not hear of it goes on by itself.
+                 for (std::size_t i = 0; i < around_.shards->size(); ++i)
+                   tell(cut_shard{static_cast<shard_id>(i), id, cut_step::go_on});
+                 deliver(to, answer);
+               });
+    });
+  }
+
+  void tell(cut_shard message) {
+    request(around_.shards->primary(message.shard), limits::room_deadline, std::move(message))
+        .then([](const shard_cut&) {}, [](const caf::error&) {});
+  }
+
+  json cut_answer(const std::string& id, timestamp cut_at,
+                  const std::map<shard_id, shard_cut>& cuts) const {
+    json shards = json::array();
+    for (const auto& [shard, c] : cuts)
+      shards.push_back({{"shard", shard},
+                        {"seq", c.seq},
+                        {"term", c.term},
+                        {"chain", c.chain},
+                        {"log_time", format_time(c.log_time)},
+                        {"audit_entries", c.audit_entries},
+                        {"audit_hash", c.audit_hash}});
+    return {{"backup", id},
+            {"cluster", around_.cluster},
+            {"version", around_.version},
+            {"secrets", cuts.begin()->second.secrets},
+            {"cut_at", format_time(cut_at)},
+            {"shards", std::move(shards)}};
+  }
+
+  result<void> backup_part(arguments& given, const std::string& caller, promise to) {
+    CANDOR_TRY(id, read_backup_id(given));
+    CANDOR_TRY(shard, read_shard(given));
+    CANDOR_TRY(keys, given.truth("keys"));
+    CANDOR_TRY(cursor, backup::from_base64(given.text_or_none("cursor").value_or("")));
+    CANDOR_TRY_VOID(given.all_known());
+    request(around_.shards->primary(shard), limits::room_deadline,
+            read_cut{shard, id, keys, std::move(cursor), caller})
+        .then(
+            [to](const cut_part& part) mutable {
+              deliver(to, {{"count", part.count},
+                           {"data", backup::to_base64(part.bytes)},
+                           {"next", backup::to_base64(part.next)}});
+            },
+            [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  /// The snapshots are still wanted.
+  result<void> backup_keep(arguments& given, const std::string&, promise to) {
+    return step_everywhere(given, to, cut_step::keep);
+  }
+  result<void> backup_end(arguments& given, const std::string&, promise to) {
+    return step_everywhere(given, to, cut_step::end);
+  }
+
+  result<void> step_everywhere(arguments& given, promise to, cut_step step) {
+    CANDOR_TRY(id, read_backup_id(given));
+    CANDOR_TRY_VOID(given.all_known());
+    step_all(to, id, step, [id](promise& to, const auto&) {
+      deliver(to, {{"backup", id}, {"done", true}});
+    });
+    return {};
+  }
+
+  /// One step of a restore, in one shard.
+  result<void> restore_step(arguments& given, const std::string& caller, promise to) {
+    static const std::map<std::string, fill_step> steps = {{"look", fill_step::look},
+                                                           {"begin", fill_step::begin},
+                                                           {"keys", fill_step::keys},
+                                                           {"rows", fill_step::rows},
+                                                           {"finish", fill_step::finish}};
+    fill_shard message;
+    CANDOR_TRY(id, read_backup_id(given));
+    CANDOR_TRY(shard, read_shard(given));
+    CANDOR_TRY(name, given.text("step"));
+    auto step = steps.find(name);
+    if (step == steps.end())
+      return fail(errc::bad_value, "step is look, begin, keys, rows or finish");
+    message.backup = id;
+    message.shard = shard;
+    message.step = step->second;
+    message.caller = caller;
+    if (message.step == fill_step::look || message.step == fill_step::begin) {
+      CANDOR_TRY(secrets, given.text("secrets"));
+      CANDOR_TRY(term_floor, given.number("term_floor", limits::term_max));
+      CANDOR_TRY(log_time, given.time("log_time"));
+      CANDOR_TRY(shards, given.number("shards", 0xffff));
+      if (shards != around_.shards->size())
+        return fail(errc::conflict, fmt::format("the backup has {} shards, this cluster {}", shards,
+                                                around_.shards->size()));
+      message.secrets = secrets;
+      message.term_floor = term_floor;
+      message.log_time = log_time;
+    } else {
+      CANDOR_TRY(index, given.number("index", UINT64_MAX));
+      message.index = index;
+    }
+    if (message.step == fill_step::keys || message.step == fill_step::rows) {
+      CANDOR_TRY(data, given.text("data"));
+      CANDOR_TRY(bytes, backup::from_base64(data));
+      CANDOR_TRY(drop, given.truth("drop_unreadable"));
+      message.bytes = std::move(bytes);
+      message.drop_unreadable = drop;
+    }
+    CANDOR_TRY_VOID(given.all_known());
+    request(around_.shards->primary(shard), 2 * limits::room_deadline, std::move(message))
+        .then(
+            [to](const shard_filled& f) mutable {
+              deliver(to, {{"index", f.index}, {"left_out", f.dropped}, {"open", f.open}});
             },
             [to](const caf::error& e) mutable { to.deliver(e); });
     return {};

@@ -398,7 +398,9 @@ private:
           return {};
         [[fallthrough]];
       case body_form::json:
-        x.body_bytes_max = limits::single_body_bytes;
+        // What an operator sends may be a part of a backup.
+        x.body_bytes_max = x.route->serve == &routes::post_admin ? limits::bulk_body_bytes
+                                                                 : limits::single_body_bytes;
         if (type != json_type)
           return fail(errc::unsupported_media_type, "this route reads application/json");
         return {};
@@ -1265,7 +1267,7 @@ private:
 
   asio::awaitable<reply> post_admin(exchange& x) {
     auto body = x.body.empty() ? std::string{"{}"} : std::move(x.body);
-    auto read = parse::decode_json(body, limits::single_body_bytes);
+    auto read = parse::decode_json(body, limits::bulk_body_bytes);
     if (auto known = check_query(x, {}); !known)
       co_return problem(x, known.error());
     if (!read)

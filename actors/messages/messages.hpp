@@ -277,6 +277,73 @@ struct shard_status {
 /// It is durable: nothing else to say.
 struct acknowledged {};
 
+// -- backup (admin -> profile) -----------------------------------------------------------------
+
+/// A cut over all shards is made in three rounds: money stands still everywhere, then each shard
+/// takes its snapshot, then money moves again. Docs/decisions/0007.
+enum class cut_step : std::uint8_t { hold, take, go_on, keep, end };
+
+/// - hold: the shard lends, borrows and takes back nothing until go_on, at most
+/// `limits::money_hold`;
+/// - take: a snapshot with all that was acknowledged; only while the hold lasts, else `conflict`;
+/// - keep: the snapshot is still wanted; `not_found` where it is not there;
+/// - end: it is not, and money moves. Where another backup's stands, nothing is done.
+struct cut_shard {
+  shard_id shard = 0;
+  std::string backup; ///< its id
+  cut_step step = cut_step::hold;
+};
+
+/// Of `take` and `keep`: what the snapshot holds.
+struct shard_cut {
+  std::uint64_t seq = 0, term = 0;
+  std::string chain; ///< hexadecimal
+  timestamp log_time;
+  std::uint64_t audit_entries = 0;
+  std::string audit_hash; ///< hexadecimal
+  std::string secrets;    ///< backup::fingerprint
+};
+
+/// Error: `not_found` (this primary holds no such snapshot: it changed, or the time is over).
+struct read_cut {
+  shard_id shard = 0;
+  std::string backup;
+  bool keys = false;  ///< pages of keys, of now and not of the snapshot
+  std::string cursor; ///< as the last part named it; empty: from the beginning
+  std::string caller;
+};
+
+struct cut_part {
+  std::string bytes; ///< backup::encode of rows, or of pages
+  std::uint64_t count = 0;
+  std::string next; ///< empty: that was the last
+};
+
+enum class fill_step : std::uint8_t { look, begin, keys, rows, finish };
+
+/// Fills an empty shard with one of a backup: look whether it may be (changes nothing), begin once,
+/// keys, then rows with `index` from 0, then finish until the answer says that it is open. Each may
+/// be repeated; after `conflict` begin anew. Error: `conflict` (it is not empty, other secrets, a
+/// part that does not follow), `bad_value`.
+struct fill_shard {
+  shard_id shard = 0;
+  std::string backup;
+  fill_step step = fill_step::begin;
+  std::uint64_t index = 0;
+  std::string bytes;
+  std::string secrets;          ///< look, begin: as the backup has it
+  std::uint64_t term_floor = 0; ///< look, begin: above every term in which its keys were used
+  timestamp log_time;           ///< begin: of the cut
+  bool drop_unreadable = false; ///< rows: persons without a key are left out
+  std::string caller;
+};
+
+struct shard_filled {
+  std::uint64_t index = 0;   ///< the part that is to come
+  std::uint64_t dropped = 0; ///< persons whose key is destroyed, or lacks; so far
+  bool open = false;         ///< it serves again
+};
+
 // -- policies (admin -> policy) ----------------------------------------------------------------
 
 struct show_policies {};
@@ -716,6 +783,14 @@ CANDOR_INSPECT(shard_status_request, x.shard)
 CANDOR_INSPECT(shard_status, x.shard, x.term, x.seq, x.log_time, x.users_cached, x.audit_entries,
                x.audit_hash, x.policies, x.imports_open)
 CANDOR_INSPECT(acknowledged)
+CANDOR_INSPECT(cut_shard, x.shard, x.backup, x.step)
+CANDOR_INSPECT(shard_cut, x.seq, x.term, x.chain, x.log_time, x.audit_entries, x.audit_hash,
+               x.secrets)
+CANDOR_INSPECT(read_cut, x.shard, x.backup, x.keys, x.cursor, x.caller)
+CANDOR_INSPECT(cut_part, x.bytes, x.count, x.next)
+CANDOR_INSPECT(fill_shard, x.shard, x.backup, x.step, x.index, x.bytes, x.secrets, x.term_floor,
+               x.log_time, x.drop_unreadable, x.caller)
+CANDOR_INSPECT(shard_filled, x.index, x.dropped, x.open)
 CANDOR_INSPECT(show_policies)
 CANDOR_INSPECT(policies_shown, x.versions, x.effective_at, x.applied_at, x.texts, x.missing)
 CANDOR_INSPECT(put_policy, x.text, x.version, x.caller)
@@ -811,6 +886,12 @@ CAF_ADD_TYPE_ID(candor, (candor::follow_clock))
 CAF_ADD_TYPE_ID(candor, (candor::shard_status_request))
 CAF_ADD_TYPE_ID(candor, (candor::shard_status))
 CAF_ADD_TYPE_ID(candor, (candor::acknowledged))
+CAF_ADD_TYPE_ID(candor, (candor::cut_shard))
+CAF_ADD_TYPE_ID(candor, (candor::shard_cut))
+CAF_ADD_TYPE_ID(candor, (candor::read_cut))
+CAF_ADD_TYPE_ID(candor, (candor::cut_part))
+CAF_ADD_TYPE_ID(candor, (candor::fill_shard))
+CAF_ADD_TYPE_ID(candor, (candor::shard_filled))
 CAF_ADD_TYPE_ID(candor, (candor::show_policies))
 CAF_ADD_TYPE_ID(candor, (candor::policies_shown))
 CAF_ADD_TYPE_ID(candor, (candor::put_policy))
@@ -889,7 +970,8 @@ using profile_handle = caf::typed_actor<
     caf::replies_to<explain_ad>::with<ad_explained>,
     caf::replies_to<open_import>::with<acknowledged>,
     caf::replies_to<close_import>::with<acknowledged>,
-    caf::replies_to<follow_clock>::with<acknowledged>,
+    caf::replies_to<follow_clock>::with<acknowledged>, caf::replies_to<cut_shard>::with<shard_cut>,
+    caf::replies_to<read_cut>::with<cut_part>, caf::replies_to<fill_shard>::with<shard_filled>,
     caf::replies_to<shard_status_request>::with<shard_status>>;
 
 using policy_handle = caf::typed_actor<caf::replies_to<show_policies>::with<policies_shown>,

@@ -72,9 +72,15 @@ private:
             [this](const policies_logged& logged) {
               auto known = versions_.size();
               learn(logged);
-              if (versions_.size() > known) // the node that applied it may be gone meanwhile
+              auto lost =
+                  is_read_ && std::ranges::any_of(versions_, [&](const auto& v) {
+                    return std::ranges::find(logged.applied, v.policy.text) == logged.applied.end();
+                  });
+              // The node that applied it may be gone meanwhile; or the shards were restored from a
+              // backup that is older than a version.
+              if (versions_.size() > known || lost)
                 all_missing();
-              if (!std::exchange(is_read_, true) || versions_.size() > known)
+              if (!std::exchange(is_read_, true) || versions_.size() > known || lost)
                 hand_out();
             },
             [this](const caf::error&) {

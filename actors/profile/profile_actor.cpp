@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <deque>
 
+#include <fmt/format.h>
+
 #include "actors/profile/catalogue_table.hpp"
+#include "actors/profile/held_cut.hpp"
+#include "actors/profile/shard_filling.hpp"
 #include "actors/profile/spend_table.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
@@ -21,6 +25,7 @@ constexpr auto reopen_every = 500ms;
 constexpr auto borrow_deadline = 2s;
 constexpr auto money_idle = 10s; ///< then it goes back to its campaign
 constexpr std::size_t lapses_at_a_time = 256;
+constexpr auto cut_again_every = 2ms; ///< while what is acknowledged is not in the tables yet
 
 /// How many events had which outcome; of the process, whatever the shard.
 class verdict_probe {
@@ -92,6 +97,7 @@ use_answer to_message(const use_view& seen) {
 
 using self_handle =
     profile_handle::extend<caf::reacts_to<tick_atom>, caf::reacts_to<retry_atom>,
+                           caf::reacts_to<retry_atom, shard_id>,
                            caf::reacts_to<replication::shard_closed_atom, std::uint64_t>>;
 
 class profile_actor final : public self_handle::base {
@@ -104,6 +110,7 @@ public:
     , table_{shard, around}
     , catalogue_{shard, around.db}
     , spend_{shard, around.db}
+    , filling_{shard, around.db, around.keys}
     , door_{std::move(door)} {}
 
   const char* name() const override { return "profile"; }
@@ -117,6 +124,10 @@ public:
           delayed_send(this, sweep_every, tick_atom_v);
         },
         [this](retry_atom) { take_over(); },
+        [this](retry_atom, shard_id) {
+          for (auto& asked : std::exchange(takes_, {}))
+            take_cut(std::move(asked));
+        },
         [this](replication::shard_closed_atom, std::uint64_t epoch) {
           if (epoch == epoch_)
             give_up({errc::not_primary, "this node leads the shard no more"});
@@ -298,6 +309,8 @@ public:
         },
         [this](const borrow_money& m) {
           return answer<money_answer>([&]() -> result<pending<money_answer>> {
+            if (money_stands_still())
+              return fail(errc::unavailable, "a backup is being cut");
             auto entry = table_.begin_entry();
             CANDOR_TRY(lent, catalogue_.lend(entry, m.campaign,
                                              {m.borrower, m.lent_seen, m.returned, m.day,
@@ -347,6 +360,9 @@ public:
           return answer<acknowledged>(
               [&] { return only_entry(table_.follow_clock(m.now, m.caller)); });
         },
+        [this](const cut_shard& m) { return cut(m); },
+        [this](const candor::read_cut& m) { return read_cut(m); },
+        [this](const fill_shard& m) { return fill(m); },
         [this](const shard_status_request&) -> caf::result<shard_status> {
           if (!open_)
             return to_caf(not_open());
@@ -368,10 +384,12 @@ public:
     };
   }
 
-  /// What waits holds this actor, which holds the door.
+  /// What waits holds this actor, which holds the door; a snapshot goes before its engine.
   void on_exit() override {
     in_flight_.clear();
     borrowing_.clear();
+    takes_.clear();
+    cut_.reset();
   }
 
 private:
@@ -657,7 +675,7 @@ private:
 
   void ask_owner(const std::string& campaign, std::int64_t wanted) {
     auto primaries = others_.primaries.lock();
-    if (!primaries) // the node is ending
+    if (!primaries || money_stands_still()) // or the node is ending
       return end_borrowing(campaign);
     auto owner = others_.shard_of(*user_id::parse(campaign));
     auto said = spend_.report(campaign, wanted);
@@ -667,6 +685,8 @@ private:
                          said.returned_within_day, said.wanted})
         .then(
             [this, campaign, asked_in](const money_answer& lent) {
+              if (money_stands_still()) // as if it had been lost: it is said again
+                return end_borrowing(campaign);
               owed_reports_.erase(campaign);
               auto entry = table_.begin_entry();
               if (!open_ || epoch_ != asked_in ||
@@ -723,6 +743,270 @@ private:
     }
     return after(entry.rows.empty() ? std::nullopt : std::optional{std::move(entry)},
                  ad_event_taken{changed});
+  }
+
+  // -- backup --------------------------------------------------------------------------------
+
+  /// Until when money stands still, for which backup.
+  struct money_hold {
+    std::string backup;
+    millis until{0};
+  };
+  struct cut_held {
+    std::string backup;
+    held_cut state;
+    millis until{0}; ///< without a sign of whoever wants it
+  };
+  /// Waits until the tables hold all that was acknowledged when it was asked for.
+  struct take_asked {
+    std::string backup;
+    std::uint64_t seq = 0;
+    caf::typed_response_promise<shard_cut> promise;
+  };
+
+  bool money_stands_still() const { return hold_ && around_.time.monotonic() < hold_->until; }
+
+  static error no_cut() {
+    return {errc::not_found, "this primary holds no snapshot for that backup"};
+  }
+
+  bool holds_cut(const std::string& backup) {
+    if (!cut_ || cut_->backup != backup)
+      return false;
+    cut_->until = around_.time.monotonic() + limits::cut_kept;
+    return true;
+  }
+
+  shard_cut describe_cut() const {
+    const auto& state = cut_->state;
+    auto hex = [](const auto& hash) {
+      return to_hex({reinterpret_cast<const char*>(hash.data()), hash.size()});
+    };
+    return {state.mark().at.seq,
+            state.mark().at.term,
+            hex(state.mark().at.chain),
+            state.mark().time,
+            state.audit().index,
+            hex(state.audit().hash),
+            backup::fingerprint(around_.secrets)};
+  }
+
+  caf::result<shard_cut> cut(const cut_shard& m) {
+    if (!open_)
+      return to_caf(not_open());
+    switch (m.step) {
+      case cut_step::hold:
+        hold_ = money_hold{m.backup, around_.time.monotonic() + limits::money_hold};
+        return shard_cut{};
+      case cut_step::take: {
+        auto promise = make_response_promise<shard_cut>();
+        take_cut({m.backup, seq_, promise});
+        return caf::delegated<shard_cut>{};
+      }
+      case cut_step::go_on:
+        if (hold_ && hold_->backup == m.backup)
+          hold_.reset();
+        return shard_cut{};
+      case cut_step::keep:
+        return holds_cut(m.backup) ? caf::result<shard_cut>{describe_cut()} : to_caf(no_cut());
+      case cut_step::end:
+        if (hold_ && hold_->backup == m.backup)
+          hold_.reset();
+        if (holds_cut(m.backup))
+          cut_.reset();
+        return shard_cut{};
+    }
+    return to_caf({errc::bad_value, "this step is not known"});
+  }
+
+  void take_cut(take_asked asked) {
+    auto taken = try_take(asked);
+    if (!taken) {
+      asked.promise.deliver(to_caf(taken.error()));
+    } else if (*taken) {
+      asked.promise.deliver(describe_cut());
+    } else {
+      takes_.push_back(std::move(asked));
+      if (takes_.size() == 1)
+        delayed_send(this, cut_again_every, retry_atom_v, table_.shard());
+    }
+  }
+
+  /// False: not yet.
+  result<bool> try_take(const take_asked& asked) {
+    if (!open_)
+      return tl::unexpected<error>{not_open()};
+    if (holds_cut(asked.backup))
+      return true;
+    if (!money_stands_still() || hold_->backup != asked.backup)
+      return fail(errc::conflict, "money moved since the cut was begun: begin it anew");
+    auto applied = (*door_.progress)[table_.shard()].applied.load(std::memory_order_acquire);
+    if (applied < asked.seq)
+      return false;
+    CANDOR_TRY(state, held_cut::take(table_.shard(), around_.db));
+    if (!may_answer()) // another may have acknowledged what is not in it
+      return tl::unexpected<error>{not_open()};
+    cut_.emplace(
+        cut_held{asked.backup, std::move(state), around_.time.monotonic() + limits::cut_kept});
+    return true;
+  }
+
+  caf::result<cut_part> read_cut(const candor::read_cut& m) {
+    if (!open_)
+      return to_caf(not_open());
+    if (!m.keys && !holds_cut(m.backup))
+      return to_caf(no_cut());
+    if (m.keys)
+      return read_keys(m);
+    auto part = cut_->state.read(m.cursor, limits::backup_part_wanted);
+    if (!part)
+      return to_caf(part.error());
+    return cut_part{std::move(part->bytes), part->count, std::move(part->next)};
+  }
+
+  /// Wrapped as they are, they are what erasure is about: the audit log says who took them.
+  caf::result<cut_part> read_keys(const candor::read_cut& m) {
+    return answer<cut_part>([&]() -> result<pending<cut_part>> {
+      CANDOR_TRY(part,
+                 read_pages(table_.shard(), around_.keys, m.cursor, limits::backup_part_wanted));
+      std::optional<replication::draft> entry;
+      if (m.cursor.empty()) {
+        entry = table_.begin_entry();
+        entry->audit.push_back({around_.time.now(), m.caller, "keys_backed_up", m.backup, {}});
+      }
+      return after(std::move(entry),
+                   cut_part{std::move(part.bytes), part.count, std::move(part.next)});
+    });
+  }
+
+  // -- restore -------------------------------------------------------------------------------
+
+  caf::result<shard_filled> fill(const fill_shard& m) {
+    if (!open_ && !is_filling_)
+      return to_caf(not_open());
+    auto drafted = m.step == fill_step::look     ? look_at(m)
+                   : m.step == fill_step::begin  ? begin_filling(m)
+                   : m.step == fill_step::finish ? end_filling(m)
+                                                 : fill_on(m);
+    if (!drafted)
+      return to_caf(drafted.error());
+    auto promise = make_response_promise<shard_filled>();
+    auto renews = is_filling_ && filling_.mark().complete;
+    append(std::move(*drafted),
+           [this, promise, renews, backup = m.backup](const auto& outcome) mutable {
+             if (!outcome) {
+               promise.deliver(to_caf(outcome.error()));
+               return;
+             }
+             auto filled = filling_.is_filled_from(backup);
+             promise.deliver(shard_filled{filling_.mark().next, filling_.mark().dropped,
+                                          !is_filling_ && filled && *filled});
+             if (renews)
+               renew();
+           });
+    return caf::delegated<shard_filled>{};
+  }
+
+  using drafts_or = result<std::vector<replication::draft>>;
+
+  static std::vector<replication::draft> just(replication::draft entry) {
+    std::vector<replication::draft> one;
+    one.push_back(std::move(entry));
+    return one;
+  }
+
+  /// Whether it may be filled, or was: changes nothing.
+  drafts_or look_at(const fill_shard& m) {
+    if (m.backup.empty() || m.backup.size() > limits::backup_id_bytes ||
+        m.backup.find('\n') != std::string::npos)
+      return fail(errc::bad_value, "the backup's id");
+    if (m.secrets != backup::fingerprint(around_.secrets))
+      return fail(errc::conflict, "the backup is of a cluster with other secrets: give this one "
+                                  "that cluster's master.key and cluster.secret");
+    if (m.term_floor > limits::term_max / 2)
+      return fail(errc::bad_value, "too many restores followed each other: no terms are left");
+    CANDOR_TRY(filled, filling_.is_filled_from(m.backup));
+    if (!filled)
+      CANDOR_TRY_VOID(filling_.check(m.backup));
+    return std::vector<replication::draft>{};
+  }
+
+  drafts_or begin_filling(const fill_shard& m) {
+    CANDOR_TRY_VOID(look_at(m));
+    if (open_) {
+      CANDOR_TRY(filled, filling_.is_filled_from(m.backup));
+      if (filled)
+        return std::vector<replication::draft>{};
+      auto applied = (*door_.progress)[table_.shard()].applied.load(std::memory_order_acquire);
+      if (!in_flight_.empty() || applied < seq_)
+        return fail(errc::unavailable, "the shard is writing: ask again");
+    }
+    filling_mark mark;
+    mark.backup = m.backup;
+    mark.caller = m.caller;
+    mark.term_floor = m.term_floor;
+    mark.log_time = std::max(m.log_time, open_ ? table_.log_time() : filling_.mark().log_time);
+    CANDOR_TRY(entry, filling_.begin(std::move(mark)));
+    open_ = false;
+    is_filling_ = true;
+    return just(std::move(entry));
+  }
+
+  drafts_or fill_on(const fill_shard& m) {
+    const auto& mark = filling_.mark();
+    if (!is_filling_ || mark.backup != m.backup || m.index > mark.next)
+      return fail(errc::conflict, "this part does not follow: begin the shard anew");
+    if (m.index < mark.next || mark.complete)
+      return std::vector<replication::draft>{}; // it was taken before
+    auto entry = m.step == fill_step::keys ? filling_.take_pages(m.bytes)
+                                           : filling_.take_rows(m.bytes, m.drop_unreadable);
+    if (!entry)
+      return tl::unexpected<error>{entry.error()};
+    return just(std::move(*entry));
+  }
+
+  drafts_or end_filling(const fill_shard& m) {
+    if (open_) {
+      CANDOR_TRY(filled, filling_.is_filled_from(m.backup));
+      if (!filled)
+        return fail(errc::conflict, "that backup was not put into this shard");
+      return std::vector<replication::draft>{};
+    }
+    if (filling_.mark().backup != m.backup || m.index != filling_.mark().next)
+      return fail(errc::conflict, "parts are missing: begin the shard anew");
+    if (filling_.mark().complete)
+      return std::vector<replication::draft>{};
+    return just(filling_.complete());
+  }
+
+  /// Into a term in which no key was used. The shard closes, and is taken over in it.
+  void renew() {
+    request(door_.actor, caf::infinite, replication::renew_atom_v, table_.shard(),
+            filling_.mark().term_floor)
+        .then(
+            [this](const replication::done_ptr& done) {
+              if (!*done) // whoever fills it asks again
+                log::warn("profile", "shard={} cannot begin its new term yet: {}", table_.shard(),
+                          done->error().to_string());
+            },
+            [](const caf::error&) {});
+  }
+
+  /// The shard is whole, and led in its new term.
+  void serve_filled() {
+    auto mark = filling_.mark();
+    auto entry = filling_.finish();
+    entry.time = table_.log_time();
+    entry.audit.push_back({around_.time.now(), mark.caller, "backup_restored", mark.backup,
+                           fmt::format("{{\"persons_left_out\":{}}}", mark.dropped)});
+    append(std::move(entry), [this](const replication::append_result& outcome) {
+      if (!outcome)
+        return; // the shard is given up, and taken over again
+      log::info("profile", "shard={} serves what was restored", table_.shard());
+      filling_.finished();
+      is_filling_ = false;
+      open_ = true;
+    });
   }
 
   /// What lapses, and money that lies idle.
@@ -817,9 +1101,11 @@ private:
   }
 
   void give_up(const error& why) {
-    if (!open_)
+    if (!open_ && !is_filling_)
       return;
-    open_ = false;
+    open_ = is_filling_ = false;
+    cut_.reset();
+    hold_.reset();
     log::warn("profile", "shard={} gives up its state: {}", table_.shard(), why.to_string());
     take_over();
   }
@@ -834,16 +1120,34 @@ private:
               settled_ = ordinal_;
               unapplied_.clear();
               table_.appended(ordinal_);
-              if (auto opened = open_tables(*opening); !opened)
-                return retry(opened.error());
               epoch_ = opening->epoch;
               term_ = opening->term;
               seq_ = opening->seq;
               audit_ = opening->audit;
               term_at_opening_ = term_;
-              open_ = true;
+              if (auto opened = open_what_is_there(*opening); !opened)
+                retry(opened.error());
             },
             [this](const caf::error& e) { retry(from_caf(e)); });
+  }
+
+  /// The shard, or what of a backup is there of it.
+  result<void> open_what_is_there(const replication::shard_opening& opening) {
+    CANDOR_TRY(mark, filling_.open());
+    if (mark && !(mark->complete && term_ >= mark->term_floor)) {
+      is_filling_ = true;
+      log::info("profile", "shard={} holds part of a backup, up to part {}", table_.shard(),
+                mark->next);
+      return {};
+    }
+    CANDOR_TRY_VOID(open_tables(opening));
+    if (mark) {
+      is_filling_ = true;
+      serve_filled();
+    } else {
+      open_ = true;
+    }
+    return {};
   }
 
   result<void> open_tables(const replication::shard_opening& opening) {
@@ -861,6 +1165,8 @@ private:
 
   void sweep() {
     note_applied();
+    if (cut_ && around_.time.monotonic() >= cut_->until)
+      cut_.reset();
     if (!open_ || door_.full())
       return;
     tidy_money();
@@ -906,6 +1212,11 @@ private:
   spend_table spend_;
   std::map<std::string, std::vector<std::function<void()>>> borrowing_; ///< by campaign
   std::set<std::string> owed_reports_; ///< campaigns whose owner may not know what came back
+  std::optional<money_hold> hold_;
+  std::optional<cut_held> cut_;
+  std::vector<take_asked> takes_;
+  shard_filling filling_;
+  bool is_filling_ = false; ///< from a backup: it serves nothing else
   replication::write_door door_;
   verdict_probe probe_;
   bool open_ = false;

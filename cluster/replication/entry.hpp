@@ -43,6 +43,7 @@ struct draft {
   std::vector<draft_row> rows;
   std::vector<stores::audit_event> audit;
   std::vector<stores::key_ref> destroys{}; ///< keys that every replica destroys once it is committed
+  std::vector<std::uint64_t> pages{};      ///< of rows that come sealed already, and of `destroys`
 };
 
 using chain_hash = std::array<std::uint8_t, 16>;

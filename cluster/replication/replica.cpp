@@ -560,6 +560,19 @@ bool replica::hand_off(const member& to, millis now, effects& out) {
   return true;
 }
 
+bool replica::renew(std::uint64_t term_floor, millis now, effects& out) {
+  if (role_ != role::serving || !swaps_.empty())
+    return false;
+  auto next = config_;
+  ++next.version;
+  next.term = std::max(next.term + 1, term_floor);
+  ++next.generation;
+  step_down(now);
+  set_role(role::candidate, now); // should the swap fail, it leads again
+  swap(std::move(next), purpose::renew, now, out);
+  return true;
+}
+
 void replica::fence(millis now, effects& out) {
   if (leading())
     step_down(now);

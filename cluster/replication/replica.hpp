@@ -166,6 +166,9 @@ public:
   /// Stops serving and hands the shard to `to`, an in-sync member. False: it cannot (not serving, a
   /// swap is in flight, `to` is not in sync).
   bool hand_off(const member& to, millis now, effects& out);
+  /// Stops serving and leads again in a term of at least `term_floor`, with the next generation: the
+  /// shard's content was replaced. False: it cannot now (not serving, a swap is in flight).
+  bool renew(std::uint64_t term_floor, millis now, effects& out);
   /// Gives up leading at once (the disk hangs or failed); nothing more is acknowledged.
   void fence(millis now, effects& out);
   /// Asked by the shell before it replaces what is here by a copy that the primary of `term` made
@@ -216,7 +219,7 @@ private:
     std::uint64_t applied = 0;
     std::uint64_t destroyed = 0;
   };
-  enum class purpose : std::uint8_t { take_over, hand_off, membership, settle };
+  enum class purpose : std::uint8_t { take_over, hand_off, renew, membership, settle };
   struct pending_swap {
     config_swap swap;
     purpose why;

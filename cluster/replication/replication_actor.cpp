@@ -142,6 +142,11 @@ public:
           flush_soon();
           return done_ptr{done};
         },
+        [this](renew_atom, shard_id shard, std::uint64_t term_floor) {
+          auto done = std::make_shared<const result<void>>(core_->renew(shard, term_floor));
+          flush_soon();
+          return done_ptr{done};
+        },
         [this](status_atom) {
           return std::make_shared<const std::vector<replica_status>>(core_->status());
         },

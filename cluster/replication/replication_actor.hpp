@@ -86,6 +86,7 @@ CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::peer_frame))
 CAF_ADD_ATOM(candor_cluster, candor::replication, open_shard_atom, "openshard")
 CAF_ADD_ATOM(candor_cluster, candor::replication, shard_closed_atom, "closed")
 CAF_ADD_ATOM(candor_cluster, candor::replication, hand_off_atom, "handoff")
+CAF_ADD_ATOM(candor_cluster, candor::replication, renew_atom, "renew")
 CAF_ADD_ATOM(candor_cluster, candor::replication, status_atom, "status")
 CAF_ADD_ATOM(candor_cluster, candor::replication, taken_atom, "taken")
 CAF_ADD_ATOM(candor_cluster, candor::replication, flush_atom, "flush")
@@ -99,6 +100,7 @@ namespace candor::replication {
 ///   Whoever asked is sent (shard_closed, epoch) when that ends;
 /// - a frame of another node; configurations; what the placement wants; peers;
 /// - hand_off to an in-sync node;
+/// - renew: lead the shard on in a term of at least the one that is given;
 /// - status of every replica.
 using replication_handle =
     caf::typed_actor<caf::replies_to<append_request_ptr>::with<append_result_ptr>,
@@ -107,6 +109,7 @@ using replication_handle =
                      caf::reacts_to<configs_seen_ptr>, caf::reacts_to<shards_wanted_ptr>,
                      caf::reacts_to<peer_seen_ptr>,
                      caf::replies_to<hand_off_atom, shard_id, std::string>::with<done_ptr>,
+                     caf::replies_to<renew_atom, shard_id, std::uint64_t>::with<done_ptr>,
                      caf::replies_to<status_atom>::with<statuses_ptr>,
                      caf::reacts_to<flush_atom>, caf::reacts_to<heartbeat_atom>>;
 

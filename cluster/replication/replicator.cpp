@@ -297,7 +297,7 @@ result<committed> replicator::place_one(const draft& from, shard_id shard, placi
   e.seq = at.seq + 1;
   e.time = std::max(from.time, at.time);
   e.destroys = from.destroys;
-  std::set<std::uint64_t> pages;
+  std::set<std::uint64_t> pages{from.pages.begin(), from.pages.end()};
   for (const auto& row : from.rows) {
     auto operation = row.operation;
     if (row.sealed_for && operation.kind == operation::what::put) {
@@ -559,6 +559,14 @@ result<void> replicator::hand_off(shard_id shard, const std::string& to) {
     return fail(errc::conflict, to + " is not in sync");
   auto done = false;
   step(shard, [&](replica& r, effects& out) { done = r.hand_off(*found, now(), out); });
+  return done ? result<void>{}
+              : fail(errc::conflict, "this node does not lead it, or it is being changed");
+}
+
+result<void> replicator::renew(shard_id shard, std::uint64_t term_floor) {
+  CANDOR_ASSERT(shard < shards_.size());
+  auto done = false;
+  step(shard, [&](replica& r, effects& out) { done = r.renew(term_floor, now(), out); });
   return done ? result<void>{}
               : fail(errc::conflict, "this node does not lead it, or it is being changed");
 }

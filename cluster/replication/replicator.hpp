@@ -115,6 +115,9 @@ public:
   void wanted(shard_id shard, std::vector<sharding::member> members);
   /// Error: `conflict` (not led here, `to` is not in sync, a change is under way).
   result<void> hand_off(shard_id shard, const std::string& to);
+  /// The shard's content was replaced by a restore: leads it on in a term of at least `term_floor`,
+  /// and with the next generation. Error: `conflict` (not led here, or a change is under way).
+  result<void> renew(shard_id shard, std::uint64_t term_floor);
   /// Every 20 ms or so.
   void tick();
 

@@ -131,6 +131,16 @@ inline constexpr auto placement_takeover_after = 5s; ///< of silence
 inline constexpr auto replace_after = 10min;         ///< a dead node's shards go elsewhere
 inline constexpr auto replace_after_at_min = 60s; ///< where one of them has no copy to spare
 
+// Backup
+inline constexpr std::size_t backup_part_bytes = 4 * 1024 * 1024;  ///< plain; one row may be large
+inline constexpr std::size_t backup_part_wanted = 192 * 1024;      ///< a part ends with the row that reaches it
+inline constexpr std::size_t backup_manifest_bytes = 16 * 1024 * 1024;
+inline constexpr std::size_t backup_id_bytes = 64;
+inline constexpr auto money_hold = 10s; ///< while a cut is made; then money moves again by itself
+inline constexpr auto cut_kept = 10min; ///< without a sign of whoever made it
+inline constexpr std::uint64_t term_max = (1u << 28) - 1;    ///< a page's number holds it
+inline constexpr std::uint64_t restore_term_gap = 64 * 1024; ///< at least, above every term of the backup
+
 // Catalogue, ads and content
 inline constexpr std::size_t item_id_bytes = 64; ///< of a campaign, an advertiser, a content item
 inline constexpr std::size_t item_text_bytes = 1024; ///< a title, a body, an address

@@ -161,11 +161,16 @@ result<std::optional<audit_head>> read_audit_head(const engine::engine& db, shar
   CANDOR_TRY(row, db.get(engine::table::meta, engine::named_key(shard, "audit_head")));
   if (!row)
     return std::nullopt;
+  CANDOR_TRY(head, decode_audit_head(*row));
+  return head;
+}
+
+result<audit_head> decode_audit_head(std::string_view bytes) {
   audit_head head;
-  if (row->size() != 8 + head.hash.size())
+  if (bytes.size() != 8 + head.hash.size())
     return fail(errc::corrupt, "the head of an audit chain has the wrong size");
-  head.index = engine::read_big_endian(*row, 8);
-  std::ranges::copy(row->substr(8), head.hash.begin());
+  head.index = engine::read_big_endian(bytes, 8);
+  std::ranges::copy(bytes.substr(8), head.hash.begin());
   return head;
 }
 

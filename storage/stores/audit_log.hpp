@@ -65,6 +65,9 @@ result<void> read_audit(const engine::engine& db, shard_id shard, std::uint64_t 
 /// The row that says where a shard's chain ends: written with every record, so that a cut tail shows.
 engine::operation head_row(shard_id shard, const audit_head& head);
 
+/// What such a row says. Error: `corrupt`.
+result<audit_head> decode_audit_head(std::string_view bytes);
+
 /// nullopt: the shard has no records yet. Error: `corrupt`, `io_failed`.
 result<std::optional<audit_head>> read_audit_head(const engine::engine& db, shard_id shard);
 

@@ -1,5 +1,6 @@
 #include "storage/stores/user_keys.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <condition_variable>
 #include <cstring>
@@ -155,6 +156,14 @@ public:
   std::unique_ptr<key_page> without(std::uint16_t slot) const {
     auto page = copy();
     page->destroy(slot);
+    return page;
+  }
+
+  std::unique_ptr<key_page> with_only(std::span<const std::uint16_t> slots) const {
+    auto page = copy();
+    for (std::uint16_t slot = 0; slot < limits::keys_per_page; ++slot)
+      if (std::ranges::find(slots, slot) == slots.end())
+        page->destroy(slot);
     return page;
   }
 
@@ -460,22 +469,15 @@ public:
     if ((page & counter_most) == 0)
       return fail(errc::bad_value, "no page has this number");
     CANDOR_TRY(theirs, decode(bytes, page, master_key_));
-    std::lock_guard files{files_mutex_};
-    CANDOR_TRY_VOID(settle(page));
-    if (!is_there(path_of(page)) && !has_page(page))
-      return place(page, std::move(theirs));
-    {
-      std::lock_guard lock{mutex_};
-      shards_[shard_of(page)].pages.insert(page);
-    }
-    // What cannot be read here may have destroyed keys that live over there.
-    CANDOR_TRY(ours, read_page(page));
-    auto merged = ours->merged(*theirs);
-    if (!merged)
-      return fail(errc::conflict, fmt::format("key page {} is another one here", name_of(page)));
-    if (!merged->same_states(*ours))
-      return rewrite(page, std::move(merged));
-    return sync_folder(pages_); // it may have come by an import that failed at just this
+    return take_in(page, std::move(theirs));
+  }
+
+  result<void> import_living(std::uint64_t page, std::string_view bytes,
+                             std::span<const std::uint16_t> slots) override {
+    if ((page & counter_most) == 0)
+      return fail(errc::bad_value, "no page has this number");
+    CANDOR_TRY(theirs, decode(bytes, page, master_key_));
+    return take_in(page, theirs->with_only(slots));
   }
 
   result<void> drop_shard(shard_id shard) override {
@@ -560,6 +562,26 @@ private:
     if (has_pages)
       return fail(errc::corrupt, "the key store holds pages, but its verifier is missing");
     return replace_file(path, encode_verifier(master_key_));
+  }
+
+  /// Puts another's copy of a page in its place, or merges it with the one that is here.
+  result<void> take_in(std::uint64_t page, std::unique_ptr<key_page> theirs) {
+    std::lock_guard files{files_mutex_};
+    CANDOR_TRY_VOID(settle(page));
+    if (!is_there(path_of(page)) && !has_page(page))
+      return place(page, std::move(theirs));
+    {
+      std::lock_guard lock{mutex_};
+      shards_[shard_of(page)].pages.insert(page);
+    }
+    // What cannot be read here may have destroyed keys that live over there.
+    CANDOR_TRY(ours, read_page(page));
+    auto merged = ours->merged(*theirs);
+    if (!merged)
+      return fail(errc::conflict, fmt::format("key page {} is another one here", name_of(page)));
+    if (!merged->same_states(*ours))
+      return rewrite(page, std::move(merged));
+    return sync_folder(pages_); // it may have come by an import that failed at just this
   }
 
   /// Finishes what stopped half-way with this page, in the direction that it had taken.

@@ -108,6 +108,11 @@ public:
   /// of the disk the page is here as it was, or as it will be: import it again.
   virtual result<void> import_page(std::uint64_t page, std::string_view bytes) = 0;
 
+  /// As `import_page`, of a key backup that may be older than an erasure: of the page's keys only
+  /// those in `slots` come; no other is ever written here, and one that is here is destroyed.
+  virtual result<void> import_living(std::uint64_t page, std::string_view bytes,
+                                     std::span<const std::uint16_t> slots) = 0;
+
   /// Overwrites and removes all pages of a shard that has left this node. They open nothing more
   /// here, and this process makes none of their numbers again. Idempotent: after an error or a
   /// crash some may be left, so call it again. Error: `corrupt`, `io_failed`.

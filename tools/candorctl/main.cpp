@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   add_audit(app, with, chosen);
   add_ads(app, with, chosen);
   add_cluster(app, with, chosen);
+  add_backup(app, with, chosen);
   add_node(app, with, chosen);
   add_doctor(app, with, chosen);
   add_config(app, with, chosen);

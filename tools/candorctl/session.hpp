@@ -95,6 +95,7 @@ int show_readiness(session& with);
 void add_audit(CLI::App& app, session& with, command& chosen);
 void add_ads(CLI::App& app, session& with, command& chosen);        ///< campaign, content, ads
 void add_user_ads(CLI::App& group, session& with, command& chosen); ///< of the group `user`
+void add_backup(CLI::App& app, session& with, command& chosen);
 void add_cluster(CLI::App& app, session& with, command& chosen);
 void add_node(CLI::App& app, session& with, command& chosen);
 void add_doctor(CLI::App& app, session& with, command& chosen);

@@ -37,6 +37,8 @@ def parse(arguments):
     up.add_argument("--in-sync-min", type=int, metavar="N", help="with fewer in sync no writes [2, or 1 of 1]")
     up.add_argument("--settable-clock", action="store_true", help="clocks that can be set forward")
     up.add_argument("--clock-start", metavar="TIME", help="where settable clocks begin (RFC 3339)")
+    up.add_argument("--secrets", metavar="DIR",
+                    help="take master.key and cluster.secret from here, for a restore [new]")
     up.add_argument("--netns", action="store_true",
                     help="a network for each member, so that `partition` can cut them off (needs root)")
     up.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
@@ -76,7 +78,7 @@ def up(given):
     cluster = LocalCluster.up(
         given.dir, given.bin_dir, nodes=given.nodes, etcd=given.etcd, shards=given.shards, replicas=given.replicas,
         in_sync_min=given.in_sync_min, settable_clock=given.settable_clock or bool(given.clock_start),
-        clock_start=given.clock_start, netns=given.netns, settings=settings,
+        clock_start=given.clock_start, secrets_from=given.secrets, netns=given.netns, settings=settings,
         say=lambda text: print(f"cluster: {text}", file=sys.stderr))
     print_status(cluster.status())
     where = "" if pathlib.Path(given.dir) == default_folder() else f"--dir {given.dir} "

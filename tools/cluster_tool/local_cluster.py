@@ -192,9 +192,11 @@ class LocalCluster:
 
     @classmethod
     def up(cls, folder, bin_dir, nodes=3, etcd=1, shards=64, replicas=None, in_sync_min=None, settable_clock=False,
-           clock_start=None, netns=False, settings=None, first_http_port=None, say=lambda text: None):
+           clock_start=None, netns=False, settings=None, first_http_port=None, secrets_from=None,
+           say=lambda text: None):
         """A new cluster, ready. Where it fails, nothing of it runs on and its logs stay in the folder. On loopback the
-        nodes serve HTTP at `first_http_port` and the next ones that are free, or at any."""
+        nodes serve HTTP at `first_http_port` and the next ones that are free, or at any. `secrets_from` is a folder
+        with the master.key and cluster.secret of another cluster."""
         folder = pathlib.Path(folder).resolve()
         for program in (pathlib.Path(bin_dir) / "candord", "etcd", "openssl"):
             if not shutil.which(program):
@@ -218,7 +220,7 @@ class LocalCluster:
             "netns": f"candor-{id}" if netns else None, "key": None, "key_hash": None, "cut": [],
             "etcd": [], "nodes": []})
         try:
-            self.make_shared_secrets()
+            self.make_shared_secrets(secrets_from)
             if netns:
                 network.make_bridge(self.client_namespace)
             for i in range(etcd):
@@ -315,12 +317,13 @@ class LocalCluster:
 
     # -- making members ----------------------------------------------------------------------------
 
-    def make_shared_secrets(self):
+    def make_shared_secrets(self, given=None):
         for name in ("nodes", "etcd", "http"):
             Authority(self.folder / "certificates", name).make()
         (self.folder / "secrets").mkdir(mode=0o700)
         for name in ("master.key", "cluster.secret"):
-            self.write_private(self.folder / "secrets" / name, secrets.token_hex(32) + "\n")
+            text = (pathlib.Path(given) / name).read_text() if given else secrets.token_hex(32) + "\n"
+            self.write_private(self.folder / "secrets" / name, text)
         if self.netns:  # beyond loopback a node asks for a key
             made = subprocess.run([str(self.bin_dir / "candorctl"), "key", "hash", "--new", "-o", "json"],
                                   capture_output=True, text=True, check=True, env=environment())

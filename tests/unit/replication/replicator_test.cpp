@@ -226,10 +226,43 @@ TEST_CASE("a log tail with a flipped bit is corrupt, never ignored", "[replicati
 
 TEST_CASE("another node's shards are not taken", "[replication]") {
   bench b;
-  test::local_log other{b.db, *b.keys, *b.coordinator, b.time, replicator_options{{"n2", "d2"}, {4}}};
+  test::local_log other{b.db, *b.keys, *b.coordinator, b.time,
+                        replicator_options{{"n2", "d2"}, {4}}};
   b.time.advance(1min);
   other.tick();
   CHECK(!other.opening(0));
+}
+
+TEST_CASE("a shard whose content was replaced goes on in a later term and generation",
+          "[replication]") {
+  bench b;
+  REQUIRE(b.commit(b.request(0, "x", "1")));
+  auto before = b.log->opening(0);
+  auto generation = b.log->core().status()[0].config.generation;
+  REQUIRE(b.log->core().renew(0, 5'000));
+  b.log->tick();
+  auto after = b.log->opening(0);
+  REQUIRE(after);
+  CHECK(after->term == 5'000);
+  CHECK(after->epoch > before->epoch);
+  CHECK(after->seq == before->seq);
+  CHECK(b.log->core().status()[0].config.generation == generation + 1);
+  CHECK(b.log->opening(1)->term < 5'000);
+  REQUIRE(b.commit(b.request(0, "y", "2")));
+  // A floor that is passed already: the next term all the same.
+  REQUIRE(b.log->core().renew(0, 7));
+  b.log->tick();
+  CHECK(b.log->opening(0)->term == 5'001);
+}
+
+TEST_CASE("an entry names the pages of rows that come sealed already", "[replication]") {
+  bench b;
+  auto r = b.request(0, "x", "sealed elsewhere");
+  auto key = b.keys->allocate(0, {}, 1);
+  REQUIRE(key);
+  r.drafts[0].pages = {key->page};
+  REQUIRE(b.commit(r));
+  CHECK(b.entries(0).back().pages == std::vector{key->page});
 }
 
 TEST_CASE("audit events are chained in the entry that they belong to", "[replication]") {
