@@ -69,10 +69,6 @@ inline constexpr std::size_t pings_missed = 5; ///< in a row; then the link is d
 inline constexpr auto beacon_every = 100ms;
 inline constexpr std::size_t beacon_payload_bytes = 1200;
 
-// Group commit
-inline constexpr std::size_t commit_group_entries = 512;
-inline constexpr std::size_t commit_group_bytes = 4 * 1024 * 1024;
-
 // Replication
 inline constexpr std::size_t copy_part_bytes = 256 * 1024;
 inline constexpr std::size_t copy_parts_in_flight = 4;
@@ -86,7 +82,6 @@ inline constexpr std::size_t peer_in_flight_bytes = 4 * 1024 * 1024; ///< to one
 inline constexpr auto peer_frame_deadline = 2s;
 inline constexpr auto route_deadline = 4s; ///< for a call to reach a shard's primary and come back
 inline constexpr auto route_again_every = 20ms;
-// Between nodes
 inline constexpr std::size_t nodes = 1024;
 inline constexpr std::size_t datagram_bytes = 1200; ///< of a beacon: fits one packet on any path
 inline constexpr std::size_t replicas = 32;         ///< in-sync members and learners of a shard
