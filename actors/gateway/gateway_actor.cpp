@@ -448,7 +448,10 @@ private:
 
   asio::awaitable<reply> get_readyz(exchange& x) {
     if (ready_)
-      co_return make_reply(200, "text/plain", "ready\n");
+      co_return make_reply(200, "text/plain",
+                           config_.low_on_disk && config_.low_on_disk()
+                               ? "ready; low on disk: no new data is taken\n"
+                               : "ready\n");
     error why{errc::unavailable, "the node is not ready"};
     co_return problem(x, why);
   }
@@ -562,13 +565,17 @@ private:
       case model::status::unknown:
         return make_problem(kind_of(errc::outcome_unknown), v.detail, x.trace_id, named);
       case model::status::overloaded:
-        return make_problem(kind_of(errc::overloaded), v.detail, x.trace_id, named);
+        return make_problem(kind_of(why_not_tried(v)), v.detail, x.trace_id, named);
       default:
         break;
     }
     std::string body;
     append_verdict(body, id, v);
     return make_reply(200, json_type, body + "\n");
+  }
+
+  static errc why_not_tried(const model::verdict& v) {
+    return v.reason == info(errc::disk_full).slug ? errc::disk_full : errc::overloaded;
   }
 
   /// Whatever is wrong with one event, the request is a bad one.
@@ -585,6 +592,7 @@ private:
                                    parse::event_stream& stream) {
     std::string out;
     std::size_t events_seen = 0, lines_seen = 0, not_tried = 0;
+    auto why_not = errc::overloaded;
     for (auto more = true; more;) {
       std::vector<judged_line> lines;
       std::vector<model::event> events;
@@ -615,7 +623,10 @@ private:
       for (auto& l : lines) {
         const auto& v = l.place ? judged[*l.place] : l.verdict;
         verdicts_.count(v);
-        not_tried += v.status == model::status::overloaded;
+        if (v.status == model::status::overloaded) {
+          ++not_tried;
+          why_not = why_not_tried(v);
+        }
         append_verdict(out, l.id, v, l.line);
         out += '\n';
       }
@@ -623,7 +634,7 @@ private:
     }
     wipe(x.body);
     if (lines_seen > 0 && not_tried == lines_seen) {
-      error why{errc::overloaded, {}};
+      error why{why_not, {}};
       co_return problem(x, why);
     }
     co_return make_reply(200, ndjson_type, std::move(out));
@@ -832,7 +843,7 @@ private:
   /// It goes by itself when the shard has a primary again: a stream waits for that.
   static bool will_pass(errc code) {
     return code == errc::not_primary || code == errc::unavailable || code == errc::timed_out ||
-           code == errc::outcome_unknown || code == errc::overloaded;
+           code == errc::outcome_unknown || code == errc::overloaded || code == errc::disk_full;
   }
 
   /// What the stream has not told yet.

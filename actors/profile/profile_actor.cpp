@@ -141,6 +141,7 @@ public:
         [this](const put_user& m) {
           return with_user<user_stored>(
               m.user, [&](const user_id& user) -> result<pending<user_stored>> {
+                CANDOR_TRY_VOID(room_for_more());
                 CANDOR_TRY(details, model::decode_user_details(m.details));
                 CANDOR_TRY(stored, table_.put(user, details));
                 return after(std::move(stored.entry), user_stored{stored.answer});
@@ -153,6 +154,7 @@ public:
                   CANDOR_TRY(view, table_.read(user));
                   return after<user_answer>(std::nullopt, to_message(view));
                 }
+                CANDOR_TRY_VOID(room_for_rights());
                 CANDOR_TRY(exported, table_.export_user(user, m.caller));
                 auto whole = to_message(exported.answer);
                 CANDOR_TRY(impressions, table_.impressions(user));
@@ -164,12 +166,14 @@ public:
         [this](const candor::forget_interest& m) {
           return with_user<acknowledged>(
               m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY_VOID(room_for_rights());
                 CANDOR_TRY(forgotten, table_.forget_interest(user, m.topic, m.caller));
                 return after(std::move(forgotten.entry), acknowledged{});
               });
         },
         [this](const candor::erase_user& m) {
           return with_user<receipt>(m.user, [&](const user_id& user) -> result<pending<receipt>> {
+            CANDOR_TRY_VOID(room_for_rights());
             CANDOR_TRY(erased, table_.erase(user, m.caller));
             return pending<receipt>{
                 std::move(erased.entry),
@@ -183,6 +187,7 @@ public:
         [this](const candor::record_notice& m) {
           return with_user<acknowledged>(
               m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY_VOID(room_for_more());
                 CANDOR_TRY(recorded,
                            table_.record_notice(
                                user,
@@ -194,6 +199,7 @@ public:
         [this](const candor::opt_out_user& m) {
           return with_user<acknowledged>(m.user,
                                          [&](const user_id& user) -> result<pending<acknowledged>> {
+                                           CANDOR_TRY_VOID(room_for_rights());
                                            return only_entry(table_.opt_out(user, m.caller));
                                          });
         },
@@ -201,6 +207,7 @@ public:
         [this](const candor::record_mail& m) {
           return with_user<acknowledged>(
               m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY_VOID(room_for_rights()); // it was sent
                 return only_entry(table_.record_mail(user, m.notice,
                                                      static_cast<mail_result>(m.outcome), m.at,
                                                      m.next_try, m.caller));
@@ -209,12 +216,14 @@ public:
         [this](const candor::retry_mails& m) {
           return with_user<acknowledged>(m.user,
                                          [&](const user_id& user) -> result<pending<acknowledged>> {
+                                           CANDOR_TRY_VOID(room_for_more());
                                            return only_entry(table_.retry_mails(user, m.caller));
                                          });
         },
         [this](const candor::read_inbox& m) {
           return with_user<candor::inbox>(
               m.user, [&](const user_id& user) -> result<pending<candor::inbox>> {
+                CANDOR_TRY_VOID(room_for_rights());
                 CANDOR_TRY(read, table_.inbox(user, m.reached));
                 return after(std::move(read.entry), to_inbox(read.answer));
               });
@@ -231,15 +240,20 @@ public:
                                effect->newly_excluded, effect->interests_to_purge};
         },
         [this](const candor::apply_policy& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.apply_policy(m.text, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
+            return only_entry(table_.apply_policy(m.text, m.caller));
+          });
         },
         [this](const candor::store_policy& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.store_policy(m.text, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
+            return only_entry(table_.store_policy(m.text, m.caller));
+          });
         },
         [this](const candor::record_step& m) {
-          return answer<acknowledged>([&] {
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
             return only_entry(table_.record_step(m.action, m.subject, m.detail, m.caller, m.once));
           });
         },
@@ -257,6 +271,7 @@ public:
         },
         [this](const put_item& m) {
           return answer<item_stored>([&]() -> result<pending<item_stored>> {
+            CANDOR_TRY_VOID(room_for_more());
             auto entry = table_.begin_entry();
             auto kind = static_cast<model::item_kind>(m.kind);
             CANDOR_TRY(is_new, catalogue_.put(entry, kind, m.id, m.bytes));
@@ -266,6 +281,7 @@ public:
         },
         [this](const pause_campaign& m) {
           return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
             auto entry = table_.begin_entry();
             CANDOR_TRY(changes, catalogue_.pause(entry, m.id, m.paused));
             if (!changes)
@@ -277,6 +293,7 @@ public:
         },
         [this](const drop_item& m) {
           return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
             auto entry = table_.begin_entry();
             auto kind = static_cast<model::item_kind>(m.kind);
             CANDOR_TRY_VOID(catalogue_.erase(entry, kind, m.id));
@@ -311,6 +328,7 @@ public:
           return answer<money_answer>([&]() -> result<pending<money_answer>> {
             if (money_stands_still())
               return fail(errc::unavailable, "a backup is being cut");
+            CANDOR_TRY_VOID(room_for_more());
             auto entry = table_.begin_entry();
             CANDOR_TRY(lent, catalogue_.lend(entry, m.campaign,
                                              {m.borrower, m.lent_seen, m.returned, m.day,
@@ -349,16 +367,22 @@ public:
               });
         },
         [this](const candor::open_import& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.open_import(m.run, m.name, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_more());
+            return only_entry(table_.open_import(m.run, m.name, m.caller));
+          });
         },
         [this](const candor::close_import& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.close_import(m.run, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
+            return only_entry(table_.close_import(m.run, m.caller));
+          });
         },
         [this](const candor::follow_clock& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.follow_clock(m.now, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
+            return only_entry(table_.follow_clock(m.now, m.caller));
+          });
         },
         [this](const cut_shard& m) { return cut(m); },
         [this](const candor::read_cut& m) { return read_cut(m); },
@@ -408,6 +432,21 @@ private:
   /// Nothing was tried: whoever asked may ask again, here or where the shard is led now.
   static error not_open() {
     return {errc::not_primary, "this shard is not led here at the moment"};
+  }
+
+  bool has_room() const { return door_.room(table_.shard()) == disk_room::ample; }
+
+  static tl::unexpected<error> no_room() {
+    return fail(errc::disk_full, "a disk that holds this shard is too full");
+  }
+
+  /// Asked before anything is decided: nothing was tried.
+  result<void> room_for_more() const { return has_room() ? result<void>{} : no_room(); }
+
+  /// The reserve is there for what people have a right to, for operators, and for what was done
+  /// already and must be written down.
+  result<void> room_for_rights() const {
+    return door_.room(table_.shard()) != disk_room::none ? result<void>{} : no_room();
   }
 
   /// Nobody else can have changed the shard since what is to be answered was read.
@@ -467,6 +506,11 @@ private:
       answers->items.assign(items.size(), model::verdict::overloaded());
       return std::move(*answers);
     }
+    if (!has_room()) {
+      answers->items.assign(items.size(), {model::status::overloaded,
+                                           std::string{info(errc::disk_full).slug}, {}});
+      return std::move(*answers);
+    }
     std::vector<replication::draft> drafts;
     auto rests_on_entries = false;
     for (const auto& item : items) {
@@ -500,7 +544,7 @@ private:
     if (!open_)
       return to_caf(not_open());
     auto round = table_.find_notices(std::min<std::size_t>(m.persons, limits::batch_events),
-                                     door_.full() ? 0 : m.lines_max);
+                                     door_.full() || !has_room() ? 0 : m.lines_max);
     if (!round)
       return to_caf(round.error());
     auto answer = std::make_shared<notices_found>();
@@ -566,6 +610,8 @@ private:
       return refuse(*r, not_open());
     if (door_.full() || spend_.is_full())
       return refuse(*r, {errc::overloaded, "too many ads are reserved"});
+    if (auto room = room_for_more(); !room)
+      return refuse(*r, room.error());
     ads_reserved said;
     if (auto fits = still_fits(*r, said); !fits)
       return refuse(*r, fits.error());
@@ -705,6 +751,7 @@ private:
   }
 
   result<pending<ad_event_taken>> take_event(const ad_event& m) {
+    CANDOR_TRY_VOID(room_for_more());
     auto entry = table_.begin_entry();
     auto reserved = spend_.find(m.impression);
     error gone{errc::not_found,
@@ -871,6 +918,7 @@ private:
                  read_pages(table_.shard(), around_.keys, m.cursor, limits::backup_part_wanted));
       std::optional<replication::draft> entry;
       if (m.cursor.empty()) {
+        CANDOR_TRY_VOID(room_for_rights());
         entry = table_.begin_entry();
         entry->audit.push_back({around_.time.now(), m.caller, "keys_backed_up", m.backup, {}});
       }
@@ -884,6 +932,8 @@ private:
   caf::result<shard_filled> fill(const fill_shard& m) {
     if (!open_ && !is_filling_)
       return to_caf(not_open());
+    if (m.step != fill_step::look && !has_room())
+      return to_caf(no_room().value());
     auto drafted = m.step == fill_step::look     ? look_at(m)
                    : m.step == fill_step::begin  ? begin_filling(m)
                    : m.step == fill_step::finish ? end_filling(m)
@@ -1167,9 +1217,10 @@ private:
     note_applied();
     if (cut_ && around_.time.monotonic() >= cut_->until)
       cut_.reset();
-    if (!open_ || door_.full())
+    if (!open_ || door_.full() || door_.room(table_.shard()) == disk_room::none)
       return;
-    tidy_money();
+    if (has_room())
+      tidy_money();
     auto destroyed = (*door_.progress)[table_.shard()].destroyed.load(std::memory_order_relaxed);
     auto drafts = table_.sweep(sweep_persons, destroyed);
     if (!drafts)

@@ -62,9 +62,9 @@ prepare prepare_from(const msgpack::object& from) {
 }
 
 acknowledgement acknowledgement_from(const msgpack::object& from) {
-  const auto* field = array(from, 5);
+  const auto* field = array(from, 6);
   return {field[0].as<std::uint64_t>(), field[1].as<bool>(), position_from(field[2]),
-          field[3].as<std::uint64_t>(), field[4].as<std::uint64_t>()};
+          field[3].as<std::uint64_t>(), field[4].as<std::uint64_t>(), field[5].as<bool>()};
 }
 
 } // namespace
@@ -91,12 +91,13 @@ std::string encode(const message& m) {
     }
   } else if (const auto* a = std::get_if<acknowledgement>(&m.body)) {
     to.pack(static_cast<unsigned>(acknowledgement_kind));
-    to.pack_array(5);
+    to.pack_array(6);
     to.pack_uint64(a->verified);
     to.pack(a->apart);
     pack_position(to, a->committed);
     to.pack_uint64(a->applied);
     to.pack_uint64(a->destroyed);
+    to.pack(a->low_on_disk);
   } else {
     to.pack(static_cast<unsigned>(released_kind));
     to.pack_nil();

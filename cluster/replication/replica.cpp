@@ -316,6 +316,7 @@ void replica::acknowledge(bool apart, effects& out) {
   a.committed = committed_;
   a.applied = applied_;
   a.destroyed = destroyed_;
+  a.low_on_disk = room_ != disk_room::ample;
   out.messages.push_back({*primary_, {shard_, term_, self_, a}});
 }
 
@@ -358,6 +359,10 @@ void replica::take_prepare(const message& m, const prepare& p, millis now, effec
   }
 
   bool writes = i < entries.size();
+  if (writes && room_ == disk_room::none) { // what is here already it acknowledges
+    writes = false;
+    last = previous;
+  }
   if (writes) {
     std::optional<std::uint64_t> cut;
     auto from = entries[i].at.seq;
@@ -389,7 +394,7 @@ void replica::take_prepare(const message& m, const prepare& p, millis now, effec
 }
 
 bool replica::begin_install(std::uint64_t term, const position& at) {
-  if (leading() || installing_ || term != term_ || !writes_.empty())
+  if (room_ != disk_room::ample || leading() || installing_ || term != term_ || !writes_.empty())
     return false;
   // The primary asks only for one that does not count; it may have caught up by the log since.
   if (matched_ && std::max(committed_.seq, std::min(durable(), *matched_)) >= at.seq)
@@ -658,6 +663,7 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
     return;
   p->applied = std::max(p->applied, a.applied);
   p->destroyed = std::max(p->destroyed, a.destroyed);
+  p->low_on_disk = a.low_on_disk;
   auto before = p->acked;
   if (!a.apart || p->acked)
     p->acked = std::max(p->acked.value_or(0), a.verified);
@@ -697,6 +703,8 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
 }
 
 void replica::send(peer& to, millis now, effects& out) {
+  if (to.low_on_disk && !to.must_since)
+    return; // what does not count need not fill the disk up
   while (to.connected && !to.no_log && settled_term() && to.sent < end_.seq &&
          to.in_flight_bytes < options_.in_flight_bytes && !(to.paced && !to.in_flight.empty())) {
     auto previous = place(to.sent);
@@ -761,6 +769,18 @@ bool replica::writable() const {
   return role_ == role::serving && must().size() >= config_.in_sync_min;
 }
 
+bool replica::is_low(const member& who) const {
+  const auto* p = find(who);
+  return p && p->low_on_disk;
+}
+
+disk_room replica::room() const {
+  if (room_ != disk_room::ample || config_.in_sync.size() > config_.in_sync_min)
+    return room_;
+  auto low = std::ranges::any_of(config_.in_sync, [&](const member& m) { return is_low(m); });
+  return low ? disk_room::low : disk_room::ample;
+}
+
 void replica::advance(millis now) {
   if (!leading() || !settled_term())
     return;
@@ -807,10 +827,11 @@ bool replica::ready(const peer& learner) const {
   return learner.acked && *learner.acked >= (role_ == role::serving ? committed_.seq : end_.seq);
 }
 
-/// One change of the in-sync set at a time: first away with what is silent, then in with what has
-/// caught up, then out with what the placement does not want, then to the primary it wants.
+/// One change of the in-sync set at a time: first away with what is silent or has no room, then in
+/// with what has caught up, then out with what the placement does not want, then to the primary it
+/// wants.
 void replica::next_step(millis now, effects& out) {
-  if (counted_ && (silent(*counted_, now) || now - counted_at_ > options_.drop_after) &&
+  if (counted_ && (silent(*counted_, now) || is_low(*counted_) || now - counted_at_ > options_.drop_after) &&
       swaps_.empty()) {
     counted_.reset();
     must_changed(now);
@@ -841,14 +862,19 @@ void replica::next_step(millis now, effects& out) {
     advance(now);
   };
 
-  const member* dead = nullptr;
+  const member *dead = nullptr, *low = nullptr;
   for (const auto& m : config_.in_sync)
     if (silent(m, now))
       dead = &m;
+    else if (is_low(m))
+      low = &m;
   bool spare = config_.in_sync.size() > config_.in_sync_min;
   // Who hears nobody is the one that is cut off: it leaves the set to those who hear each other.
   if (dead && spare && live(now, config_.in_sync) >= config_.in_sync_min)
     return change(nullptr, dead);
+  if (low && !dead && spare) // it lives: whoever it hears, this primary is not cut off
+    return change(nullptr, low);
+  const member* leaves = dead ? dead : low;
 
   if (counted_ || broken(variant::add_late)) {
     const peer* p = nullptr;
@@ -860,13 +886,13 @@ void replica::next_step(millis now, effects& out) {
           p = &x;
     if (p && ready(*p)) {
       auto in = p->who;
-      return change(&in, dead && !spare ? dead : nullptr);
+      return change(&in, leaves && !spare ? leaves : nullptr);
     }
   }
   if (!counted_ && !broken(variant::add_late))
     for (const auto& p : peers_)
       if (!contains(config_.in_sync, p.who) && contains(wanted_, p.who) && !silent(p.who, now) &&
-          p.acked && p.connected && p.sent == end_.seq &&
+          !p.low_on_disk && p.acked && p.connected && p.sent == end_.seq &&
           p.in_flight_bytes <= options_.prepare_bytes) {
         bool at_once = ready(p);
         counted_ = p.who;
@@ -875,7 +901,7 @@ void replica::next_step(millis now, effects& out) {
         return at_once ? next_step(now, out) : void();
       }
 
-  if (role_ != role::serving || wanted_.empty() || dead ||
+  if (role_ != role::serving || wanted_.empty() || leaves ||
       !std::ranges::all_of(wanted_, [&](auto& m) { return contains(config_.in_sync, m); }))
     return;
   for (const auto& m : config_.in_sync)
@@ -906,7 +932,7 @@ bool replica::fence_where_grants_are_missing(millis now, effects& out) {
 void replica::ask_exports(millis now, effects& out) {
   auto needed = must();
   for (auto& p : peers_)
-    if (p.no_log && !contains(needed, p.who) && now - p.export_asked >= export_again) {
+    if (p.no_log && !p.low_on_disk && !contains(needed, p.who) && now - p.export_asked >= export_again) {
       p.export_asked = now;
       out.exports.push_back(p.who);
     }
@@ -942,7 +968,7 @@ std::uint64_t replica::needed_from() const {
   auto least = committed_.seq;
   if (leading())
     for (const auto& p : peers_)
-      if (p.must_since || (p.acked && !p.no_log))
+      if (p.must_since || (p.acked && !p.no_log && !p.low_on_disk))
         least = std::min(least, p.acked.value_or(0));
   return least;
 }

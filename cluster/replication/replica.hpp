@@ -29,6 +29,7 @@
 #include "cluster/replication/entry.hpp"
 #include "cluster/replication/leases.hpp"
 #include "cluster/sharding/shard_map.hpp"
+#include "storage/base/disk_room.hpp"
 
 namespace candor::replication {
 
@@ -63,6 +64,7 @@ struct acknowledgement {
   position committed;         ///< the end of what this disk knows to be committed
   std::uint64_t applied = 0;
   std::uint64_t destroyed = 0; ///< keys that entries up to here destroy are destroyed on this disk
+  bool low_on_disk = false;    ///< do without this disk where that is possible
 };
 
 /// The old primary handed the shard over on purpose: look at the configuration now.
@@ -129,7 +131,6 @@ struct recovered {
 };
 
 struct replica_options {
-  std::uint32_t replicas = 3;   ///< wanted
   millis silence{700};          ///< without an echo: suspected
   millis silence_doubted{1400}; ///< the same where another member still hears it; once
   millis drop_after{500};    ///< a member that has not acknowledged is dropped from the in-sync set
@@ -181,6 +182,9 @@ public:
   /// What the shell has put into the tables, and the keys it has destroyed.
   void applied(std::uint64_t seq) { applied_ = seq; }
   void destroyed(std::uint64_t seq) { destroyed_ = seq; }
+  /// What the disk has room for. Below `ample` this member says so, and is done without where that
+  /// is possible; with `none` it takes no entries.
+  void set_room(disk_room room) { room_ = room; }
 
   role now_is() const noexcept { return role_; }
   std::uint64_t term() const noexcept { return term_; }
@@ -189,6 +193,10 @@ public:
   std::uint64_t committed() const noexcept { return committed_.seq; }
   /// Serving, and with enough members for what is appended now to become committed.
   bool writable() const;
+  /// For new data, as a primary: where this disk is low, or a member that cannot be done without.
+  disk_room room() const;
+  /// As this primary heard last.
+  bool is_low(const member& who) const;
   /// Nobody else's acknowledgement counts: what is durable here is committed.
   bool alone() const { return must().size() == 1; }
   const sharding::shard_config& config() const noexcept { return config_; }
@@ -218,6 +226,7 @@ private:
     millis export_asked{0};
     std::uint64_t applied = 0;
     std::uint64_t destroyed = 0;
+    bool low_on_disk = false;
   };
   enum class purpose : std::uint8_t { take_over, hand_off, renew, membership, settle };
   struct pending_swap {
@@ -298,6 +307,7 @@ private:
   std::uint64_t applied_ = 0;
   std::uint64_t destroyed_ = 0;
   bool installing_ = false;
+  disk_room room_ = disk_room::ample;
 
   sharding::shard_config config_;
   std::uint64_t config_version_ = 0; ///< the coordinator's

@@ -100,6 +100,7 @@ void replicator::restart(shard_id shard, found_shard found) {
   auto& s = shards_[shard];
   ++s.machines;
   s.machine = std::make_unique<replica>(shard, options_.self, options_.protocol, leases_, *this);
+  s.machine->set_room(room_);
   s.unapplied.assign(std::make_move_iterator(found.unapplied.begin()),
                      std::make_move_iterator(found.unapplied.end()));
   s.heard.clear();
@@ -571,6 +572,12 @@ result<void> replicator::renew(shard_id shard, std::uint64_t term_floor) {
               : fail(errc::conflict, "this node does not lead it, or it is being changed");
 }
 
+void replicator::found_room(disk_room room) {
+  room_ = room;
+  for (auto& s : shards_)
+    s.machine->set_room(room);
+}
+
 void replicator::tick() {
   if (failed_) {
     if (now() - tried_again_ < try_again_every)
@@ -603,9 +610,9 @@ void replicator::tick() {
         return;
       if (hanging > options_.fence_after) {
         r.fence(now(), out);
-      } else if (leave) {
+      } else if (leave || room_ != disk_room::ample) {
         for (const auto& m : r.config().in_sync)
-          if (m != options_.self && r.hand_off(m, now(), out))
+          if (m != options_.self && !r.is_low(m) && r.hand_off(m, now(), out))
             break;
       }
     });

@@ -118,6 +118,8 @@ public:
   /// The shard's content was replaced by a restore: leads it on in a term of at least `term_floor`,
   /// and with the next generation. Error: `conflict` (not led here, or a change is under way).
   result<void> renew(shard_id shard, std::uint64_t term_floor);
+  /// What was found of the disk's room. Below `ample` this node leads only what nobody else can.
+  void found_room(disk_room room);
   /// Every 20 ms or so.
   void tick();
 
@@ -132,6 +134,8 @@ public:
   std::vector<replica_status> status() const;
   /// Up to where erasures of the shard are final: every copy has destroyed its keys.
   std::uint64_t destroyed_everywhere(shard_id shard) const;
+  /// For new data of a shard that is led here.
+  disk_room room(shard_id shard) const { return shards_.at(shard).machine->room(); }
   std::uint64_t applied(shard_id shard) const { return shards_.at(shard).applied.at.seq; }
 
 private:
@@ -278,6 +282,7 @@ private:
   std::optional<job_under_way> under_way_;
   bool failed_ = false; ///< the last write did; its outcome is unknown
   millis tried_again_{0};
+  disk_room room_ = disk_room::ample;
   millis left_others_{-10'000}; ///< when shards were last handed off because of the disk
 };
 

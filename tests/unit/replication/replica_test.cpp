@@ -343,6 +343,68 @@ TEST_CASE("a swap of unknown outcome is settled by another at the same version",
   CHECK(n.out.swaps.front().config.in_sync == std::vector{a, b, c});
 }
 
+TEST_CASE("a member whose disk is low is done without at once, and comes back with room",
+          "[replica]") {
+  auto low = verified(3);
+  low.low_on_disk = true;
+  auto entries_to_c = [](const effects& e) {
+    return std::ranges::any_of(e.messages, [](const auto& m) {
+      const auto* p = std::get_if<prepare>(&m.second.body);
+      return m.first == c && p && !p->entries.empty();
+    });
+  };
+  SECTION("three members") {
+    primary n;
+    n.it.wanted({a, b, c}, n.now, n.out);
+    n.hears(c, 2, low);
+    CHECK(n.it.room() == disk_room::ample); // it can be done without
+    n.tick(n.now + 1ms);
+    REQUIRE(n.out.swaps.size() == 1);
+    CHECK(n.out.swaps.front().config.in_sync == std::vector{a, b});
+    n.answer_swap(swap_outcome::applied);
+    n.take();
+    n.it.append({record(4, 2)}, n.now, n.out);
+    n.sync();
+    n.hears(b, 2, verified(4));
+    CHECK(n.it.committed() == 4);
+    n.tick(n.now + 60ms);
+    CHECK_FALSE(entries_to_c(n.take())); // what does not count need not fill it up
+    n.hears(c, 2, verified(3));
+    CHECK(entries_to_c(n.take()));
+    n.hears(c, 2, verified(4));
+    n.tick(n.now + 1ms);
+    REQUIRE(n.out.swaps.size() == 1);
+    CHECK(n.out.swaps.front().config.in_sync == std::vector{a, b, c});
+  }
+  SECTION("two members: it counts, and there is no room for new data") {
+    primary n{{a, b}};
+    n.hears(b, 2, low);
+    n.tick(n.now + 1ms);
+    CHECK(n.out.swaps.empty());
+    CHECK(n.it.room() == disk_room::low);
+    n.it.append({record(4, 2)}, n.now, n.out); // an erasure, say
+    n.sync();
+    n.hears(b, 2, verified(4));
+    CHECK(n.it.committed() == 4);
+    CHECK(n.it.room() == disk_room::ample);
+  }
+}
+
+TEST_CASE("a member without any room acknowledges what it has and takes nothing", "[replica]") {
+  follower n;
+  n.it.set_room(disk_room::none);
+  n.hears(a, 1, prepare{record(2, 1).at, 2, records(3, 5, 1)});
+  CHECK(n.out.writes.empty());
+  REQUIRE(n.last_ack());
+  CHECK(n.last_ack()->verified == 3);
+  CHECK(n.last_ack()->low_on_disk);
+  n.it.set_room(disk_room::ample);
+  n.hears(a, 1, prepare{record(2, 1).at, 2, records(3, 5, 1)});
+  n.sync();
+  CHECK(n.last_ack()->verified == 5);
+  CHECK_FALSE(n.last_ack()->low_on_disk);
+}
+
 TEST_CASE("a learner counts from before the swap that adds it", "[replica]") {
   primary n{{a, b}};
   n.it.wanted({a, b, c}, n.now, n.out);
@@ -578,7 +640,7 @@ TEST_CASE("a fenced primary stops at once and lets others go first", "[replica]"
 
 TEST_CASE("a message survives its bytes, and others do not pass", "[replica]") {
   for (const message& m : {message{3, 9, a, prepare{record(4, 2).at, 3, records(5, 6, 2)}},
-                           message{3, 9, a, acknowledgement{7, true, record(5, 2).at, 4, 3}},
+                           message{3, 9, a, acknowledgement{7, true, record(5, 2).at, 4, 3, true}},
                            message{3, 9, a, released{}}}) {
     auto bytes = encode(m);
     auto back = decode_message(bytes);
