@@ -11,22 +11,13 @@
 #include "actors/gateway/gateway.hpp"
 #include "actors/messages/messages.hpp"
 #include "storage/model/user_record.hpp"
+#include "tests/support/system_config.hpp"
 #include "tests/unit/gateway/fixture.hpp"
 #include "tests/unit/gateway/http_client.hpp"
 
 namespace candor::gateway_tests {
 
 using namespace std::chrono_literals;
-
-struct system_config : caf::actor_system_config {
-  system_config() {
-    add_message_types<caf::id_block::candor_transport>();
-    add_message_types<caf::id_block::candor_cluster>();
-    add_message_types<caf::id_block::candor_membership>();
-    add_message_types<caf::id_block::candor>();
-    set("scheduler.max-threads", 2u);
-  }
-};
 
 /// What the rooms were told.
 struct notebook {
@@ -218,7 +209,7 @@ public:
   gateway::gateway_config config;
 
 private:
-  system_config settings_;
+  test::system_config settings_;
   caf::actor_system system_{settings_};
   rooms doors_;
   std::unique_ptr<gateway::gateway> gateway_;

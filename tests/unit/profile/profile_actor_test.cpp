@@ -4,6 +4,7 @@
 #include "storage/base/limits.hpp"
 #include "tests/support/failing_engine.hpp"
 #include "tests/support/shard.hpp"
+#include "tests/support/system_config.hpp"
 
 using namespace candor;
 using namespace candor::test;
@@ -12,17 +13,6 @@ using namespace std::chrono_literals;
 namespace {
 
 const auto now = at("2025-12-17T12:00:00Z");
-
-struct system_config : caf::actor_system_config {
-  system_config() {
-    add_message_types<caf::id_block::candor_transport>();
-    add_message_types<caf::id_block::candor_transport>();
-    add_message_types<caf::id_block::candor_cluster>();
-    add_message_types<caf::id_block::candor_membership>();
-    add_message_types<caf::id_block::candor>();
-    set("scheduler.max-threads", 2u);
-  }
-};
 
 /// A shard's primary with its write door, in actors, on an engine that can fail.
 struct primary {
