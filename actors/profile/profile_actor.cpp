@@ -507,8 +507,8 @@ private:
       return std::move(*answers);
     }
     if (!has_room()) {
-      answers->items.assign(items.size(), {model::status::overloaded,
-                                           std::string{info(errc::disk_full).slug}, {}});
+      answers->items.assign(
+          items.size(), {model::status::overloaded, std::string{info(errc::disk_full).slug}, {}});
       return std::move(*answers);
     }
     std::vector<replication::draft> drafts;

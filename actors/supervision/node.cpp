@@ -199,9 +199,9 @@ private:
     shards_ = std::make_shared<shard_directory>(count_, config.name);
     for (std::uint16_t i = 0; i < count_.value; ++i)
       shards_->set_leader(i, {}); // as the coordinator will say
-    CANDOR_TRY(opened, cluster_side::open(config, {*system_, *db_, *keys_, secrets_, *clock_,
-                                                   *random_, shards_, [this] { return look_at_disk(); },
-                                                   stop_asked_}));
+    CANDOR_TRY(opened, cluster_side::open(
+                           config, {*system_, *db_, *keys_, secrets_, *clock_, *random_, shards_,
+                                    [this] { return look_at_disk(); }, stop_asked_}));
     cluster_ = std::move(opened);
     return {};
   }

@@ -45,7 +45,7 @@ prepare prepare_from(const msgpack::object& from) {
 
 acknowledgement acknowledgement_from(const msgpack::object& from) {
   const auto* field = fields(from, 6);
-  return {field[0].as<std::uint64_t>(), field[1].as<bool>(), position_from(field[2]),
+  return {field[0].as<std::uint64_t>(), field[1].as<bool>(),          position_from(field[2]),
           field[3].as<std::uint64_t>(), field[4].as<std::uint64_t>(), field[5].as<bool>()};
 }
 

@@ -831,7 +831,8 @@ bool replica::ready(const peer& learner) const {
 /// with what has caught up, then out with what the placement does not want, then to the primary it
 /// wants.
 void replica::next_step(millis now, effects& out) {
-  if (counted_ && (silent(*counted_, now) || is_low(*counted_) || now - counted_at_ > options_.drop_after) &&
+  if (counted_ &&
+      (silent(*counted_, now) || is_low(*counted_) || now - counted_at_ > options_.drop_after) &&
       swaps_.empty()) {
     counted_.reset();
     must_changed(now);
@@ -932,7 +933,8 @@ bool replica::fence_where_grants_are_missing(millis now, effects& out) {
 void replica::ask_exports(millis now, effects& out) {
   auto needed = must();
   for (auto& p : peers_)
-    if (p.no_log && !p.low_on_disk && !contains(needed, p.who) && now - p.export_asked >= export_again) {
+    if (p.no_log && !p.low_on_disk && !contains(needed, p.who) &&
+        now - p.export_asked >= export_again) {
       p.export_asked = now;
       out.exports.push_back(p.who);
     }

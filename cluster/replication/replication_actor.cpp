@@ -232,8 +232,7 @@ private:
       return;
     looking_ = true;
     looked_at_ = now;
-    request(disk_, caf::infinite,
-            work_ptr{std::make_shared<const work>([this]() -> outcome {
+    request(disk_, caf::infinite, work_ptr{std::make_shared<const work>([this]() -> outcome {
               return [this, room = around_.look_at_disk()] {
                 looking_ = false;
                 core_->found_room(room);

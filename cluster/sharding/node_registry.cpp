@@ -31,8 +31,14 @@ result<node_record> node_record_from_json(std::string_view text) {
   try {
     auto value = json::parse(text);
     auto word = [&](const char* name) { return value.at(name).get<std::string>(); };
-    node_record record{word("name"), word("disk_id"), word("incarnation"), word("address"),
-                       word("http"), word("zone"),    node_state::active,  {},
+    node_record record{word("name"),
+                       word("disk_id"),
+                       word("incarnation"),
+                       word("address"),
+                       word("http"),
+                       word("zone"),
+                       node_state::active,
+                       {},
                        value.value("low_on_disk", false)};
     auto state = word("state");
     if (state == "draining")

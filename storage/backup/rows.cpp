@@ -31,9 +31,8 @@ result<std::vector<Item>> decode(std::string_view bytes, std::string_view kind,
       return fail(errc::corrupt, "this is no part of a backup of this kind and version");
     std::vector<Item> made;
     made.reserve(array_of(whole[2]).size);
-    for_each(whole[2], [&](const msgpack::object& one) {
-      made.push_back(take(fields(one, field_count)));
-    });
+    for_each(whole[2],
+             [&](const msgpack::object& one) { made.push_back(take(fields(one, field_count))); });
     return made;
   } catch (const std::exception&) {
     return fail(errc::corrupt, "a part of a backup does not decode");
@@ -60,8 +59,8 @@ std::string encode(const std::vector<row>& rows) {
 
 result<std::vector<row>> decode_rows(std::string_view bytes) {
   return decode<row>(bytes, "rows", 3, [](const msgpack::object* field) {
-    row r{static_cast<engine::table>(field[0].as<std::uint8_t>()),
-          std::string{bytes_of(field[1])}, std::string{bytes_of(field[2])}};
+    row r{static_cast<engine::table>(field[0].as<std::uint8_t>()), std::string{bytes_of(field[1])},
+          std::string{bytes_of(field[2])}};
     if (std::ranges::find(tables_of_a_shard, r.table) == tables_of_a_shard.end())
       throw msgpack::type_error{};
     return r;

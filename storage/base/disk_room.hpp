@@ -1,5 +1,5 @@
-/// How much room the disk has, in the three degrees that anything here acts on. Whoever looks at the
-/// disk (stores/disk_watch) tells it; a shard's replica and its primary go by it. Pure.
+/// How much room the disk has, in the three degrees that anything here acts on. Whoever looks at
+/// the disk (stores/disk_watch) tells it; a shard's replica and its primary go by it. Pure.
 #pragma once
 
 #include <cstdint>

@@ -15,11 +15,11 @@ namespace candor::stores {
 namespace {
 
 /// With less free, the next write may fail.
-constexpr std::uint64_t brim_bytes = 1 << 20;
+constexpr std::uint64_t brim_bytes = 4 << 20;
 
 } // namespace
 
-bool room_judge::is_brimful(std::uint64_t free_bytes) const {
+bool room_judge::needs_reserve(std::uint64_t free_bytes) const {
   return marks_.low_bytes > 0 && free_bytes < std::max(marks_.reserve_bytes / 4, brim_bytes);
 }
 
@@ -31,7 +31,7 @@ disk_room room_judge::judge(std::uint64_t free_bytes, bool reserve_held) {
   low_ = free_bytes - of_others < mark;
   if (!low_)
     return disk_room::ample;
-  return is_brimful(free_bytes) ? disk_room::none : disk_room::low;
+  return free_bytes < brim_bytes ? disk_room::none : disk_room::low;
 }
 
 disk_watch::disk_watch(std::filesystem::path folder, disk_marks marks)
@@ -57,7 +57,7 @@ disk_room disk_watch::look() {
     log::error("disk", "it cannot be asked how much is free: {}", measured.error().to_string());
     return found_;
   }
-  if (judge_.is_brimful(free_bytes_) && give_up_reserve())
+  if (judge_.needs_reserve(free_bytes_) && give_up_reserve())
     (void)measure();
   auto before = found_;
   found_ = judge_.judge(free_bytes_, reserve_held_);

@@ -1,12 +1,12 @@
-/// Looks at how much room the disk of the data folder has, so that the node stops taking data before
-/// a write fails. Keeps a reserve: a file that takes up room while there is enough of it, and is
-/// given up when something else has filled the disk to the brim. Then there is still room for the
-/// log, for erasures, and for opening the database again after a write that failed.
+/// Looks at how much room the disk of the data folder has, so that the node stops taking data
+/// before a write fails. Keeps a reserve: a file that takes up room while there is enough of it,
+/// and is given up when something else has filled the disk to the brim. Then there is still room
+/// for the log, for erasures, and for opening the database again after a write that failed.
 ///
 /// Guarantees: below the mark it says `low`, and `ample` again only a quarter above it, so that it
-/// does not change its mind with every write; the room that the reserve gave back counts for nothing
-/// that is not `low`. Waits for the disk: never on a thread that has anything else to do. Not
-/// thread-safe.
+/// does not change its mind with every write; the room that the reserve gave back counts for
+/// nothing that is not `low`. Waits for the disk: never on a thread that has anything else to do.
+/// Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ public:
   /// `reserve_held`: the reserve's file is there.
   disk_room judge(std::uint64_t free_bytes, bool reserve_held);
   /// So little is free that the reserve is to be given up, where it is held.
-  bool is_brimful(std::uint64_t free_bytes) const;
+  bool needs_reserve(std::uint64_t free_bytes) const;
 
 private:
   disk_marks marks_;

@@ -15,8 +15,9 @@ import process_case
 from replication_case import ReplicationCase, now
 
 MIB = 1 << 20
-LOW = 24 * MIB
-RESERVE = 8 * MIB
+LOW = 96 * MIB
+RESERVE = 64 * MIB
+LOAD = {"users": 40, "workers": 2, "batch": 5}  # a log that the reserve has room for
 SETTINGS = {"disk_low_bytes": LOW, "disk_reserve_bytes": RESERVE}
 PATIENCE_S = 60
 
@@ -24,7 +25,7 @@ PATIENCE_S = 60
 class SmallDisk:
     """A file system of its own on `folder`, which another than the node fills up."""
 
-    def __init__(self, folder, size_mib=256):
+    def __init__(self, folder, size_mib=640):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mib}m,mode=0700", "candor-test", str(folder)],
@@ -38,10 +39,10 @@ class SmallDisk:
         return found.f_bavail * found.f_frsize
 
     def fill(self, leave=0):
-        """Until so little is free; at 0 until nothing is."""
+        """Until so little is free; at 0 until nothing is, or the node has given up its reserve."""
         with open(self.folder / "filler", "ab") as f:
-            size = f.tell()
-            while (room := self.free_bytes() - leave) > 0:
+            size = 0
+            while (room := self.free_bytes() - leave) >= 4096 and (leave or (self.folder / "reserve").exists()):
                 with contextlib.suppress(OSError):  # the node was quicker
                     os.posix_fallocate(f.fileno(), size, room)
                     size += room
@@ -105,7 +106,7 @@ class DiskFull(ReplicationCase):
         node.name, node.cluster = "node", cluster
         self.assertTrue((node.data / "reserve").exists())
         self.introduce(node, "seen", "erased-low", "erased-brimful")
-        load = self.start_load(cluster)
+        load = self.start_load(cluster, **LOAD)
         # Below the mark.
         disk.fill(leave=LOW - 6 * MIB)
         self.wait_until(lambda: self.is_low(node), "it does not notice")
@@ -150,7 +151,7 @@ class DiskFull(ReplicationCase):
         disks = {n.name: self.put_on_small_disk(n) for n in cluster.nodes[:2]}
         cluster.wait_until_healthy()
         self.introduce(cluster.nodes[2], "seen", "erased")
-        load = self.start_load(cluster)
+        load = self.start_load(cluster, **LOAD)
         watcher = self.start_watcher(load)
         full, second, third = cluster.nodes
         self.assertGreater(sum(s["primary"] == full.name for s in cluster.view()["shards"]), 0)

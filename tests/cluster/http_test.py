@@ -335,7 +335,8 @@ class TheContract(HttpTest):
                  code="not_found")
         look = {**backup, "step": "look", "secrets": cut["secrets"], "term_floor": 1, "log_time": cut["cut_at"],
                 "shards": len(cut["shards"])}
-        answers = [node.call("POST", "/v1/admin/restore_step", {**look, "shard": s["shard"]}) for s in cut["shards"]]
+        answers = [node.call("POST", "/v1/admin/restore_step", json.dumps({**look, "shard": s["shard"]}), JSON)
+                   for s in cut["shards"]]
         self.assertEqual({a.status for a in answers}, {200, 409}, "some shards are empty, some are not")
         for a in answers:
             self.keeps_to("restore_step" if a.status == 200 else "problem", json.loads(a.text))

@@ -169,7 +169,8 @@ const std::vector<setting>& settings() {
          return {};
        }},
       {{"disk_low_bytes",
-        "with less free on the data's disk the node takes no new data and leads no shard that another "
+        "with less free on the data's disk the node takes no new data and leads no shard that "
+        "another "
         "can lead; 0: never looked at",
         "268435456"},
        [](node_config& c, const std::string& v) -> result<void> {

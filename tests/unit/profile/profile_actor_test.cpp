@@ -24,11 +24,11 @@ struct primary {
     auto promises =
         std::make_shared<replication::leases>(sharding::member{"n1", "d1"}, 1, shard_count{2},
                                               replication::lease_options{}, time.monotonic());
-    auto opened = replication::spawn_replication(
-        system,
-        {db, *keys, *coordinator, promises, time, [](auto, const auto&) {},
-         [this] { return disk.load(); }},
-        {{"n1", "d1"}, {2}});
+    auto opened =
+        replication::spawn_replication(system,
+                                       {db, *keys, *coordinator, promises, time,
+                                        [](auto, const auto&) {}, [this] { return disk.load(); }},
+                                       {{"n1", "d1"}, {2}});
     REQUIRE(opened);
     door = *opened;
     profile = profile::spawn_profile_actor(system, 0, {db, *keys, secrets, regions, time, random},

@@ -25,18 +25,19 @@ TEST_CASE("below the mark a disk is low, until it has a quarter more", "[disk]")
 
 TEST_CASE("the room that the reserve gave back is not for new data", "[disk]") {
   room_judge judge{marks};
-  CHECK(judge.is_brimful(10 * mib - 1));
-  CHECK_FALSE(judge.is_brimful(10 * mib));
+  CHECK(judge.needs_reserve(10 * mib - 1));
+  CHECK_FALSE(judge.needs_reserve(10 * mib));
   CHECK(judge.judge(130 * mib, false) == disk_room::low);
   CHECK(judge.judge(50 * mib, false) == disk_room::low);
-  CHECK(judge.judge(9 * mib, false) == disk_room::none);
+  CHECK(judge.judge(9 * mib, false) == disk_room::low);
+  CHECK(judge.judge(4 * mib - 1, false) == disk_room::none);
   CHECK(judge.judge(165 * mib, false) == disk_room::ample);
 }
 
 TEST_CASE("without a mark there is always room", "[disk]") {
   room_judge judge{{0, 40 * mib}};
   CHECK(judge.judge(0, false) == disk_room::ample);
-  CHECK_FALSE(judge.is_brimful(0));
+  CHECK_FALSE(judge.needs_reserve(0));
 }
 
 TEST_CASE("a reserve is made where there is room, found again, and not made where there is not",
