@@ -156,12 +156,7 @@ public:
           delayed_send(this, heartbeat_every, heartbeat_atom_v);
           look_at_disk();
           core_->tick();
-          for (std::size_t i = 0; i < door_.progress->size(); ++i) {
-            auto shard = static_cast<shard_id>(i);
-            auto& shown = (*door_.progress)[i];
-            shown.destroyed.store(core_->destroyed_everywhere(shard), std::memory_order_relaxed);
-            shown.room.store(core_->room(shard), std::memory_order_relaxed);
-          }
+          show();
           flush();
         },
     };
@@ -225,6 +220,15 @@ private:
                                          std::memory_order_release);
   }
 
+  void show() {
+    for (std::size_t i = 0; i < door_.progress->size(); ++i) {
+      auto shard = static_cast<shard_id>(i);
+      auto& shown = (*door_.progress)[i];
+      shown.destroyed.store(core_->destroyed_everywhere(shard), std::memory_order_relaxed);
+      shown.room.store(core_->room(shard), std::memory_order_relaxed);
+    }
+  }
+
   /// Between the writes: while one hangs, nothing is looked at.
   void look_at_disk() {
     auto now = around_.time.monotonic();
@@ -236,6 +240,7 @@ private:
               return [this, room = around_.look_at_disk()] {
                 looking_ = false;
                 core_->found_room(room);
+                show();
                 door_.disk->store(room, std::memory_order_relaxed);
               };
             })})

@@ -89,7 +89,7 @@ class DiskFull(ReplicationCase):
         self.assertEqual(node.call("GET", f"/v1/users/{seen}/export").status, 200)
         gone = node.call("DELETE", f"/v1/users/{erased}")
         self.assertEqual(gone.status, 200, gone.body)
-        self.assertEqual(node.call("GET", f"/v1/users/{erased}").status, 410)
+        self.assertEqual(node.call("GET", f"/v1/users/{erased}").status, 404)
 
     def assert_unhealthy(self, node, sick):
         health = node.candorctl("cluster", "health", check=False)
