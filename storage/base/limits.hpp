@@ -82,6 +82,7 @@ inline constexpr std::size_t peer_in_flight_bytes = 4 * 1024 * 1024; ///< to one
 inline constexpr auto peer_frame_deadline = 2s;
 inline constexpr auto route_deadline = 4s; ///< for a call to reach a shard's primary and come back
 inline constexpr auto route_again_every = 20ms;
+inline constexpr auto unreachable_after = 2s; ///< of a primary: longer than a failover takes
 inline constexpr std::size_t nodes = 1024;
 inline constexpr std::size_t datagram_bytes = 1200; ///< of a beacon: fits one packet on any path
 inline constexpr std::size_t replicas = 32;         ///< in-sync members and learners of a shard
