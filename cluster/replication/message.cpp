@@ -9,7 +9,7 @@ namespace candor::replication {
 
 namespace {
 
-constexpr unsigned message_version = 1;
+constexpr unsigned message_version = 2;
 enum kinds : unsigned { prepare_kind, acknowledgement_kind, released_kind };
 
 using packer = msgpack::packer<msgpack::sbuffer>;
@@ -49,8 +49,9 @@ position position_from(const msgpack::object& from) {
 }
 
 prepare prepare_from(const msgpack::object& from) {
-  const auto* field = array(from, 3);
-  prepare p{position_from(field[0]), field[1].as<std::uint64_t>(), {}};
+  const auto* field = array(from, 4);
+  prepare p{position_from(field[0]), field[1].as<std::uint64_t>(), {},
+            millis{field[3].as<std::int64_t>()}};
   if (field[2].type != msgpack::type::ARRAY || field[2].via.array.size > limits::prepare_entries)
     throw msgpack::type_error{};
   for (std::uint32_t i = 0; i < field[2].via.array.size; ++i) {
@@ -62,9 +63,9 @@ prepare prepare_from(const msgpack::object& from) {
 }
 
 acknowledgement acknowledgement_from(const msgpack::object& from) {
-  const auto* field = array(from, 5);
-  return {field[0].as<std::uint64_t>(), field[1].as<bool>(), position_from(field[2]),
-          field[3].as<std::uint64_t>(), field[4].as<std::uint64_t>()};
+  const auto* field = array(from, 6);
+  return {field[0].as<std::uint64_t>(), field[1].as<bool>(),          position_from(field[2]),
+          field[3].as<std::uint64_t>(), field[4].as<std::uint64_t>(), millis{field[5].as<std::int64_t>()}};
 }
 
 } // namespace
@@ -80,7 +81,7 @@ std::string encode(const message& m) {
   pack_bytes(to, m.from.disk_id);
   if (const auto* p = std::get_if<prepare>(&m.body)) {
     to.pack(static_cast<unsigned>(prepare_kind));
-    to.pack_array(3);
+    to.pack_array(4);
     pack_position(to, p->previous);
     to.pack_uint64(p->committed);
     to.pack_array(static_cast<std::uint32_t>(p->entries.size()));
@@ -89,14 +90,16 @@ std::string encode(const message& m) {
       pack_position(to, r.at);
       pack_bytes(to, *r.bytes);
     }
+    to.pack_int64(p->vouched.count());
   } else if (const auto* a = std::get_if<acknowledgement>(&m.body)) {
     to.pack(static_cast<unsigned>(acknowledgement_kind));
-    to.pack_array(5);
+    to.pack_array(6);
     to.pack_uint64(a->verified);
     to.pack(a->apart);
     pack_position(to, a->committed);
     to.pack_uint64(a->applied);
     to.pack_uint64(a->destroyed);
+    to.pack_int64(a->sent.count());
   } else {
     to.pack(static_cast<unsigned>(released_kind));
     to.pack_nil();
