@@ -89,8 +89,8 @@ struct read_user {
   std::string caller;
 };
 
-/// A person as a session may see them: by the copy of any node that has applied what the session has
-/// seen, and all that anybody was acknowledged `limits::session_age` ago; else by the primary.
+/// A person as a session may see them: by the copy of any node that has applied what the session
+/// has seen, and all that anybody was acknowledged `limits::session_age` ago; else by the primary.
 /// Error: `not_primary` (this copy may not answer), `not_applied` (not yet).
 struct read_session {
   shard_id shard = 0;

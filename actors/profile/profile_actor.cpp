@@ -149,22 +149,22 @@ public:
               });
         },
         [this](const read_user& m) {
-          return with_user<user_answer>(
-              m.user, [&](const user_id& user) -> result<pending<user_answer>> {
-                if (!m.exporting)
-                  return read_person(user);
-                CANDOR_TRY(exported, table_.export_user(user, m.caller));
-                auto whole = to_message(exported.answer);
-                CANDOR_TRY(impressions, table_.impressions(user));
-                for (const auto& x : impressions)
-                  whole.impressions.push_back(model::encode(x));
-                return after(std::move(exported.entry), std::move(whole));
-              });
+          return with_user<user_answer>(m.user,
+                                        [&](const user_id& user) -> result<pending<user_answer>> {
+                                          if (!m.exporting)
+                                            return read_person(user);
+                                          CANDOR_TRY(exported, table_.export_user(user, m.caller));
+                                          auto whole = to_message(exported.answer);
+                                          CANDOR_TRY(impressions, table_.impressions(user));
+                                          for (const auto& x : impressions)
+                                            whole.impressions.push_back(model::encode(x));
+                                          return after(std::move(exported.entry), std::move(whole));
+                                        });
         },
         [this](const read_session& m) -> caf::result<user_answer> {
           if (open_ && may_answer())
-            return with_user<user_answer>(
-                m.user, [&](const user_id& user) { return read_person(user); });
+            return with_user<user_answer>(m.user,
+                                          [&](const user_id& user) { return read_person(user); });
           auto told = read_copy(m);
           return told ? caf::result<user_answer>{std::move(*told)} : to_caf(told.error());
         },

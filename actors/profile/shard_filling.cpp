@@ -163,8 +163,8 @@ result<bool> shard_filling::has_key(stores::key_ref key, bool drop_unreadable) {
 /// Whether the row is put; notes the pages that it needs.
 result<bool> shard_filling::keeps(const backup::row& r, bool drop_unreadable,
                                   std::set<std::uint64_t>& pages) {
-  if (r.table == table::meta && (r.key == filling_key(shard_) ||
-                                 r.key == engine::named_key(shard_, filled_name)))
+  if (r.table == table::meta &&
+      (r.key == filling_key(shard_) || r.key == engine::named_key(shard_, filled_name)))
     return false; // of an earlier restore
   if (r.table != table::user)
     return true;

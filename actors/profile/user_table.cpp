@@ -216,15 +216,16 @@ result<user_table::slot> user_table::load_from(const Tables& tables, const stora
   };
   std::vector<row> rows;
   auto prefix = engine::user_prefix(shard_, key);
-  CANDOR_TRY_VOID(tables.scan(
-      table::user, prefix, engine::prefix_end(prefix),
-      [&](std::string_view row_key, std::string_view value) {
-        auto rest = row_key.substr(prefix.size());
-        auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
-        auto version = engine::is_numbered(kind) ? engine::read_big_endian(rest.substr(1), 8) : 0;
-        rows.push_back({kind, version, std::string{value}});
-        return true;
-      }));
+  CANDOR_TRY_VOID(tables.scan(table::user, prefix, engine::prefix_end(prefix),
+                              [&](std::string_view row_key, std::string_view value) {
+                                auto rest = row_key.substr(prefix.size());
+                                auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
+                                auto version = engine::is_numbered(kind)
+                                                   ? engine::read_big_endian(rest.substr(1), 8)
+                                                   : 0;
+                                rows.push_back({kind, version, std::string{value}});
+                                return true;
+                              }));
   for (const auto& r : rows) {
     switch (r.kind) {
       case user_row::key_ref: {

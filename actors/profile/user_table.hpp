@@ -154,8 +154,8 @@ public:
   result<decided<bool>> put(const user_id& user, const model::user_details& details);
   /// Error: `user_not_found`.
   result<user_view> read(const user_id& user);
-  /// From a copy that this node does not lead, as `tables` has it at `log_time`; of a table that was
-  /// never opened. Error: `user_not_found`, and the engine's and the key store's.
+  /// From a copy that this node does not lead, as `tables` has it at `log_time`; of a table that
+  /// was never opened. Error: `user_not_found`, and the engine's and the key store's.
   result<user_view> read_copy(const engine::snapshot& tables, timestamp log_time,
                               const user_id& user);
   /// What an export leaves behind: an audit event.

@@ -50,7 +50,9 @@ position position_from(const msgpack::object& from) {
 
 prepare prepare_from(const msgpack::object& from) {
   const auto* field = array(from, 4);
-  prepare p{position_from(field[0]), field[1].as<std::uint64_t>(), {},
+  prepare p{position_from(field[0]),
+            field[1].as<std::uint64_t>(),
+            {},
             millis{field[3].as<std::int64_t>()}};
   if (field[2].type != msgpack::type::ARRAY || field[2].via.array.size > limits::prepare_entries)
     throw msgpack::type_error{};
@@ -64,8 +66,9 @@ prepare prepare_from(const msgpack::object& from) {
 
 acknowledgement acknowledgement_from(const msgpack::object& from) {
   const auto* field = array(from, 6);
-  return {field[0].as<std::uint64_t>(), field[1].as<bool>(),          position_from(field[2]),
-          field[3].as<std::uint64_t>(), field[4].as<std::uint64_t>(), millis{field[5].as<std::int64_t>()}};
+  return {field[0].as<std::uint64_t>(), field[1].as<bool>(),
+          position_from(field[2]),      field[3].as<std::uint64_t>(),
+          field[4].as<std::uint64_t>(), millis{field[5].as<std::int64_t>()}};
 }
 
 } // namespace

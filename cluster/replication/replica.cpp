@@ -744,10 +744,10 @@ void replica::send(peer& to, millis now, effects& out) {
     to.sent_at = now;
     to.in_flight.push_back({to.sent, bytes});
     to.in_flight_bytes += bytes;
-    out.messages.push_back({to.who,
-                            {shard_, term_, self_,
-                             prepare{*previous, committed_.seq, std::move(records),
-                                     vouch(to, now)}}});
+    out.messages.push_back(
+        {to.who,
+         {shard_, term_, self_,
+          prepare{*previous, committed_.seq, std::move(records), vouch(to, now)}}});
   }
 }
 

@@ -54,8 +54,8 @@ struct prepare {
   position previous; ///< the entries connect here
   std::uint64_t committed = 0;
   std::vector<log_record> entries;
-  /// At this time of the receiver's own clock, or later, nobody but the sender led, and all that had
-  /// been acknowledged was up to `committed`. 0: the sender cannot say.
+  /// At this time of the receiver's own clock, or later, nobody but the sender led, and all that
+  /// had been acknowledged was up to `committed`. 0: the sender cannot say.
   millis vouched{0};
 };
 

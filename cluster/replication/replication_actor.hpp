@@ -117,7 +117,7 @@ using replication_handle =
 struct shard_progress {
   std::atomic<std::uint64_t> applied{0}; ///< up to here the tables hold what the log says
   std::atomic<std::uint64_t> destroyed{0}; ///< up to here erased keys are gone from every copy
-  std::atomic<std::uint64_t> generation{0};  ///< as in session_state
+  std::atomic<std::uint64_t> generation{0}; ///< as in session_state
   std::atomic<std::int64_t> holds_all_of_ms{0};
 };
 

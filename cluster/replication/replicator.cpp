@@ -272,12 +272,9 @@ void replicator::review(shard_id shard) {
     if (r.end().seq == 0)
       s.place->time = clock_.now();
   }
-  shard_opening opening{s.epoch,
-                        r.term(),
-                        s.place->seq,
-                        r.config().generation,
-                        log_clock{s.place->time, now()},
-                        s.place->audit};
+  shard_opening opening{
+      s.epoch,       r.term(), s.place->seq, r.config().generation, log_clock{s.place->time, now()},
+      s.place->audit};
   for (auto& then : std::exchange(s.openers, {}))
     then(opening);
 }

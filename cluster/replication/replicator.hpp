@@ -140,8 +140,8 @@ public:
   outbox take_outbox() { return std::exchange(outbox_, {}); }
 
   std::vector<replica_status> status() const;
-  /// Nothing while the log holds an erasure that is not applied: on a member of the in-sync set that
-  /// is from before anybody hears of it.
+  /// Nothing while the log holds an erasure that is not applied: on a member of the in-sync set
+  /// that is from before anybody hears of it.
   session_state for_sessions(shard_id shard) const;
   /// Up to where erasures of the shard are final: every copy has destroyed its keys.
   std::uint64_t destroyed_everywhere(shard_id shard) const;
@@ -208,7 +208,8 @@ private:
     std::uint64_t next_cut = 0;     ///< and may begin here when it has grown by `log_kept_bytes`
     std::uint64_t bytes_since_cut = 0;
     std::vector<doomed_key> doomed; ///< keys that this disk has still to destroy
-    std::uint64_t last_erasure = 0; ///< the last entry of the log that destroys keys, or a later one
+    std::uint64_t last_erasure =
+        0; ///< the last entry of the log that destroys keys, or a later one
     std::map<std::string, std::set<std::uint64_t>> pages_sent; ///< by node, in this leadership
     std::vector<message> held;                                 ///< until their pages are here
     millis pages_asked{0};
