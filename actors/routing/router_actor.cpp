@@ -135,7 +135,8 @@ private:
             [this, keep, attempt, promise](Answer& answer) mutable {
               if (keep->attempt != attempt)
                 return;
-              session_here_.Increment();
+              if (!shards_->led_here(keep->shard))
+                session_here_.Increment();
               promise.deliver(std::move(answer));
               end(keep);
             },
