@@ -117,8 +117,14 @@ private:
       return;
     }
     c.asked = leader.empty() ? nullptr : shards_->door(leader);
-    if (!c.asked)
+    if (!c.asked) {
+      if (cut_off_from(leader)) {
+        c.refuse({errc::unavailable,
+                  leader + " leads this shard and cannot be reached from here: ask another node"});
+        return end(keep);
+      }
       return try_later(keep);
+    }
     remote_.Increment();
     request(c.asked, limits::route_deadline, c.content)
         .then(std::move(answered), std::move(failed));
@@ -153,6 +159,14 @@ private:
             });
   }
 
+  /// A node that died is followed by another before long. One that leads on without a link to here
+  /// is reached by others: whoever asked does better to go to them than to wait.
+  bool cut_off_from(const std::string& leader) const {
+    auto found = unreachable_since_.find(leader);
+    return found != unreachable_since_.end() &&
+           std::chrono::steady_clock::now() - found->second > limits::unreachable_after;
+  }
+
   void react(const call_ptr& c, const error& why) {
     if (why.code == errc::not_primary)
       return try_later(c);
@@ -185,6 +199,16 @@ private:
 
   /// Where shards are led has changed, or a link was lost.
   void look_again() {
+    std::map<std::string, std::chrono::steady_clock::time_point> unreachable;
+    for (std::size_t i = 0; i < shards_->size(); ++i)
+      if (auto leader = shards_->leader(static_cast<shard_id>(i));
+          !leader.empty() && leader != shards_->self() && !shards_->door(leader)) {
+        auto known = unreachable_since_.find(leader);
+        unreachable.try_emplace(leader, known == unreachable_since_.end()
+                                            ? std::chrono::steady_clock::now()
+                                            : known->second);
+      }
+    unreachable_since_ = std::move(unreachable);
     std::vector<call_ptr> lost;
     for (const auto& [_, c] : calls_)
       if (c->asked && shards_->door(shards_->leader(c->shard)) != c->asked)
@@ -202,6 +226,8 @@ private:
 
   std::shared_ptr<shard_directory> shards_;
   std::map<std::uint64_t, call_ptr> calls_;
+  /// Nodes that lead something and that there is no link to.
+  std::map<std::string, std::chrono::steady_clock::time_point> unreachable_since_;
   std::uint64_t numbers_ = 0;
   prometheus::Counter& remote_;
   prometheus::Counter& session_here_;

@@ -85,6 +85,7 @@ inline constexpr auto route_again_every = 20ms;
 inline constexpr auto session_wait = 100ms; ///< for this node's copy; then the primary is asked
 inline constexpr auto session_age = 3s; ///< by which a session may be behind the primary
 inline constexpr std::size_t session_tokens = 64; ///< in one header
+inline constexpr auto unreachable_after = 2s; ///< of a primary: longer than a failover takes
 inline constexpr std::size_t nodes = 1024;
 inline constexpr std::size_t datagram_bytes = 1200; ///< of a beacon: fits one packet on any path
 inline constexpr std::size_t replicas = 32;         ///< in-sync members and learners of a shard

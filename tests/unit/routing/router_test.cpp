@@ -90,6 +90,22 @@ TEST_CASE("what nobody can take is unavailable at the deadline", "[routing]") {
   CHECK(there->asked > 1);
 }
 
+TEST_CASE("who asks for a primary that leads on without a link to here is sent to another node",
+          "[routing]") {
+  house h;
+  h.set_leader("there");
+  auto answer = h.route<receipt>(erasure());
+  REQUIRE_FALSE(answer.has_value());
+  CHECK(answer.error().code == errc::unavailable);
+  CHECK(answer.error().detail.find("there leads this shard") != std::string::npos);
+
+  // With the link back it is asked again.
+  auto there = h.lead_from("there");
+  h.set_leader("there");
+  CHECK(h.route<receipt>(erasure()).has_value());
+  CHECK(there->asked == 1);
+}
+
 TEST_CASE("what a primary refuses is refused", "[routing]") {
   house h;
   auto there = h.lead_from("there");
