@@ -23,6 +23,17 @@ constexpr bool repeatable =
     std::is_same_v<Message, read_cut> || std::is_same_v<Message, fill_shard> ||
     std::is_same_v<Message, shard_status_request>;
 
+/// About how many bytes it is on the wire; items have no free text.
+template <class Message>
+std::size_t weight(const Message& m) {
+  std::size_t bytes = limits::routed_message_bytes;
+  if constexpr (requires { m.items.size(); })
+    bytes += m.items.size() * limits::routed_message_bytes;
+  if constexpr (requires { m.bytes.size(); })
+    bytes += m.bytes.size();
+  return bytes;
+}
+
 class router_actor final : public caf::event_based_actor {
 public:
   router_actor(caf::actor_config& config, std::shared_ptr<shard_directory> shards)
@@ -57,6 +68,8 @@ private:
     shard_id shard = 0;
     caf::message content;
     bool repeatable = false;
+    std::size_t bytes = 0;   ///< about
+    std::string charged;     ///< the node that they are on their way to
     bool of_session = false; ///< this node's own copy is asked first
     std::chrono::steady_clock::time_point begun;
     std::chrono::steady_clock::time_point deadline;
@@ -73,10 +86,13 @@ private:
     auto shard = m.shard;
     if (shard >= shards_->size())
       return to_caf({errc::not_found, "there is no such shard"});
+    if (calls_.size() >= limits::routed_calls)
+      return to_caf({errc::overloaded, "too many requests wait for the primaries of their shards"});
     auto promise = make_response_promise<Answer>();
     auto c = std::make_shared<call>();
     c->shard = shard;
     c->repeatable = repeatable<Message>;
+    c->bytes = weight(m);
     c->of_session = std::is_same_v<Message, read_session>;
     c->begun = std::chrono::steady_clock::now();
     c->deadline = c->begun + limits::route_deadline;
@@ -97,6 +113,7 @@ private:
   template <class Answer>
   void ask(call& c, caf::typed_response_promise<Answer> promise) {
     auto keep = calls_.at(c.number);
+    give_back(c);
     auto attempt = ++c.attempt;
     auto answered = [this, keep, attempt, promise](Answer& answer) mutable {
       if (keep->attempt != attempt)
@@ -125,6 +142,11 @@ private:
       }
       return try_later(keep);
     }
+    auto& on_the_way = on_the_way_[leader];
+    if (on_the_way > 0 && on_the_way + c.bytes > limits::routed_in_flight_bytes)
+      return try_later(keep);
+    on_the_way += c.bytes;
+    c.charged = leader;
     remote_.Increment();
     request(c.asked, limits::route_deadline, c.content)
         .then(std::move(answered), std::move(failed));
@@ -167,9 +189,15 @@ private:
            std::chrono::steady_clock::now() - found->second > limits::unreachable_after;
   }
 
+  /// It is not on its way to a node any more.
+  void give_back(call& c) {
+    if (!c.charged.empty())
+      on_the_way_[std::exchange(c.charged, {})] -= c.bytes;
+  }
+
   void react(const call_ptr& c, const error& why) {
     if (why.code == errc::not_primary)
-      return try_later(c);
+      return try_later(c, limits::route_refused_again); // a hand-over takes moments
     auto lost = why.code == errc::timed_out || why.code == errc::unavailable;
     if (lost && c->asked)
       return give_up_on_node(c);
@@ -186,15 +214,16 @@ private:
     end(c);
   }
 
-  void try_later(const call_ptr& c) {
+  void try_later(const call_ptr& c, std::chrono::milliseconds wait = limits::route_again_every) {
     auto attempt = ++c->attempt;
-    if (std::chrono::steady_clock::now() + limits::route_again_every >= c->deadline) {
+    give_back(*c);
+    if (std::chrono::steady_clock::now() + wait >= c->deadline) {
       c->refuse({errc::unavailable, "nobody leads this shard at the moment"});
       return end(c);
     }
     again_.Increment();
     c->asked = nullptr;
-    delayed_send(this, limits::route_again_every, retry_atom_v, c->number, attempt);
+    delayed_send(this, wait, retry_atom_v, c->number, attempt);
   }
 
   /// Where shards are led has changed, or a link was lost.
@@ -219,6 +248,7 @@ private:
 
   void end(const call_ptr& c) {
     ++c->attempt;
+    give_back(*c);
     calls_.erase(c->number);
     c->send = nullptr; // it holds the promise
     c->refuse = nullptr;
@@ -226,6 +256,7 @@ private:
 
   std::shared_ptr<shard_directory> shards_;
   std::map<std::uint64_t, call_ptr> calls_;
+  std::map<std::string, std::size_t> on_the_way_; ///< bytes, to each other node
   /// Nodes that lead something and that there is no link to.
   std::map<std::string, std::chrono::steady_clock::time_point> unreachable_since_;
   std::uint64_t numbers_ = 0;

@@ -1,3 +1,4 @@
+#include "storage/base/limits.hpp"
 #include "tests/unit/routing/house.hpp"
 
 using namespace candor;
@@ -104,6 +105,24 @@ TEST_CASE("who asks for a primary that leads on without a link to here is sent t
   h.set_leader("there");
   CHECK(h.route<receipt>(erasure()).has_value());
   CHECK(there->asked == 1);
+}
+
+TEST_CASE("no more bytes are on their way to a node than it may owe answers for", "[routing]") {
+  house h;
+  auto there = h.lead_from("there");
+  there->does = order::how::be_silent;
+  learn_signals large{1, {}};
+  large.items.resize(limits::routed_in_flight_bytes / limits::routed_message_bytes * 2 / 3);
+  auto first = h.self->request(h.router, 60s, large);
+  auto second = h.route<verdicts>(large, [&] {
+    REQUIRE(becomes_true([&] { return there->asked >= 1; }));
+    std::this_thread::sleep_for(10 * limits::route_again_every); // it had the time to be sent
+    CHECK(there->asked == 1);
+    h.set_leader("here");
+  });
+  CHECK(second.has_value());
+  first.receive([](const verdicts&) {}, [](const caf::error&) { FAIL("it was not sent again"); });
+  CHECK(h.here->asked == 2);
 }
 
 TEST_CASE("what a primary refuses is refused", "[routing]") {
