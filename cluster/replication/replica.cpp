@@ -162,6 +162,7 @@ void replica::written(ticket number, millis now, effects& out) {
     for (auto& p : peers_)
       heartbeat(p, now, out);
     advance(now);
+    leave(now, out);
   } else {
     if (role_ == role::follower)
       grant_again();
@@ -572,6 +573,7 @@ void replica::step_down(millis now) {
   promises_.stop_leading(shard_);
   promises_.withhold(shard_);
   peers_.clear();
+  leaving_.reset();
   counted_.reset();
   swaps_.clear();
   primary_.reset();
@@ -583,21 +585,29 @@ void replica::step_down(millis now) {
 }
 
 bool replica::hand_off(const member& to, millis now, effects& out) {
-  if (role_ != role::serving || !swaps_.empty() || same_member(to, self_) ||
+  if (role_ != role::serving || leaving_ || !swaps_.empty() || same_member(to, self_) ||
       !contains(config_.in_sync, to))
     return false;
-  auto next = config_;
-  ++next.version;
-  ++next.term;
-  next.primary = to;
-  step_down(now);
-  set_role(role::candidate, now); // should the swap fail, it leads again
-  swap(std::move(next), purpose::hand_off, now, out);
+  leaving_ = to;
+  leaving_since_ = now;
+  leave(now, out);
   return true;
 }
 
+void replica::leave(millis now, effects& out) {
+  if (!leaving_ || (committed_.seq < end_.seq && now - leaving_since_ < options_.leave_within))
+    return;
+  auto next = config_;
+  ++next.version;
+  ++next.term;
+  next.primary = *leaving_;
+  step_down(now);
+  set_role(role::candidate, now); // should the swap fail, it leads again
+  swap(std::move(next), purpose::hand_off, now, out);
+}
+
 bool replica::renew(std::uint64_t term_floor, millis now, effects& out) {
-  if (role_ != role::serving || !swaps_.empty())
+  if (role_ != role::serving || leaving_ || !swaps_.empty())
     return false;
   auto next = config_;
   ++next.version;
@@ -732,6 +742,7 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
   send(*p, now, out);
   if (more)
     advance(now);
+  leave(now, out);
 }
 
 void replica::send(peer& to, millis now, effects& out) {
@@ -793,7 +804,7 @@ millis replica::vouch(const peer& to, millis now) const {
 }
 
 void replica::append(std::vector<log_record> records, millis now, effects& out) {
-  CANDOR_ASSERT(role_ == role::serving);
+  CANDOR_ASSERT(role_ == role::serving && !leaving_);
   for (const auto& r : records) {
     CANDOR_ASSERT(r.at.seq == end_.seq + 1 && r.at.term == term_ && r.bytes);
     end_ = r.at;
@@ -807,7 +818,7 @@ void replica::append(std::vector<log_record> records, millis now, effects& out) 
 }
 
 bool replica::writable() const {
-  return role_ == role::serving && must().size() >= config_.in_sync_min;
+  return role_ == role::serving && !leaving_ && must().size() >= config_.in_sync_min;
 }
 
 bool replica::is_low(const member& who) const {
@@ -986,7 +997,10 @@ void replica::tick(millis now, effects& out) {
     for (auto& p : peers_)
       heartbeat(p, now, out);
     advance(now);
-    next_step(now, out);
+    if (leaving_)
+      leave(now, out);
+    else
+      next_step(now, out);
     if (leading())
       ask_exports(now, out);
   }

@@ -141,6 +141,7 @@ struct replica_options {
   millis heartbeat{50};      ///< an idle primary's prepares; also when it sends again
   millis fence_after{1000};  ///< without grants of all of `must`
   millis candidate_step{15}; ///< by which candidates of lower rank wait longer
+  millis leave_within{100};  ///< of being asked to hand over, whatever is not committed
   millis settled_after{1000}; ///< of serving, before the shard is moved as the placement wants
   /// Where a change makes the in-sync set this large, its minimum is raised to this; 0: left alone.
   std::uint32_t in_sync_least = 0;
@@ -170,8 +171,9 @@ public:
   /// Entries placed by this primary in `term()`, connecting to `end()`. Only while `role::serving`.
   void append(std::vector<log_record> records, millis now, effects& out);
   void tick(millis now, effects& out);
-  /// Stops serving and hands the shard to `to`, an in-sync member. False: it cannot (not serving, a
-  /// swap is in flight, `to` is not in sync).
+  /// Takes no more entries, and hands the shard to `to`, an in-sync member, as soon as those it has
+  /// are committed, so that nobody is left without an answer; after `leave_within` in any case.
+  /// False: it cannot (not serving, a swap is in flight, it leaves already, `to` is not in sync).
   bool hand_off(const member& to, millis now, effects& out);
   /// Stops serving and leads again in a term of at least `term_floor`, with the next generation:
   /// the shard's content was replaced. False: it cannot now (not serving, a swap is in flight).
@@ -196,6 +198,7 @@ public:
   void set_room(disk_room room) { room_ = room; }
 
   role now_is() const noexcept { return role_; }
+  bool leaving() const noexcept { return leaving_.has_value(); }
   std::uint64_t term() const noexcept { return term_; }
   const position& end() const noexcept { return end_; }
   /// Every entry up to here may be applied.
@@ -279,6 +282,7 @@ private:
   void take_over(millis now, effects& out);
   void lead(millis now, effects& out);
   void step_down(millis now);
+  void leave(millis now, effects& out);
   std::uint32_t rank() const;
 
   // leading
@@ -346,6 +350,8 @@ private:
 
   // as a primary
   std::vector<peer> peers_;
+  std::optional<member> leaving_; ///< to whom
+  millis leaving_since_{0};
   std::optional<member> counted_; ///< a learner that counts already, to be added
   millis counted_at_{0};
   millis since_{0};      ///< of the role

@@ -1,17 +1,17 @@
 /// The one door for writes of a disk: owns the replica of every shard that lies on it, and is the
-/// core of their shell (replication_actor). Rooms hand in drafts for shards that this node leads; the
-/// replicator places, seals and chains them, feeds the replicas, gathers what all of them want
-/// written into one synced batch, applies what is committed, and answers once it is durable on every
-/// member that must hold it. On one node that is the node itself.
+/// core of their shell (replication_actor). Rooms hand in drafts for shards that this node leads;
+/// the replicator places, seals and chains them, feeds the replicas, gathers what all of them want
+/// written into one synced batch, applies what is committed, and answers once it is durable on
+/// every member that must hold it. On one node that is the node itself.
 ///
-/// Guarantees: an answer means durable on all of `must`; entries of a shard are applied in the order
-/// of their seq, without gaps, and only when committed; no (key, nonce) pair is used twice, since
-/// every leadership begins a new term; nothing is acknowledged whose pages of keys are not durable
-/// here; after a failed write everything handed in under the same epoch fails too. Must never
-/// interpret a row.
+/// Guarantees: an answer means durable on all of `must`; entries of a shard are applied in the
+/// order of their seq, without gaps, and only when committed; no (key, nonce) pair is used twice,
+/// since every leadership begins a new term; nothing is acknowledged whose pages of keys are not
+/// durable here; after a failed write everything handed in under the same epoch fails too. Must
+/// never interpret a row.
 ///
-/// It does no waiting: `take_job` hands out what is to be written, `job_done` tells the outcome, and
-/// meanwhile everything else goes on. Not thread-safe: its actor owns it.
+/// It does no waiting: `take_job` hands out what is to be written, `job_done` tells the outcome,
+/// and meanwhile everything else goes on. Not thread-safe: its actor owns it.
 #pragma once
 
 #include <deque>
@@ -70,7 +70,7 @@ struct disk_job {
 };
 
 struct disk_outcome {
-  result<void> written; ///< error: how much of the batch is there is unknown
+  result<void> written;                       ///< error: how much of the batch is there is unknown
   std::vector<stores::key_ref> not_destroyed; ///< tried again after the next start
 };
 
@@ -196,20 +196,20 @@ private:
     std::uint64_t term = 0;       ///< that it follows durably
     std::uint64_t machines = 0;   ///< made so far: tickets of an earlier one count for nothing
     std::optional<std::vector<sharding::member>> wanted; ///< as the placement said last
-    millis in_use{0};        ///< when a primary last spoke to it, or it counted for something
+    millis in_use{0};             ///< when a primary last spoke to it, or it counted for something
     bool asked_once_more = false; ///< the coordinator, whether it may be emptied
     bool told_behind = false;
-    std::optional<placing> place; ///< while the shard is open here
-    std::uint64_t led_term = 0;   ///< whose leadership `place` and `waiting` belong to
+    std::optional<placing> place;   ///< while the shard is open here
+    std::uint64_t led_term = 0;     ///< whose leadership `place` and `waiting` belong to
     std::vector<log_record> placed; ///< for the next flush
     std::deque<waiting_append> waiting;
     std::vector<opened> openers;
     std::deque<entry> unapplied;          ///< contiguous, from after `applying` on
     std::map<std::uint64_t, entry> heard; ///< decoded from prepares, until the replica takes them
-    std::uint64_t queued = 0; ///< the last entry that is in a batch, done or under way
+    std::uint64_t queued = 0;             ///< the last entry that is in a batch, done or under way
     applied_mark applied, applying;
-    std::uint64_t cut = 1;          ///< the log begins here
-    std::uint64_t next_cut = 0;     ///< and may begin here when it has grown by `log_kept_bytes`
+    std::uint64_t cut = 1;      ///< the log begins here
+    std::uint64_t next_cut = 0; ///< and may begin here when it has grown by `log_kept_bytes`
     std::uint64_t bytes_since_cut = 0;
     std::vector<doomed_key> doomed; ///< keys that this disk has still to destroy
     std::uint64_t last_erasure =
@@ -260,6 +260,7 @@ private:
   void step(shard_id shard, Step step);
   void carry_out_effects(shard_id shard, effects& out);
   void review(shard_id shard);
+  void take_no_more(shard_id shard); ///< what was taken is still answered
   void close(shard_id shard);
   void fail_all(const error& why);
 

@@ -524,6 +524,32 @@ TEST_CASE("a hand-off stops serving, names the successor, and releases", "[repli
   CHECK(n.it.now_is() == role::follower);
 }
 
+TEST_CASE("a hand-off waits for what was taken to be committed, though not for long", "[replica]") {
+  primary n;
+  n.it.append({record(4, 2)}, n.now, n.out);
+  n.sync();
+  n.hears(b, 2, verified(4));
+  REQUIRE(n.it.hand_off(b, n.now, n.out));
+  CHECK_FALSE(n.it.hand_off(c, n.now, n.out));
+  CHECK_FALSE(n.it.writable());
+  CHECK(n.it.leaving());
+  CHECK(n.it.now_is() == role::serving);
+  SECTION("the last member acknowledges it") {
+    n.hears(c, 2, verified(4));
+    CHECK(n.it.committed() == 4);
+  }
+  SECTION("it does not") {
+    n.tick(n.now + 99ms);
+    CHECK(n.it.leaving());
+    n.tick(n.now + 1ms);
+    CHECK(n.it.committed() == 3);
+  }
+  CHECK_FALSE(n.it.leaving());
+  CHECK(n.it.now_is() == role::candidate);
+  REQUIRE(n.out.swaps.size() == 1);
+  CHECK(n.out.swaps.front().config.primary == b);
+}
+
 TEST_CASE("a primary steps down when it learns of a later term", "[replica]") {
   SECTION("from the coordinator") {
     primary n;
