@@ -23,7 +23,8 @@ worker_handle::behavior_type worker() {
   return {[](const work_ptr& w) { return std::make_shared<const outcome>((*w)()); }};
 }
 
-// -- what is asked of the coordinator --------------------------------------------------------------
+// -- what is asked of the coordinator
+// --------------------------------------------------------------
 
 struct swap_told {
   shard_id shard = 0;
@@ -86,7 +87,8 @@ std::vector<config_seen> read_configs(coordination::coordinator& from,
   return seen;
 }
 
-// -- the actor ---------------------------------------------------------------------------------------
+// -- the actor
+// ---------------------------------------------------------------------------------------
 
 class replication_actor final : public replication_handle::base {
 public:
@@ -262,8 +264,7 @@ private:
   // one thing at a time. The replicator watches for how long the disk takes.
 
   void write(std::shared_ptr<disk_job> job) {
-    request(disk_, caf::infinite,
-            work_ptr{std::make_shared<const work>([this, job]() -> outcome {
+    request(disk_, caf::infinite, work_ptr{std::make_shared<const work>([this, job]() -> outcome {
               auto done = std::make_shared<disk_outcome>(carry_out(*job, around_.db, around_.keys));
               return [this, done] { core_->job_done(*done); };
             })})
@@ -273,32 +274,43 @@ private:
         });
   }
 
-  void ask_coordinator(work what) {
+  /// All swaps that have come up since it was asked last go in one, so that shards that are handed
+  /// over together share a transaction; reads wait for them.
+  void ask_coordinator() {
+    if (asking_ || (swaps_.empty() && config_reads_.empty()))
+      return;
+    asking_ = true;
+    work what;
+    if (!swaps_.empty())
+      what = [this, swaps = std::exchange(swaps_, {})]() -> outcome {
+        return [this, told = swap_all(around_.coordinator, swaps)] {
+          for (const auto& t : told)
+            core_->swapped(t.shard, t.number, t.outcome);
+        };
+      };
+    else
+      what = [this, shards = std::exchange(config_reads_, {})]() -> outcome {
+        auto asked = around_.time.monotonic();
+        return [this, asked, seen = read_configs(around_.coordinator, shards)] {
+          for (const auto& s : seen)
+            core_->config_read(s.shard, s.config, s.version, asked);
+        };
+      };
     request(coordination_, caf::infinite, work_ptr{std::make_shared<const work>(std::move(what))})
         .then([this](const outcome_ptr& then) {
+          asking_ = false;
           (*then)();
-          flush_soon();
+          flush();
         });
   }
 
   void hand_out(outbox all) {
     for (auto& [node, items] : all.items)
       send_items(node, std::move(items));
-    if (!all.swaps.empty())
-      ask_coordinator([this, swaps = std::move(all.swaps)]() -> outcome {
-        return [this, told = swap_all(around_.coordinator, swaps)] {
-          for (const auto& t : told)
-            core_->swapped(t.shard, t.number, t.outcome);
-        };
-      });
-    if (!all.config_reads.empty())
-      ask_coordinator([this, shards = std::move(all.config_reads)]() -> outcome {
-        auto asked = around_.time.monotonic();
-        return [this, asked, seen = read_configs(around_.coordinator, shards)] {
-          for (const auto& s : seen)
-            core_->config_read(s.shard, s.config, s.version, asked);
-        };
-      });
+    swaps_.insert(swaps_.end(), std::make_move_iterator(all.swaps.begin()),
+                  std::make_move_iterator(all.swaps.end()));
+    config_reads_.merge(all.config_reads);
+    ask_coordinator();
     for (const auto& [shard, epoch] : all.closed)
       if (auto owner = owners_.find(shard); owner != owners_.end())
         if (auto handle = caf::actor_cast<caf::actor>(owner->second))
@@ -350,6 +362,9 @@ private:
   worker_handle disk_, coordination_;
   std::map<std::string, peer> peers_;
   std::map<shard_id, caf::actor_addr> owners_; ///< who opened the shard
+  std::vector<shard_swap> swaps_;              ///< to be asked of the coordinator next
+  std::set<shard_id> config_reads_;            ///< the same
+  bool asking_ = false;
   bool flushing_ = false;
   bool looking_ = false; ///< at the disk
   millis looked_at_ = -look_at_disk_every;
