@@ -7,6 +7,7 @@
 
 #include "actors/profile/catalogue_table.hpp"
 #include "actors/profile/held_cut.hpp"
+#include "actors/profile/session_reader.hpp"
 #include "actors/profile/shard_filling.hpp"
 #include "actors/profile/spend_table.hpp"
 #include "storage/base/limits.hpp"
@@ -111,6 +112,7 @@ public:
     , catalogue_{shard, around.db}
     , spend_{shard, around.db}
     , filling_{shard, around.db, around.keys}
+    , sessions_{shard, around}
     , door_{std::move(door)} {}
 
   const char* name() const override { return "profile"; }
@@ -148,20 +150,24 @@ public:
               });
         },
         [this](const read_user& m) {
-          return with_user<user_answer>(
-              m.user, [&](const user_id& user) -> result<pending<user_answer>> {
-                if (!m.exporting) {
-                  CANDOR_TRY(view, table_.read(user));
-                  return after<user_answer>(std::nullopt, to_message(view));
-                }
-                CANDOR_TRY_VOID(room_for_rights());
-                CANDOR_TRY(exported, table_.export_user(user, m.caller));
-                auto whole = to_message(exported.answer);
-                CANDOR_TRY(impressions, table_.impressions(user));
-                for (const auto& x : impressions)
-                  whole.impressions.push_back(model::encode(x));
-                return after(std::move(exported.entry), std::move(whole));
-              });
+          return with_user<user_answer>(m.user,
+                                        [&](const user_id& user) -> result<pending<user_answer>> {
+                                          if (!m.exporting)
+                                            return read_person(user);
+                                          CANDOR_TRY(exported, table_.export_user(user, m.caller));
+                                          auto whole = to_message(exported.answer);
+                                          CANDOR_TRY(impressions, table_.impressions(user));
+                                          for (const auto& x : impressions)
+                                            whole.impressions.push_back(model::encode(x));
+                                          return after(std::move(exported.entry), std::move(whole));
+                                        });
+        },
+        [this](const read_session& m) -> caf::result<user_answer> {
+          if (open_ && may_answer())
+            return with_user<user_answer>(m.user,
+                                          [&](const user_id& user) { return read_person(user); });
+          auto told = read_copy(m);
+          return told ? caf::result<user_answer>{std::move(*told)} : to_caf(told.error());
         },
         [this](const candor::forget_interest& m) {
           return with_user<acknowledged>(
@@ -466,6 +472,33 @@ private:
     return after(std::move(decision.entry), acknowledged{});
   }
 
+  /// That nobody is known is an answer too: a session must not find them again elsewhere.
+  result<pending<user_answer>> read_person(const user_id& user) {
+    auto view = table_.read(user);
+    if (!view && view.error().code == errc::user_not_found)
+      return after<user_answer>(std::nullopt, nobody());
+    if (!view)
+      return tl::unexpected<error>{view.error()};
+    return after<user_answer>(std::nullopt, to_message(*view));
+  }
+
+  static user_answer nobody() {
+    user_answer answer;
+    answer.known = false;
+    return answer;
+  }
+
+  result<user_answer> read_copy(const read_session& m) {
+    CANDOR_TRY(user, user_id::parse(m.user));
+    CANDOR_TRY(told, sessions_.read(user, m.seen, door_.for_sessions(table_.shard())));
+    auto answer = told.person ? to_message(*told.person) : nobody();
+    answer.seen = told.seen;
+    return answer;
+  }
+
+  /// What whoever is answered now has seen: every entry that the answer rests on is committed.
+  session_token seen_now() const { return {table_.shard(), generation_, seq_}; }
+
   template <class Answer, class Decide>
   caf::result<Answer> with_user(const std::string& id, Decide decide) {
     return answer<Answer>([&]() -> result<pending<Answer>> {
@@ -486,9 +519,12 @@ private:
     if (decided->entry)
       drafts.push_back(std::move(*decided->entry));
     auto promise = make_response_promise<Answer>();
-    append(std::move(drafts), [promise, finish = std::move(decided->finish)](
+    append(std::move(drafts), [this, promise, finish = std::move(decided->finish)](
                                   const replication::append_result& outcome) mutable {
       auto final_answer = outcome ? finish(*outcome) : tl::unexpected<error>{outcome.error()};
+      if constexpr (requires { final_answer->seen; })
+        if (final_answer)
+          final_answer->seen = seen_now();
       if (final_answer)
         promise.deliver(std::move(*final_answer));
       else
@@ -528,13 +564,17 @@ private:
       probe_.count(judged->answer);
       answers->items.push_back(std::move(judged->answer));
     }
-    if (drafts.empty() && !rests_on_entries)
+    if (drafts.empty() && !rests_on_entries) {
+      answers->seen = {seen_now()};
       return may_answer() ? caf::result<verdicts>{std::move(*answers)} : to_caf(not_open());
+    }
     auto promise = make_response_promise<verdicts>();
     append(std::move(drafts),
-           [promise, answers](const replication::append_result& outcome) mutable {
+           [this, promise, answers](const replication::append_result& outcome) mutable {
              if (!outcome)
                answers->items.assign(answers->items.size(), model::verdict::unknown());
+             else
+               answers->seen = {seen_now()};
              promise.deliver(std::move(*answers));
            });
     return caf::delegated<verdicts>{};
@@ -1173,6 +1213,7 @@ private:
               epoch_ = opening->epoch;
               term_ = opening->term;
               seq_ = opening->seq;
+              generation_ = opening->generation;
               audit_ = opening->audit;
               term_at_opening_ = term_;
               if (auto opened = open_what_is_there(*opening); !opened)
@@ -1268,6 +1309,7 @@ private:
   std::vector<take_asked> takes_;
   shard_filling filling_;
   bool is_filling_ = false; ///< from a backup: it serves nothing else
+  session_reader sessions_;
   replication::write_door door_;
   verdict_probe probe_;
   bool open_ = false;
@@ -1275,6 +1317,7 @@ private:
   std::uint64_t term_ = 0;
   std::uint64_t term_at_opening_ = 0;
   std::uint64_t seq_ = 0;
+  std::uint64_t generation_ = 0;
   stores::audit_head audit_;
   std::uint64_t ordinal_ = 0; ///< appends handed to the door
   std::uint64_t settled_ = 0; ///< appends answered

@@ -15,12 +15,13 @@ namespace {
 template <class Message>
 constexpr bool repeatable =
     std::is_same_v<Message, admit_events> || std::is_same_v<Message, learn_signals> ||
-    std::is_same_v<Message, read_user> || std::is_same_v<Message, read_use> ||
-    std::is_same_v<Message, read_item> || std::is_same_v<Message, read_spend> ||
-    std::is_same_v<Message, read_policies> || std::is_same_v<Message, pull_catalogue> ||
-    std::is_same_v<Message, explain_ad> || std::is_same_v<Message, simulate_policy> ||
-    std::is_same_v<Message, cut_shard> || std::is_same_v<Message, read_cut> ||
-    std::is_same_v<Message, fill_shard> || std::is_same_v<Message, shard_status_request>;
+    std::is_same_v<Message, read_user> || std::is_same_v<Message, read_session> ||
+    std::is_same_v<Message, read_use> || std::is_same_v<Message, read_item> ||
+    std::is_same_v<Message, read_spend> || std::is_same_v<Message, read_policies> ||
+    std::is_same_v<Message, pull_catalogue> || std::is_same_v<Message, explain_ad> ||
+    std::is_same_v<Message, simulate_policy> || std::is_same_v<Message, cut_shard> ||
+    std::is_same_v<Message, read_cut> || std::is_same_v<Message, fill_shard> ||
+    std::is_same_v<Message, shard_status_request>;
 
 class router_actor final : public caf::event_based_actor {
 public:
@@ -29,6 +30,8 @@ public:
     , shards_{std::move(shards)}
     , remote_{metrics::counter("candor_routing_remote_total",
                                "Messages sent to the primary of a shard on another node.")}
+    , session_here_{metrics::counter("candor_routing_session_here_total",
+                                     "Session reads that this node's own copy answered.")}
     , again_{metrics::counter("candor_routing_again_total",
                               "Messages sent again, since a shard was led elsewhere.")} {}
 
@@ -54,6 +57,8 @@ private:
     shard_id shard = 0;
     caf::message content;
     bool repeatable = false;
+    bool of_session = false; ///< this node's own copy is asked first
+    std::chrono::steady_clock::time_point begun;
     std::chrono::steady_clock::time_point deadline;
     std::uint64_t attempt = 0; ///< answers of earlier ones count for nothing
     caf::actor asked;          ///< the door of another node; nothing: this node, or nobody
@@ -72,10 +77,17 @@ private:
     auto c = std::make_shared<call>();
     c->shard = shard;
     c->repeatable = repeatable<Message>;
-    c->deadline = std::chrono::steady_clock::now() + limits::route_deadline;
+    c->of_session = std::is_same_v<Message, read_session>;
+    c->begun = std::chrono::steady_clock::now();
+    c->deadline = c->begun + limits::route_deadline;
     c->content = current_mailbox_element()->move_content_to_message();
     c->refuse = [promise](const error& why) mutable { promise.deliver(to_caf(why)); };
-    c->send = [this, promise](call& now) mutable { ask<Answer>(now, promise); };
+    c->send = [this, promise](call& now) mutable {
+      if (now.of_session)
+        ask_copy<Answer>(now, promise);
+      else
+        ask<Answer>(now, promise);
+    };
     c->number = ++numbers_;
     calls_.emplace(c->number, c);
     c->send(*c);
@@ -116,6 +128,35 @@ private:
     remote_.Increment();
     request(c.asked, limits::route_deadline, c.content)
         .then(std::move(answered), std::move(failed));
+  }
+
+  /// This node's own copy, again and again for a moment; then the primary.
+  template <class Answer>
+  void ask_copy(call& c, caf::typed_response_promise<Answer> promise) {
+    auto keep = calls_.at(c.number);
+    auto attempt = ++c.attempt;
+    c.asked = nullptr;
+    request(caf::actor_cast<caf::actor>(shards_->here(c.shard)), caf::infinite, c.content)
+        .then(
+            [this, keep, attempt, promise](Answer& answer) mutable {
+              if (keep->attempt != attempt)
+                return;
+              if (!shards_->led_here(keep->shard))
+                session_here_.Increment();
+              promise.deliver(std::move(answer));
+              end(keep);
+            },
+            [this, keep, attempt, promise](const caf::error& e) mutable {
+              if (keep->attempt != attempt)
+                return;
+              auto why = from_caf(e);
+              if (why.code == errc::not_applied &&
+                  std::chrono::steady_clock::now() - keep->begun < limits::session_wait)
+                return try_later(keep);
+              if (why.code == errc::not_applied || why.code == errc::not_primary)
+                return ask<Answer>(*keep, promise);
+              react(keep, why);
+            });
   }
 
   /// A node that died is followed by another before long. One that leads on without a link to here
@@ -189,6 +230,7 @@ private:
   std::map<std::string, std::chrono::steady_clock::time_point> unreachable_since_;
   std::uint64_t numbers_ = 0;
   prometheus::Counter& remote_;
+  prometheus::Counter& session_here_;
   prometheus::Counter& again_;
 };
 

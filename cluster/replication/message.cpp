@@ -10,7 +10,7 @@ using namespace packing;
 
 namespace {
 
-constexpr unsigned message_version = 1;
+constexpr unsigned message_version = 2;
 enum kinds : unsigned { prepare_kind, acknowledgement_kind, released_kind };
 
 void pack_position(packer& to, const position& at) {
@@ -31,8 +31,11 @@ position position_from(const msgpack::object& from) {
 }
 
 prepare prepare_from(const msgpack::object& from) {
-  const auto* field = fields(from, 3);
-  prepare p{position_from(field[0]), field[1].as<std::uint64_t>(), {}};
+  const auto* field = fields(from, 4);
+  prepare p{position_from(field[0]),
+            field[1].as<std::uint64_t>(),
+            {},
+            millis{field[3].as<std::int64_t>()}};
   if (array_of(field[2]).size > limits::prepare_entries)
     throw msgpack::type_error{};
   for_each(field[2], [&](const msgpack::object& one) {
@@ -44,9 +47,10 @@ prepare prepare_from(const msgpack::object& from) {
 }
 
 acknowledgement acknowledgement_from(const msgpack::object& from) {
-  const auto* field = fields(from, 6);
-  return {field[0].as<std::uint64_t>(), field[1].as<bool>(),          position_from(field[2]),
-          field[3].as<std::uint64_t>(), field[4].as<std::uint64_t>(), field[5].as<bool>()};
+  const auto* field = fields(from, 7);
+  return {field[0].as<std::uint64_t>(),       field[1].as<bool>(),          position_from(field[2]),
+          field[3].as<std::uint64_t>(),       field[4].as<std::uint64_t>(), field[5].as<bool>(),
+          millis{field[6].as<std::int64_t>()}};
 }
 
 } // namespace
@@ -62,7 +66,7 @@ std::string encode(const message& m) {
   put_bytes(to, m.from.disk_id);
   if (const auto* p = std::get_if<prepare>(&m.body)) {
     to.pack(static_cast<unsigned>(prepare_kind));
-    to.pack_array(3);
+    to.pack_array(4);
     pack_position(to, p->previous);
     to.pack_uint64(p->committed);
     to.pack_array(static_cast<std::uint32_t>(p->entries.size()));
@@ -71,15 +75,17 @@ std::string encode(const message& m) {
       pack_position(to, r.at);
       put_bytes(to, *r.bytes);
     }
+    to.pack_int64(p->vouched.count());
   } else if (const auto* a = std::get_if<acknowledgement>(&m.body)) {
     to.pack(static_cast<unsigned>(acknowledgement_kind));
-    to.pack_array(6);
+    to.pack_array(7);
     to.pack_uint64(a->verified);
     to.pack(a->apart);
     pack_position(to, a->committed);
     to.pack_uint64(a->applied);
     to.pack_uint64(a->destroyed);
     to.pack(a->low_on_disk);
+    to.pack_int64(a->sent.count());
   } else {
     to.pack(static_cast<unsigned>(released_kind));
     to.pack_nil();

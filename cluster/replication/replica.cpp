@@ -67,7 +67,7 @@ void replica::start(const recovered& found, millis now, effects& out) {
   committed_ = found.committed;
   durable_ = end_.seq;
   applied_ = committed_.seq;
-  heard_at_ = now;
+  heard_at_ = started_at_ = now;
   promises_.withhold(shard_);
   promises_.stop_leading(shard_);
   set_role(role::follower, now);
@@ -166,7 +166,7 @@ void replica::written(ticket number, millis now, effects& out) {
     if (role_ == role::follower)
       grant_again();
     if (matched_)
-      acknowledge(false, out);
+      acknowledge(false, now, out);
     consider(now, out);
   }
 }
@@ -236,6 +236,29 @@ void replica::swapped(ticket number, swap_outcome outcome, millis now, effects& 
   configured(config, found->swap.expected_version + 1, now, out);
 }
 
+// -- what a session may be told
+// ------------------------------------------------------------------------
+
+/// What was acknowledged by then is durable on every member of the in-sync set; so it is in the
+/// tables where nothing waits to be applied.
+void replica::confirmed(const shard_config& record, millis asked) {
+  if (!installing_ && contains(record.in_sync, self_) && applied_ == end_.seq)
+    holds_all_of_ = std::max(holds_all_of_, asked);
+}
+
+void replica::note_what_is_held() {
+  if (!vouched_ || applied_ < vouched_->first)
+    return;
+  holds_all_of_ = std::max(holds_all_of_, vouched_->second);
+  vouched_.reset();
+}
+
+std::optional<millis> replica::holds_all_of() const {
+  if (installing_ || holds_all_of_ == millis{0} || config_version_ == 0 || config_.term != term_)
+    return std::nullopt;
+  return holds_all_of_;
+}
+
 void replica::wanted(std::vector<member> members, millis now, effects& /*out*/) {
   wanted_ = std::move(members);
   if (leading()) {
@@ -261,6 +284,7 @@ void replica::follow(std::uint64_t term, const member& primary, millis now, effe
   matched_.reset();
   told_committed_ = 0;
   heard_at_ = now;
+  vouched_.reset();
   swaps_.clear(); // a later term: each of them was refused, or is overtaken
   ready_at_.reset();
   set_role(role::follower, now);
@@ -301,7 +325,7 @@ void replica::receive(const message& m, millis now, effects& out) {
     take_acknowledgement(m, std::get<acknowledgement>(m.body), now, out);
 }
 
-void replica::acknowledge(bool apart, effects& out) {
+void replica::acknowledge(bool apart, millis now, effects& out) {
   if (!primary_ || leading() || installing_ || !settled_term())
     return;
   acknowledgement a;
@@ -317,6 +341,7 @@ void replica::acknowledge(bool apart, effects& out) {
   a.applied = applied_;
   a.destroyed = destroyed_;
   a.low_on_disk = room_ != disk_room::ample;
+  a.sent = now;
   out.messages.push_back({*primary_, {shard_, term_, self_, a}});
 }
 
@@ -344,12 +369,12 @@ void replica::take_prepare(const message& m, const prepare& p, millis now, effec
   std::size_t i = 0;
   if (previous.seq < committed_.seq) {
     if (last.seq < committed_.seq)
-      return acknowledge(!matched_, out);
+      return acknowledge(!matched_, now, out);
     i = committed_.seq - previous.seq;
     previous = entries[i - 1].at;
   }
   if (auto mine = place(previous.seq); !mine || *mine != previous)
-    return acknowledge(true, out);
+    return acknowledge(true, now, out);
   while (i < entries.size() && entries[i].at.seq <= end_.seq) {
     auto mine = place(entries[i].at.seq);
     if (!mine || *mine != entries[i].at)
@@ -389,8 +414,12 @@ void replica::take_prepare(const message& m, const prepare& p, millis now, effec
   }
   matched_ = std::max(matched_.value_or(0), last.seq);
   told_committed_ = std::max(told_committed_, p.committed);
+  // What was handed to a process before this one says nothing of this one's clock.
+  if (!vouched_ && p.vouched >= started_at_ && p.vouched > millis{0} && p.vouched <= now)
+    vouched_ = {p.committed, p.vouched};
+  note_what_is_held();
   if (!writes || broken(variant::nosync))
-    acknowledge(false, out);
+    acknowledge(false, now, out);
 }
 
 bool replica::begin_install(std::uint64_t term, const position& at) {
@@ -400,6 +429,8 @@ bool replica::begin_install(std::uint64_t term, const position& at) {
   if (matched_ && std::max(committed_.seq, std::min(durable(), *matched_)) >= at.seq)
     return false;
   installing_ = true;
+  vouched_.reset();
+  holds_all_of_ = millis{0};
   return true;
 }
 
@@ -664,6 +695,7 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
   p->applied = std::max(p->applied, a.applied);
   p->destroyed = std::max(p->destroyed, a.destroyed);
   p->low_on_disk = a.low_on_disk;
+  p->told = a.sent;
   auto before = p->acked;
   if (!a.apart || p->acked)
     p->acked = std::max(p->acked.value_or(0), a.verified);
@@ -721,7 +753,9 @@ void replica::send(peer& to, millis now, effects& out) {
     to.in_flight.push_back({to.sent, bytes});
     to.in_flight_bytes += bytes;
     out.messages.push_back(
-        {to.who, {shard_, term_, self_, prepare{*previous, committed_.seq, std::move(records)}}});
+        {to.who,
+         {shard_, term_, self_,
+          prepare{*previous, committed_.seq, std::move(records), vouch(to, now)}}});
   }
 }
 
@@ -747,8 +781,15 @@ void replica::heartbeat(peer& to, millis now, effects& out) {
   // reach up to what we know: a member of the in-sync set holds all of that.
   auto previous = to.no_log ? committed_ : to.connected ? place(to.sent) : end_;
   to.sent_at = now;
-  out.messages.push_back(
-      {to.who, {shard_, term_, self_, prepare{previous.value_or(end_), committed_.seq, {}}}});
+  out.messages.push_back({to.who,
+                          {shard_, term_, self_,
+                           prepare{previous.value_or(end_), committed_.seq, {}, vouch(to, now)}}});
+}
+
+/// Its acknowledgement came before this moment, at which nobody else leads. Before it serves, what
+/// an earlier primary acknowledged may not be known as committed.
+millis replica::vouch(const peer& to, millis now) const {
+  return role_ == role::serving && promises_.held(shard_, term_, now) ? to.told : millis{0};
 }
 
 void replica::append(std::vector<log_record> records, millis now, effects& out) {

@@ -55,6 +55,9 @@ struct prepare {
   position previous; ///< the entries connect here
   std::uint64_t committed = 0;
   std::vector<log_record> entries;
+  /// At this time of the receiver's own clock, or later, nobody but the sender led, and all that
+  /// had been acknowledged was up to `committed`. 0: the sender cannot say.
+  millis vouched{0};
 };
 
 /// The answer. Counts only with the disk that the primary knows (message::from).
@@ -65,6 +68,7 @@ struct acknowledgement {
   std::uint64_t applied = 0;
   std::uint64_t destroyed = 0; ///< keys that entries up to here destroy are destroyed on this disk
   bool low_on_disk = false;    ///< do without this disk where that is possible
+  millis sent{0};              ///< by the sender's clock: the primary hands it back in `vouched`
 };
 
 /// The old primary handed the shard over on purpose: look at the configuration now.
@@ -159,6 +163,8 @@ public:
   void receive(const message& m, millis now, effects& out);
   void written(ticket number, millis now, effects& out);
   void swapped(ticket number, swap_outcome outcome, millis now, effects& out);
+  /// The coordinator, asked at `asked` or later, had this record (a read; a watch proves nothing).
+  void confirmed(const sharding::shard_config& record, millis asked);
   /// Members that the placement wants, first the wanted primary, with the disks that they have now.
   void wanted(std::vector<member> members, millis now, effects& out);
   /// Entries placed by this primary in `term()`, connecting to `end()`. Only while `role::serving`.
@@ -167,8 +173,8 @@ public:
   /// Stops serving and hands the shard to `to`, an in-sync member. False: it cannot (not serving, a
   /// swap is in flight, `to` is not in sync).
   bool hand_off(const member& to, millis now, effects& out);
-  /// Stops serving and leads again in a term of at least `term_floor`, with the next generation: the
-  /// shard's content was replaced. False: it cannot now (not serving, a swap is in flight).
+  /// Stops serving and leads again in a term of at least `term_floor`, with the next generation:
+  /// the shard's content was replaced. False: it cannot now (not serving, a swap is in flight).
   bool renew(std::uint64_t term_floor, millis now, effects& out);
   /// Gives up leading at once (the disk hangs or failed); nothing more is acknowledged.
   void fence(millis now, effects& out);
@@ -180,7 +186,10 @@ public:
   /// The shell put a whole copy of the shard's state here, durably, that ends at `at`.
   void installed(const position& at, millis now, effects& out);
   /// What the shell has put into the tables, and the keys it has destroyed.
-  void applied(std::uint64_t seq) { applied_ = seq; }
+  void applied(std::uint64_t seq) {
+    applied_ = seq;
+    note_what_is_held();
+  }
   void destroyed(std::uint64_t seq) { destroyed_ = seq; }
   /// What the disk has room for. Below `ample` this member says so, and is done without where that
   /// is possible; with `none` it takes no entries.
@@ -200,6 +209,9 @@ public:
   /// Nobody else's acknowledgement counts: what is durable here is committed.
   bool alone() const { return must().size() == 1; }
   const sharding::shard_config& config() const noexcept { return config_; }
+  /// All that anybody had been acknowledged by then is in what is applied here, of the generation
+  /// that `config` names. nullopt: not known.
+  std::optional<millis> holds_all_of() const;
   /// Up to where every copy that may hold keys has destroyed them, as far as this primary knows the
   /// copies: the in-sync members and the wanted ones.
   std::uint64_t destroyed_everywhere() const;
@@ -227,6 +239,7 @@ private:
     std::uint64_t applied = 0;
     std::uint64_t destroyed = 0;
     bool low_on_disk = false;
+    millis told{0}; ///< when it sent its last acknowledgement, by its own clock
   };
   enum class purpose : std::uint8_t { take_over, hand_off, renew, membership, settle };
   struct pending_swap {
@@ -255,7 +268,8 @@ private:
   void follow(std::uint64_t term, const member& primary, millis now, effects& out);
   void grant_again();
   void take_prepare(const message& m, const prepare& p, millis now, effects& out);
-  void acknowledge(bool apart, effects& out);
+  void acknowledge(bool apart, millis now, effects& out);
+  void note_what_is_held();
 
   // becoming primary
   bool eligible() const;
@@ -277,6 +291,7 @@ private:
   void send(peer& to, millis now, effects& out);
   void rewind(peer& to, millis now);
   void heartbeat(peer& to, millis now, effects& out);
+  millis vouch(const peer& to, millis now) const;
   void advance(millis now);
   void next_step(millis now, effects& out);
   bool ready(const peer& learner) const;
@@ -322,8 +337,12 @@ private:
   std::optional<std::uint64_t> matched_; ///< equal to the primary's log up to here, in this term
   std::uint64_t told_committed_ = 0;     ///< by the primary, in this term
   millis heard_at_{0};                   ///< a prepare of this term
-  std::optional<millis> ready_at_;       ///< as a candidate: when it could first swap
-  millis hold_back_until_{0};            ///< fenced: others first
+  millis started_at_{0};
+  millis holds_all_of_{0};
+  /// When this is applied, it holds all of that time.
+  std::optional<std::pair<std::uint64_t, millis>> vouched_;
+  std::optional<millis> ready_at_; ///< as a candidate: when it could first swap
+  millis hold_back_until_{0};      ///< fenced: others first
 
   // as a primary
   std::vector<peer> peers_;

@@ -208,6 +208,8 @@ private:
   void flush() {
     flushing_ = false;
     core_->flush();
+    // Before an erasure that was received is written, and so before it is acknowledged.
+    tell_sessions();
     // First what others do beside the disk.
     hand_out(core_->take_outbox());
     while (auto job = core_->take_job()) {
@@ -247,6 +249,15 @@ private:
         .then([](const outcome_ptr& then) { (*then)(); });
   }
 
+  void tell_sessions() {
+    for (std::size_t i = 0; i < door_.progress->size(); ++i) {
+      auto state = core_->for_sessions(static_cast<shard_id>(i));
+      (*door_.progress)[i].generation.store(state.generation, std::memory_order_relaxed);
+      (*door_.progress)[i].holds_all_of_ms.store(state.holds_all_of.count(),
+                                                 std::memory_order_release);
+    }
+  }
+
   // No deadlines here: the workers are in this process, answer all they are given, and are given
   // one thing at a time. The replicator watches for how long the disk takes.
 
@@ -282,9 +293,10 @@ private:
       });
     if (!all.config_reads.empty())
       ask_coordinator([this, shards = std::move(all.config_reads)]() -> outcome {
-        return [this, seen = read_configs(around_.coordinator, shards)] {
+        auto asked = around_.time.monotonic();
+        return [this, asked, seen = read_configs(around_.coordinator, shards)] {
           for (const auto& s : seen)
-            core_->configured(s.shard, s.config, s.version);
+            core_->config_read(s.shard, s.config, s.version, asked);
         };
       });
     for (const auto& [shard, epoch] : all.closed)

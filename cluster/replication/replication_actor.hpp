@@ -118,6 +118,8 @@ struct shard_progress {
   std::atomic<std::uint64_t> applied{0}; ///< up to here the tables hold what the log says
   std::atomic<std::uint64_t> destroyed{0}; ///< up to here erased keys are gone from every copy
   std::atomic<disk_room> room{disk_room::ample}; ///< for new data, where it is led here
+  std::atomic<std::uint64_t> generation{0}; ///< as in session_state
+  std::atomic<std::int64_t> holds_all_of_ms{0};
 };
 
 /// The handle with the number of entries that wait: whoever appends asks it first, and refuses its
@@ -136,6 +138,12 @@ struct write_door {
   /// True while nobody but this node can lead the shard: ask it after reading what is answered.
   bool may_answer(shard_id shard, std::uint64_t term, millis monotonic) const {
     return promises->held(shard, term, monotonic);
+  }
+  /// Ask it before reading what a session is told.
+  session_state for_sessions(shard_id shard) const {
+    const auto& of = (*progress)[shard];
+    millis held{of.holds_all_of_ms.load(std::memory_order_acquire)};
+    return {of.generation.load(std::memory_order_relaxed), held};
   }
 };
 

@@ -108,6 +108,10 @@ void replicator::restart(shard_id shard, found_shard found) {
   s.arriving.reset();
   s.published = 0;
   s.queued = found.end.seq;
+  s.last_erasure = 0;
+  for (const auto& e : s.unapplied)
+    if (!e.destroys.empty())
+      s.last_erasure = e.seq;
   s.found_term = s.term = found.term;
   s.in_use = now();
   s.applied = s.applying = found.applied;
@@ -217,6 +221,7 @@ void replicator::queue_write(shard_id shard, log_write write) {
     CANDOR_ASSERT(from > s.applying.at.seq);
     while (!s.unapplied.empty() && s.unapplied.back().seq >= from)
       s.unapplied.pop_back();
+    s.last_erasure = std::min(s.last_erasure, from - 1);
   }
   for (const auto& record : write.records) {
     auto heard = s.heard.extract(record.at.seq);
@@ -227,6 +232,8 @@ void replicator::queue_write(shard_id shard, log_write write) {
       CANDOR_ASSERT(decoded && place_of(*decoded) == record.at);
       s.unapplied.push_back(std::move(*decoded));
     }
+    if (!s.unapplied.back().destroys.empty())
+      s.last_erasure = record.at.seq;
     s.bytes_since_cut += record.bytes->size();
   }
   writes_.emplace_back(shard, std::move(write));
@@ -266,8 +273,9 @@ void replicator::review(shard_id shard) {
     if (r.end().seq == 0)
       s.place->time = clock_.now();
   }
-  shard_opening opening{s.epoch, r.term(), s.place->seq, log_clock{s.place->time, now()},
-                        s.place->audit};
+  shard_opening opening{
+      s.epoch,       r.term(), s.place->seq, r.config().generation, log_clock{s.place->time, now()},
+      s.place->audit};
   for (auto& then : std::exchange(s.openers, {}))
     then(opening);
 }
@@ -544,6 +552,13 @@ void replicator::swapped(shard_id shard, ticket number, swap_outcome outcome) {
   step(shard, [&](replica& r, effects& out) { r.swapped(number, outcome, now(), out); });
 }
 
+void replicator::config_read(shard_id shard, const sharding::shard_config& config,
+                             std::uint64_t version, millis asked) {
+  configured(shard, config, version);
+  if (shard < shards_.size() && config.term >= shards_[shard].found_term)
+    shards_[shard].machine->confirmed(config, asked);
+}
+
 void replicator::wanted(shard_id shard, std::vector<sharding::member> members) {
   if (shard >= shards_.size())
     return;
@@ -635,6 +650,14 @@ std::vector<replica_status> replicator::status() const {
                    s.machine->committed(), s.applied.at.seq, s.machine->config()});
   }
   return all;
+}
+
+session_state replicator::for_sessions(shard_id shard) const {
+  const auto& s = shards_[shard];
+  auto held = s.machine->holds_all_of();
+  if (!held || failed_ || s.arriving || s.applied.at.seq < s.last_erasure)
+    return {};
+  return {s.machine->config().generation, *held};
 }
 
 std::uint64_t replicator::destroyed_everywhere(shard_id shard) const {
@@ -851,6 +874,7 @@ void replicator::receive(const std::string& node, const copy_begin& x) {
             node);
   s.arriving = arriving_copy{node, x.id, x.mark, 0, now()};
   s.unapplied.clear();
+  s.last_erasure = 0;
   s.heard.clear();
   s.held.clear();
   s.applied = s.applying = {};

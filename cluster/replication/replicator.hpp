@@ -39,6 +39,7 @@ struct shard_opening {
   std::uint64_t epoch = 0; ///< to be named with every append
   std::uint64_t term = 0;
   std::uint64_t seq = 0; ///< of the last committed entry
+  std::uint64_t generation = 0;
   log_clock time;
   stores::audit_head audit;
 };
@@ -85,6 +86,12 @@ struct outbox {
   std::map<shard_id, sharding::shard_config> changed;     ///< configurations that this node learned
 };
 
+/// What a session may be told from this disk's copy of a shard.
+struct session_state {
+  std::uint64_t generation = 0;
+  millis holds_all_of{0}; ///< all that anybody had been acknowledged by then; 0: tell it nothing
+};
+
 struct replica_status {
   shard_id shard = 0;
   role now_is = role::follower;
@@ -112,6 +119,9 @@ public:
   result<void> receive(const std::string& node, std::string_view frame);
   void configured(shard_id shard, const sharding::shard_config& config, std::uint64_t version);
   void swapped(shard_id shard, ticket number, swap_outcome outcome);
+  /// `configured`, by a read of the coordinator that began at `asked`.
+  void config_read(shard_id shard, const sharding::shard_config& config, std::uint64_t version,
+                   millis asked);
   void wanted(shard_id shard, std::vector<sharding::member> members);
   /// Error: `conflict` (not led here, `to` is not in sync, a change is under way).
   result<void> hand_off(shard_id shard, const std::string& to);
@@ -132,6 +142,9 @@ public:
   outbox take_outbox() { return std::exchange(outbox_, {}); }
 
   std::vector<replica_status> status() const;
+  /// Nothing while the log holds an erasure that is not applied: on a member of the in-sync set
+  /// that is from before anybody hears of it.
+  session_state for_sessions(shard_id shard) const;
   /// Up to where erasures of the shard are final: every copy has destroyed its keys.
   std::uint64_t destroyed_everywhere(shard_id shard) const;
   /// For new data of a shard that is led here.
@@ -199,6 +212,8 @@ private:
     std::uint64_t next_cut = 0;     ///< and may begin here when it has grown by `log_kept_bytes`
     std::uint64_t bytes_since_cut = 0;
     std::vector<doomed_key> doomed; ///< keys that this disk has still to destroy
+    std::uint64_t last_erasure =
+        0; ///< the last entry of the log that destroys keys, or a later one
     std::map<std::string, std::set<std::uint64_t>> pages_sent; ///< by node, in this leadership
     std::vector<message> held;                                 ///< until their pages are here
     millis pages_asked{0};

@@ -58,6 +58,7 @@ inline ingestion_handle::behavior_type ingestion_room(ingestion_handle::pointer 
       notes->batches.push_back(std::move(ids));
       notes->import_runs.push_back(batch->import_run);
     }
+    answer.seen = {{0, 0, batch->events.size()}, {5, 2, 9}};
     if (!hangs)
       return answer;
     open_questions->push_back(self->make_response_promise<verdicts>());
@@ -117,11 +118,19 @@ inline caf::behavior profile_room(caf::event_based_actor* self, std::shared_ptr<
           return *e;
         return answer_about(m.user);
       },
+      [=](const read_session& m) -> caf::result<user_answer> {
+        notes->tell("read " + m.user + " after " + std::to_string(m.seen.generation) + "." +
+                    std::to_string(m.seen.seq));
+        auto answer = answer_about(m.user);
+        answer.known = m.user != "nobody";
+        answer.seen = {m.shard, m.seen.generation, m.seen.seq + 1};
+        return answer;
+      },
       [=](const forget_interest& m) -> caf::result<acknowledged> {
         notes->tell("forget " + std::string{model::info(m.topic).slug});
         if (auto e = refused(m.user))
           return *e;
-        return acknowledged{};
+        return acknowledged{{m.shard, 3, 41}};
       },
       [=](const erase_user& m) -> caf::result<receipt> {
         notes->tell("erase " + m.user + " by " + m.caller);

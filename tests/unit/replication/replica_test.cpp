@@ -639,9 +639,10 @@ TEST_CASE("a fenced primary stops at once and lets others go first", "[replica]"
 }
 
 TEST_CASE("a message survives its bytes, and others do not pass", "[replica]") {
-  for (const message& m : {message{3, 9, a, prepare{record(4, 2).at, 3, records(5, 6, 2)}},
-                           message{3, 9, a, acknowledgement{7, true, record(5, 2).at, 4, 3, true}},
-                           message{3, 9, a, released{}}}) {
+  for (const message& m :
+       {message{3, 9, a, prepare{record(4, 2).at, 3, records(5, 6, 2), 77ms}},
+        message{3, 9, a, acknowledgement{7, true, record(5, 2).at, 4, 3, true, 77ms}},
+        message{3, 9, a, released{}}}) {
     auto bytes = encode(m);
     auto back = decode_message(bytes);
     REQUIRE(back);
@@ -652,4 +653,90 @@ TEST_CASE("a message survives its bytes, and others do not pass", "[replica]") {
       CHECK_FALSE(decode_message(std::string_view{bytes}.substr(0, size)));
   }
   CHECK_FALSE(decode_message("\x93\x01\x02\x03"));
+}
+
+TEST_CASE("a copy holds all of the time at which its primary last heard of it, once it has applied "
+          "what was committed then",
+          "[replica]") {
+  follower n;
+  CHECK_FALSE(n.it.holds_all_of());
+  n.now = 300ms;
+  n.hears(a, 1, prepare{record(3, 1).at, 3, records(4, 4, 1), 250ms});
+  n.sync();
+  n.it.applied(2);
+  CHECK_FALSE(n.it.holds_all_of());
+  n.it.applied(3);
+  CHECK(n.it.holds_all_of() == 250ms);
+
+  SECTION("what its primary cannot vouch for changes nothing") {
+    n.hears(a, 1, prepare{record(4, 1).at, 3, {}});
+    CHECK(n.it.holds_all_of() == 250ms);
+  }
+  SECTION("what does not follow from its own log changes nothing") {
+    n.hears(a, 1, prepare{record(9, 1).at, 3, {}, 290ms});
+    CHECK(n.it.holds_all_of() == 250ms);
+  }
+  SECTION("a time of a clock that is not its own changes nothing") {
+    n.hears(a, 1, prepare{record(4, 1).at, 3, {}, 301ms});
+    CHECK(n.it.holds_all_of() == 250ms);
+  }
+  SECTION("of a term whose record it does not know, the generation is not known") {
+    n.hears(c, 2, prepare{record(4, 1).at, 3, {}, 290ms});
+    CHECK_FALSE(n.it.holds_all_of());
+    n.configured(config(2, 2, c, {b, c}));
+    CHECK(n.it.holds_all_of() == 290ms);
+  }
+  SECTION("a copy that is being replaced holds nothing") {
+    n.hears(a, 1, prepare{record(20, 1).at, 20, {}, 290ms});
+    REQUIRE(n.it.begin_install(1, record(20, 1).at));
+    CHECK_FALSE(n.it.holds_all_of());
+    n.it.installed(record(20, 1).at, n.now, n.out);
+    CHECK_FALSE(n.it.holds_all_of());
+    n.hears(a, 1, prepare{record(20, 1).at, 20, {}, 295ms});
+    CHECK(n.it.holds_all_of() == 295ms);
+  }
+}
+
+TEST_CASE(
+    "a member of the record holds all of the time at which it was read, where nothing waits to "
+    "be applied",
+    "[replica]") {
+  follower n;
+  n.it.confirmed(config(1, 1, a, {a, b, c}), 400ms);
+  CHECK_FALSE(n.it.holds_all_of()); // entry 3 may have been acknowledged
+  n.it.applied(3);
+  n.it.confirmed(config(1, 1, a, {a, c}), 400ms);
+  CHECK_FALSE(n.it.holds_all_of());
+  n.it.confirmed(config(1, 1, a, {a, {"b", "wiped"}, c}), 400ms);
+  CHECK_FALSE(n.it.holds_all_of());
+  n.it.confirmed(config(1, 1, a, {a, b, c}), 400ms);
+  CHECK(n.it.holds_all_of() == 400ms);
+  n.it.confirmed(config(1, 1, a, {a, b, c}), 300ms);
+  CHECK(n.it.holds_all_of() == 400ms);
+}
+
+TEST_CASE("a primary vouches to a member while nobody else can lead, with the member's own time",
+          "[replica]") {
+  primary n;
+  auto last_to_b = [&]() -> std::optional<prepare> {
+    for (auto m = n.out.messages.rbegin(); m != n.out.messages.rend(); ++m)
+      if (m->first == b)
+        if (auto* p = std::get_if<prepare>(&m->second.body))
+          return *p;
+    return std::nullopt;
+  };
+  n.now += 100ms;
+  n.echo({b, c});
+  auto ack = verified(3);
+  ack.sent = 12345ms;
+  n.hears(b, 2, ack);
+  n.it.append({record(4, 2)}, n.now, n.out);
+  REQUIRE(last_to_b());
+  CHECK(last_to_b()->vouched == 12345ms);
+  n.sync();
+  n.take();
+  n.now += 601ms; // no grant holds any more
+  n.it.append({record(5, 2)}, n.now, n.out);
+  REQUIRE(last_to_b());
+  CHECK(last_to_b()->vouched == 0ms);
 }

@@ -141,3 +141,51 @@ TEST_CASE("a message crosses one link at most", "[routing]") {
   CHECK(h.here->asked == 1);
   CHECK(third->asked == 0);
 }
+
+TEST_CASE("a session is answered by this node's own copy, wherever the shard is led", "[routing]") {
+  house h;
+  auto there = h.lead_from("there");
+  CHECK(h.route<user_answer>(read_session{1, "u-1", {}}).has_value());
+  CHECK(h.here->asked == 1);
+  CHECK(there->asked == 0);
+  CHECK(h.route<user_answer>(read_user{1, "u-1", false, "test"}).has_value());
+  CHECK(h.here->asked == 1);
+  CHECK(there->asked == 1);
+}
+
+TEST_CASE("a session waits for this node's copy, and goes to the primary where it is not there in "
+          "time",
+          "[routing]") {
+  house h;
+  auto there = h.lead_from("there");
+  h.here->does = order::how::refuse;
+  h.here->refusal = errc::not_applied;
+  SECTION("it comes in time") {
+    auto answer = h.route<user_answer>(read_session{1, "u-1", {}}, [&] {
+      REQUIRE(becomes_true([&] { return h.here->asked >= 2; }));
+      h.here->does = order::how::answer;
+    });
+    CHECK(answer.has_value());
+  }
+  SECTION("it does not") {
+    CHECK(h.route<user_answer>(read_session{1, "u-1", {}}).has_value());
+    CHECK(there->asked == 1);
+  }
+}
+
+TEST_CASE("where neither this node's copy nor a primary answers a session, both are asked again",
+          "[routing]") {
+  house h;
+  h.shards->set_leader(1, {});
+  h.here->does = order::how::refuse;
+  auto answer = h.route<user_answer>(read_session{1, "u-1", {}}, [&] {
+    REQUIRE(becomes_true([&] { return h.here->asked >= 3; }));
+    h.here->does = order::how::answer;
+  });
+  CHECK(answer.has_value());
+
+  h.here->does = order::how::refuse;
+  answer = h.route<user_answer>(read_session{1, "u-1", {}});
+  REQUIRE_FALSE(answer.has_value());
+  CHECK(answer.error().code == errc::unavailable);
+}
