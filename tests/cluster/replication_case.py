@@ -338,7 +338,7 @@ class ReplicationCase(process_case.ProcessCase):
             self.assertEqual(self.count(node, load.users), wanted, f"seen through {node.name}")
             self.assertTrue(node.admin("audit_verify")["ok"], node.name)
         self.say(f"{len(load.acked)} acknowledged of {len(load.sent)} and none lost or twice, "
-                 f"{sum(load.failures.values())} of {load.requests} requests failed")
+                 f"{sum(load.failures.values())} of {load.requests} requests failed {dict(load.failures) or ''}")
 
     def send_all_again(self, cluster, load):
         """{id: verdict} of all of it, through the nodes in turn."""
