@@ -16,10 +16,11 @@ std::string path_of(const std::string& user, std::string_view rest = {}) {
 
 std::shared_ptr<std::string> add_consistency(CLI::App& to) {
   auto chosen = std::make_shared<std::string>("strong");
-  to.add_option("--consistency", *chosen,
-                "session: by the copy of the node that is asked, at most three seconds behind")
-      ->check(CLI::IsMember({"strong", "session"}))
-      ->type_name("strong|session");
+  to.add_option(
+        "--consistency", *chosen,
+        "strong, or session: by the copy of the node that is asked, at most 3 s behind [strong]")
+      ->type_name("HOW")
+      ->check(CLI::IsMember({"strong", "session"}).description(""));
   return chosen;
 }
 
