@@ -638,8 +638,9 @@ private:
     profile_handle room;
   };
 
-  result<addressed> address(const exchange& x) {
-    CANDOR_TRY_VOID(check_query(x, {}));
+  /// `key` is the one that the query may have; empty: none.
+  result<addressed> address(const exchange& x, std::string_view key = {}) {
+    CANDOR_TRY_VOID(key.empty() ? check_query(x, {}) : check_query(x, {key}));
     auto user = user_id::parse(x.parameters.front());
     if (!user)
       return fail(user.error().code, "`id` in the path: " + user.error().detail);
@@ -666,8 +667,9 @@ private:
     co_return make_reply(stored->created ? 201 : 200, json_type, body.dump() + "\n");
   }
 
-  asio::awaitable<result<person_view>> look_up(exchange& x, bool exporting) {
-    auto whom = address(x);
+  asio::awaitable<result<person_view>> look_up(exchange& x, bool exporting,
+                                               std::string_view key = {}) {
+    auto whom = address(x, key);
     if (!whom)
       co_return tl::unexpected<error>{whom.error()};
     read_user message{whom->shard, whom->user.value(), exporting, x.caller.name};
@@ -696,8 +698,11 @@ private:
   }
 
   asio::awaitable<reply> get_user(exchange& x) {
-    auto who = co_await look_up(x, false);
-    co_return who ? make_reply(200, json_type, user_json(*who)) : problem(x, who.error());
+    auto who = co_await look_up(x, false, "events");
+    auto asked = x.target.query.find("events");
+    auto with = asked != x.target.query.end() && asked->second == "true" ? shown_events::yes
+                                                                         : shown_events::no;
+    co_return who ? make_reply(200, json_type, user_json(*who, with)) : problem(x, who.error());
   }
 
   asio::awaitable<reply> get_interests(exchange& x) {

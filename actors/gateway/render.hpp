@@ -32,7 +32,10 @@ struct person_view {
   std::vector<model::impression> impressions; ///< of an export
 };
 
-std::string user_json(const person_view& who);
+enum class shown_events : bool { no, yes };
+
+/// With events: the times of those whose ids are remembered, in the order in which they were taken.
+std::string user_json(const person_view& who, shown_events with = shown_events::no);
 std::string interests_json(const person_view& who);
 std::string export_json(const person_view& who);
 

@@ -4,6 +4,7 @@
 import argparse
 import json
 import pathlib
+import secrets
 import sys
 
 sys.dont_write_bytecode = True
@@ -18,6 +19,25 @@ def check(given):
     verdict = checker.check_file(given.history)
     print(json.dumps(verdict) if given.output == "json" else checker.show(verdict))
     return 0 if verdict["ok"] else UNHEALTHY
+
+
+def run(given):
+    import run as one
+    if given.seed is None:
+        given.seed = secrets.randbelow(1_000_000)
+    result = one.Run(given, lambda text: print(text, file=sys.stderr, flush=True)).work()
+    print(json.dumps(result) if given.output == "json" else one.show(result))
+    return 0 if result["ok"] else UNHEALTHY
+
+
+def show_list(given):
+    import faults
+    rows = {name: made.__doc__.strip() for name, made in faults.BY_NAME.items()}
+    if given.output == "json":
+        print(json.dumps(rows))
+    else:
+        print("\n".join(f"{name:<30} {text}" for name, text in rows.items()))
+    return 0
 
 
 def parse(arguments):
@@ -35,6 +55,18 @@ def parse(arguments):
 
     made = verb("check", check, "check a history; exits 10 where something in it must not be")
     made.add_argument("history", metavar="HISTORY", help="as docs/reference/history.md has it")
+    made = verb("run", run, "run a cluster under load and hurt it; exits 10 where something was not as promised")
+    made.add_argument("--seed", type=int, help="of the schedule and the choice of victims [any]")
+    made.add_argument("--minutes", type=float, default=2, metavar="M", help="for how long faults go on [2]")
+    made.add_argument("--faults", metavar="LIST", help="which, with commas; `candor-chaos list` names them [all]")
+    made.add_argument("--nodes", type=int, default=3, metavar="N", help="[3]")
+    made.add_argument("--etcd", type=int, choices=(1, 3), default=3, help="members of etcd [3]")
+    made.add_argument("--shards", type=int, default=16, metavar="S", help="a power of two [16]")
+    made.add_argument("--rate", type=int, default=240, metavar="N", help="events and reads a second [240]")
+    made.add_argument("--history", metavar="FILE", help="where the history goes [a temporary file]")
+    made.add_argument("--report", metavar="FILE", help="write an HTML page of the run here")
+    made.add_argument("--keep", action="store_true", help="keep logs, data and history, whatever is found")
+    verb("list", show_list, "the faults that there are")
     return app.parse_args(arguments)
 
 
