@@ -180,7 +180,9 @@ private:
     secrets_ = secrets;
     CANDOR_TRY(keys, stores::open_user_keys(config.data / "keys", secrets_));
     keys_ = std::move(keys);
-    CANDOR_TRY(db, engine::open_rocksdb(config.data / "db", {config.block_cache_bytes}));
+    engine::rocksdb_options options{.block_cache_bytes = config.block_cache_bytes,
+                                    .disk_faults = config.testing_disk_faults};
+    CANDOR_TRY(db, engine::open_rocksdb(config.data / "db", options));
     db_ = std::move(db);
     return {};
   }

@@ -5,15 +5,26 @@ nothing, and must work whatever became of the cluster meanwhile.
 """
 
 import json
+import shutil
 import signal
 import subprocess
 import threading
 import time
 
 import network
+import slow_network
+from clocks import Clock
 from local_cluster import ClusterError
 
 BY_NAME = {}
+
+
+def tell_disk(node, *orders):
+    """What the node's disk is to do (storage/engine/disk_faults.hpp). At any rate what was not synced is lost when the
+    process is killed."""
+    new = node.folder / "disk.new"
+    new.write_text("\n".join(["unsynced lost", *orders]) + "\n")
+    new.rename(node.folder / "disk")
 
 
 class World:
@@ -23,6 +34,17 @@ class World:
         self.cluster = cluster
         self.chance = chance
         self.history = history
+        self.clocks = {n.name: Clock(n.folder / "clock") for n in cluster.nodes}
+
+    def empty_disk(self, member):
+        """A new disk, with the secrets that its operator puts back."""
+        data = member.folder / "data"
+        keys = {f: (data / "keys" / f).read_text() for f in ("master.key", "cluster.secret")}
+        for child in data.iterdir():
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+        (data / "keys").mkdir(mode=0o700)
+        for name, text in keys.items():
+            self.cluster.write_private(data / "keys" / name, text)
 
     def view(self):
         """As the first node says that answers; empty where none does."""
@@ -95,8 +117,8 @@ class World:
 
 class Fault:
     needs_networks = False  # members have networks of their own
-    needs_root = False
     needs = ()              # further abilities of the cluster: "clock", "disk", "tmpfs"
+    breaks_promises = False  # what it does is more than is promised against: the checker must find it
     lasts_s = (2, 8)        # how long before it is healed
 
     def __init__(self, world):
@@ -450,9 +472,262 @@ class KillWhileBackingUp(Fault):
         return f"{killed} killed"
 
 
+@fault("rolling-restart", lasts_s=(0, 1))
+class RollingRestart(Fault):
+    """one node after the other is drained, restarted and undrained, as for an upgrade"""
+
+    def inject(self):
+        for node in self.world.cluster.nodes:
+            self.world.ctl("cluster", "drain", node.name, "--wait")
+            self.victims = [node.member]
+            node.member.stop()
+            node.launch()
+            node.wait_until_ready()
+            undrain(self.world, node.name)
+            self.world.ctl("cluster", "health", "--exit-when-healthy", "--within", "60s")
+        return "each in turn"
+
+
 def undrain(world, name, within_s=60):
     """An operator would try until it is done."""
     until = time.monotonic() + within_s
     while not world.ctl("cluster", "undrain", name) and time.monotonic() < until:
         time.sleep(0.5)
     world.ctl("cluster", "rebalance")
+
+
+# -- clocks ----------------------------------------------------------------------------------------
+
+class ClockFault(Fault):
+    needs = ("clock",)
+    lasts_s = (4, 8)
+
+    def clock(self, node):
+        return self.world.clocks[node.name]
+
+
+@fault("wall-clock-ahead")
+class WallClockAhead(ClockFault):
+    """a node's time of day is an hour ahead"""
+    seconds = 3600
+
+    def inject(self):
+        self.node = self.world.chance.choice(self.world.cluster.nodes)
+        self.clock(self.node).set_wall(self.seconds)
+        return self.node.name
+
+    def heal(self):
+        self.clock(self.node).set_wall(0)
+
+
+@fault("wall-clock-behind")
+class WallClockBehind(WallClockAhead):
+    """a node's time of day is an hour behind"""
+    seconds = -3600
+
+
+@fault("clock-drift")
+class ClockDrift(ClockFault):
+    """each node's steady clock is wrong by up to 0.5 %, another way each (within what is promised)"""
+
+    def inject(self):
+        for i, node in enumerate(self.world.cluster.nodes):
+            self.clock(node).set_rate((0.995, 1.005, 1.0)[i % 3])
+        return "all"
+
+    def heal(self):
+        for node in self.world.cluster.nodes:
+            self.clock(node).set_rate(1.0)
+
+
+@fault("clock-stands", lasts_s=(8, 8), needs_networks=True, breaks_promises=True)
+class ClockStands(ClockFault):
+    """a primary that is cut off has a steady clock at a fiftieth of its rate: more than is promised, and must be found"""
+
+    def inject(self):
+        self.node = self.world.leader_of_most()
+        self.clock(self.node).set_rate(0.02)
+        self.world.cluster.partition([self.node.name])
+        return self.node.name
+
+    def heal(self):
+        self.clock(self.node).set_rate(1.0)
+        self.world.cluster.heal()
+
+
+# -- slow networks ---------------------------------------------------------------------------------
+
+@fault("slow-network", needs_networks=True, lasts_s=(4, 8))
+class SlowNetwork(Fault):
+    """what comes and goes at a node takes 20 to 60 ms, and one frame of a hundred is lost"""
+
+    def inject(self):
+        node = self.world.chance.choice(self.world.cluster.nodes)
+        delay_s = self.world.chance.uniform(0.02, 0.06)
+        self.port = slow_network.SlowPort(self.world.cluster.client_namespace, node.member, delay_s, delay_s / 4,
+                                          loss=0.01).start()
+        return f"{node.name} by {1000 * delay_s:.0f} ms"
+
+    def heal(self):
+        self.port.end()
+
+
+# -- disks -----------------------------------------------------------------------------------------
+
+class DiskFault(Fault):
+    needs = ("disk",)
+    lasts_s = (3, 6)
+
+    def tell(self, node, *orders):
+        tell_disk(node, *orders)
+        return node.name
+
+    def heal(self):
+        for node in self.world.cluster.nodes:
+            tell_disk(node)
+        super().heal()
+
+
+@fault("disk-hangs")
+class DiskHangs(DiskFault):
+    """writes and syncs of the primary of most shards hang, and go on"""
+
+    def inject(self):
+        return self.tell(self.world.leader_of_most(), "hang")
+
+
+@fault("disk-hangs-at-secondary")
+class DiskHangsAtSecondary(DiskFault):
+    """writes and syncs of a node that leads few shards hang, and go on"""
+
+    def inject(self):
+        return self.tell(self.world.follower(), "hang")
+
+
+@fault("disk-slow")
+class DiskSlow(DiskFault):
+    """each write and sync of the primary of most shards takes 60 ms longer"""
+
+    def inject(self):
+        return self.tell(self.world.leader_of_most(), "delay 60")
+
+
+@fault("disk-full")
+class DiskFull(DiskFault):
+    """the database of the primary of most shards finds its disk full"""
+
+    def inject(self):
+        return self.tell(self.world.leader_of_most(), "writes enospc")
+
+
+@fault("disk-read-only")
+class DiskReadOnly(DiskFault):
+    """the database of the primary of most shards can write no more"""
+
+    def inject(self):
+        return self.tell(self.world.leader_of_most(), "writes erofs")
+
+
+@fault("disk-fails")
+class DiskFails(DiskFault):
+    """writes of a node that leads few shards fail"""
+
+    def inject(self):
+        return self.tell(self.world.follower(), "writes eio")
+
+
+@fault("power-loss", lasts_s=(0, 1))
+class PowerLoss(DiskFault):
+    """all nodes and all of etcd die at once, and what was not synced is lost"""
+
+    def inject(self):
+        return self.kill(*self.world.cluster.members)
+
+
+@fault("power-loss-with-lying-disks", lasts_s=(1, 1), breaks_promises=True)
+class LyingPowerLoss(DiskFault):
+    """as a build without fsync: disks that lie, then all die; acknowledged events are lost, and must be found so"""
+
+    def inject(self):
+        for node in self.world.cluster.nodes:  # a log file that is opened from now on
+            self.tell(node, "syncs lie")
+        for node in self.world.cluster.nodes:
+            node.member.stop()
+            self.world.cluster.launch(node.member)
+            node.wait_until_ready()
+        self.world.cluster.wait_until_healthy()
+        time.sleep(5)
+        return self.kill(*self.world.cluster.members)
+
+
+@fault("disk-full-for-real", lasts_s=(3, 6))
+class DiskFullForReal(Fault):
+    """the file system of the primary of most shards has no room"""
+    needs = ("tmpfs",)
+
+    def inject(self):
+        node = self.world.leader_of_most()
+        self.ballast = node.data / "ballast"
+        with open(self.ballast, "wb") as out:
+            try:
+                while True:
+                    out.write(b"\0" * (1 << 20))
+                    out.flush()
+            except OSError:
+                pass
+        return node.name
+
+    def heal(self):
+        self.ballast.unlink(missing_ok=True)
+
+
+class Corruption(Fault):
+    """Bytes of a file of a node that does not run are turned over; it is started again."""
+    lasts_s = (3, 5)
+    pattern = None
+
+    def inject(self):
+        node = self.world.follower()
+        # Orderly, so that what lies in memory is in files.
+        node.member.stop() if self.orderly else self.kill(node.member)
+        self.victims.append(node.member)
+        files = sorted((f for f in (node.data / "db").glob(self.pattern) if f.stat().st_size > 2048),
+                       key=lambda f: f.stat().st_size)
+        if not files:
+            return f"{node.name}: it has no such file"
+        spoil(files[-1], self.world.chance)
+        self.world.cluster.launch(node.member)
+        return f"{node.name}: {files[-1].name}"
+
+    def heal(self):
+        """Where the node refuses the file, its operator empties the disk but for the secrets."""
+        time.sleep(1)
+        for m in self.victims:
+            if m.state() == "stopped":
+                self.world.history.say("note", what=f"{m.name} refuses its data; its disk is emptied")
+                self.world.empty_disk(m)
+        super().heal()
+
+
+def spoil(file, chance, bytes_turned=8):
+    """In the first half: what stands at a log's end may be cut off, what stands before it not."""
+    size = file.stat().st_size
+    with open(file, "r+b") as f:
+        for _ in range(bytes_turned):
+            at = chance.randrange(size // 8, size // 2)
+            f.seek(at)
+            byte = f.read(1)[0]
+            f.seek(at)
+            f.write(bytes([byte ^ (1 << chance.randrange(8))]))
+
+
+@fault("corrupt-table")
+class CorruptTable(Corruption):
+    """bytes of a table file (SST) of a node are turned over"""
+    pattern, orderly = "*.sst", True
+
+
+@fault("corrupt-log")
+class CorruptLog(Corruption):
+    """bytes of a node's write-ahead log are turned over, not at its end"""
+    pattern, orderly = "*.log", False

@@ -11,6 +11,7 @@ sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "cluster_tool"), str(HERE.parent / "story")]
 import checker  # noqa: E402
+from local_cluster import ClusterError  # noqa: E402
 
 UNHEALTHY = 10  # as candorctl: what was looked at is not as it should be
 
@@ -28,6 +29,13 @@ def run(given):
     result = one.Run(given, lambda text: print(text, file=sys.stderr, flush=True)).work()
     print(json.dumps(result) if given.output == "json" else one.show(result))
     return 0 if result["ok"] else UNHEALTHY
+
+
+def matrix(given):
+    import matrix as rows
+    results = rows.measure(given, lambda text: print(text, file=sys.stderr, flush=True))
+    print(json.dumps(results) if given.output == "json" else rows.show(results))
+    return 0 if all(rows.fine(r) for r in results) else UNHEALTHY
 
 
 def show_list(given):
@@ -66,6 +74,15 @@ def parse(arguments):
     made.add_argument("--history", metavar="FILE", help="where the history goes [a temporary file]")
     made.add_argument("--report", metavar="FILE", help="write an HTML page of the run here")
     made.add_argument("--keep", action="store_true", help="keep logs, data and history, whatever is found")
+    made = verb("matrix", matrix, "measure the fault matrix row by row; prints a table in markdown")
+    made.add_argument("--rows", metavar="LIST", help="names of faults, with commas [all rows]")
+    made.add_argument("--rounds", type=int, metavar="N", help="of each row [20, or 3 where a round is long]")
+    made.add_argument("--seed", type=int, default=1)
+    made.add_argument("--nodes", type=int, default=3)
+    made.add_argument("--shards", type=int, default=16)
+    made.add_argument("--probes", type=int, default=6, help="shards that are watched a round [6]")
+    made.add_argument("--rate", type=int, default=120, help="events and reads a second beside them [120]")
+    made.add_argument("--out", metavar="FILE", help="write the figures as JSON here after each row")
     verb("list", show_list, "the faults that there are")
     return app.parse_args(arguments)
 
@@ -78,7 +95,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (checker.HistoryError, OSError) as e:
+    except (checker.HistoryError, ClusterError, OSError) as e:
         print(f"candor-chaos: {e}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -13,8 +13,10 @@ import time
 
 import checker
 import faults
+from clocks import Clock
 from history import History
 from local_cluster import ClusterError, LocalCluster
+from policy_load import POLICY, PolicyLoad
 from workload import Observer, Workload
 
 HEALTHY_WITHIN_S = 120
@@ -40,9 +42,33 @@ class Schedule:
             at += lasts + chance.uniform(*pause_s)
 
 
-def available(names, netns):
-    """Those of the faults that this machine and this cluster can have."""
-    return [n for n in names if netns or not faults.BY_NAME[n].needs_networks]
+class Abilities:
+    """What a cluster on this machine can be made to suffer."""
+
+    def __init__(self, bin_dir):
+        self.networks = os.geteuid() == 0 and all(map(shutil.which, ("ip", "iptables")))
+        self.clock_library = pathlib.Path(bin_dir).resolve() / "candor-chaos-clock.so"
+        self.has = {"disk"} | ({"clock"} if self.clock_library.exists() else set())
+
+    def can(self, name):
+        made = faults.BY_NAME[name]
+        return (self.networks or not made.needs_networks) and self.has.issuperset(made.needs)
+
+    def cluster_options(self):
+        """For LocalCluster.up."""
+        environment = {}
+        if "clock" in self.has:
+            environment = {"LD_PRELOAD": str(self.clock_library), "CHAOS_CLOCK": "{folder}/clock"}
+        def prepare(cluster):
+            for node in cluster.nodes:
+                Clock(node.folder / "clock").write()
+                faults.tell_disk(node)
+        return {"netns": self.networks, "node_environment": environment, "prepare": prepare,
+                "settings": {"testing": "yes", "testing_disk_faults": "{folder}/disk"}}
+
+
+def default_faults(abilities):
+    return [n for n, made in faults.BY_NAME.items() if abilities.can(n) and not made.breaks_promises]
 
 
 class Run:
@@ -62,19 +88,24 @@ class Run:
         g = self.given
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="candor-chaos-"))
         self.history_file = pathlib.Path(g.history) if g.history else self.folder / "history.jsonl"
-        netns = can_make_networks()
-        names = available(g.faults.split(",") if g.faults else list(faults.BY_NAME), netns)
+        abilities = Abilities(g.bin_dir)
+        names = g.faults.split(",") if g.faults else default_faults(abilities)
+        for name in names:
+            if name not in faults.BY_NAME:
+                raise ClusterError(f"there is no fault {name}; `candor-chaos list` shows those that there are")
+            if not abilities.can(name):
+                raise ClusterError(f"{name} takes root, ip and iptables, and candor-chaos-clock.so beside candord")
         schedule = Schedule(g.seed, g.minutes * 60, names)
         keep = g.keep
         cluster = None
         try:
             self.say(f"seed {g.seed}: {len(schedule.steps)} faults in {g.minutes:g} min; {self.command()}")
             cluster = LocalCluster.up(self.folder / "cluster", g.bin_dir, nodes=g.nodes, etcd=g.etcd, shards=g.shards,
-                                      netns=netns)
+                                      **abilities.cluster_options())
             cluster.wait_until_healthy()
             self.began = time.monotonic_ns()
             history = History(self.history_file, seed=g.seed, command=self.command(), nodes=g.nodes, etcd=g.etcd,
-                              window_ms=86_400_000)
+                              policy=POLICY)
             try:
                 self.run_in(cluster, history, schedule)
             finally:
@@ -101,6 +132,9 @@ class Run:
         world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history)
         load = Workload(cluster, history, self.given.seed, rate=self.given.rate)
         observer = Observer(cluster, history)
+        people = PolicyLoad(cluster, history, self.given.seed)
+        people.prepare()
+        people.start()
         load.start()
         observer.start()
         try:
@@ -113,16 +147,19 @@ class Run:
                     raise RuntimeError(f"a client crashed: {load.crashed[0]}")
             self.settle(cluster, load)
         finally:
+            people.ended.set()
             load.ended.set()
-            load.reading_ended.set() if sys.exc_info()[0] else None
             observer.stop()
         load.stop()
+        people.stop()
         try:
             load.read_all()
+            people.look_at_the_end()
         except RuntimeError as e:
             self.trouble.append(str(e))
         self.look_at_the_end(cluster, history)
-        self.errors = load.errors
+        people.look_for_canaries()
+        self.errors, self.verdicts = load.errors, people.verdicts
 
     def one_fault(self, world, load, step):
         made = faults.BY_NAME[step["fault"]](world)
@@ -173,16 +210,30 @@ class Run:
                 done[name] += n
         return {"ok": verdict["ok"] and not self.trouble, "seed": self.given.seed, "command": self.command(),
                 "planned": schedule.steps, "faults": self.faults, "trouble": self.trouble, "verdict": verdict,
-                "failed_requests": dict(self.errors), "cpus": os.cpu_count(),
+                "failed_requests": dict(self.errors), "policy_verdicts": dict(self.verdicts), "cpus": os.cpu_count(),
+                "available": availability(self.history_file),
                 "history": str(self.history_file)}
 
 
-def can_make_networks():
-    return os.geteuid() == 0 and shutil.which("ip") is not None and shutil.which("iptables") is not None
+def availability(history):
+    """Of the seconds in which events were sent for a shard, the part in which one of them was acknowledged."""
+    sent, asked = {}, {}
+    with open(history, encoding="utf-8") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            if entry["type"] == "invoke" and "shard" in entry:
+                second = (entry["shard"], entry["at"] // 1_000_000_000)
+                asked[entry["op"]] = second
+                sent.setdefault(second, False)
+            elif entry["type"] == "ok" and entry["op"] in asked:
+                sent[asked[entry["op"]]] = True
+    return sum(sent.values()) / len(sent) if sent else None
 
 
 def show(result):
     lines = [f"seed {result['seed']}: {len(result['faults'])} faults", checker.show(result["verdict"])]
+    if result["available"] is not None:
+        lines.append(f"available: {100 * result['available']:.2f} % of shard-seconds")
     lines += [f"trouble: {t}" for t in result["trouble"]]
     lines.append(f"again: {result['command']}")
     return "\n".join(lines)

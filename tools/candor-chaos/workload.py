@@ -149,7 +149,8 @@ class Workload:
 
     def send(self, process, node, connections, open_events):
         connection = connections.setdefault(node.name, Connection(node, self.timeout_s))
-        ops = {id: self.history.begin("event", process=process, node=node.name, user=person.name, event=id, at_ms=ms)
+        ops = {id: self.history.begin("event", process=process, node=node.name, user=person.name, event=id, at_ms=ms,
+                                      shard=person.shard)
                for id, (person, ms, _) in open_events.items()}
         began = time.monotonic()
         body = "".join(json.dumps(event) + "\n" for _, _, event in open_events.values())

@@ -193,12 +193,12 @@ class LocalCluster:
     @classmethod
     def up(cls, folder, bin_dir, nodes=3, etcd=1, shards=64, replicas=None, in_sync_min=None, settable_clock=False,
            clock_start=None, netns=False, settings=None, first_http_port=None, secrets_from=None,
-           node_environment=None, data_mib=None, say=lambda text: None):
+           node_environment=None, data_mib=None, prepare=lambda cluster: None, say=lambda text: None):
         """A new cluster, ready. Where it fails, nothing of it runs on and its logs stay in the folder. On loopback the
         nodes serve HTTP at `first_http_port` and the next ones that are free, or at any. `secrets_from` is a folder
         with the master.key and cluster.secret of another cluster. In the values of `settings` and `node_environment`
         {folder} is the node's own. With `data_mib` (as root) each node's data lies in a file system of that size in
-        memory."""
+        memory. `prepare` is called when the folders are there and nothing runs yet."""
         folder = pathlib.Path(folder).resolve()
         for program in (pathlib.Path(bin_dir) / "candord", "etcd", "openssl"):
             if not shutil.which(program):
@@ -230,6 +230,7 @@ class LocalCluster:
                 self.make_etcd_member(f"etcd-{i + 1}")
             for i in range(nodes):
                 self.make_node(f"node-{i + 1}")
+            prepare(self)
             self.save()
             say(f"starting etcd ({etcd})")
             for m in self.etcd:
