@@ -9,6 +9,8 @@
 #include <string>
 #include <thread>
 
+#include "storage/engine/faulty_disk.hpp"
+
 namespace candor::engine {
 
 namespace {
@@ -293,10 +295,19 @@ private:
   std::shared_ptr<control> told_;
 };
 
+std::mutex asked_mutex;
+std::shared_ptr<rocksdb::FileSystem> asked; ///< guarded by asked_mutex
+
 } // namespace
 
-std::shared_ptr<rocksdb::FileSystem> make_faulty_disk(std::filesystem::path control) {
-  return std::make_shared<faulty_disk>(std::move(control));
+void make_disks_faulty(std::filesystem::path control) {
+  std::lock_guard guard{asked_mutex};
+  asked = std::make_shared<faulty_disk>(std::move(control));
+}
+
+std::shared_ptr<rocksdb::FileSystem> faulty_disk_of_this_process() {
+  std::lock_guard guard{asked_mutex};
+  return asked;
 }
 
 } // namespace candor::engine

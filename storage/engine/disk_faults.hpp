@@ -1,6 +1,7 @@
 /// A disk that can be told to misbehave, for trials: a RocksDB file system around the real one.
-/// Where it stands: between RocksDB and the machine, only where a node was started with
-/// `testing = "yes"` and `testing_disk_faults = FILE`; nothing installs it otherwise.
+/// Where it stands: between RocksDB and the machine, for every database that this process opens
+/// after the call; candord calls it where it was started with `testing = "yes"` and
+/// `testing_disk_faults = FILE`, and nothing else does.
 ///
 /// What to do stands in FILE, a word a line, and is looked at again every 20 ms; no file or an
 /// empty one: a disk as any other, but for `unsynced`, which is read when a file is opened:
@@ -20,12 +21,9 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
-
-#include <rocksdb/file_system.h>
 
 namespace candor::engine {
 
-std::shared_ptr<rocksdb::FileSystem> make_faulty_disk(std::filesystem::path control);
+void make_disks_faulty(std::filesystem::path control);
 
 } // namespace candor::engine

@@ -113,7 +113,6 @@ public:
 struct rocksdb_options {
   std::uint64_t block_cache_bytes = 256ull << 20;
   std::uint64_t write_buffer_bytes = 64ull << 20;
-  std::filesystem::path disk_faults; ///< trials only: disk_faults.hpp; empty: the disk as it is
 };
 
 /// Opens or creates. Error: `locked` (this or another process holds it), `corrupt` (also where

@@ -19,8 +19,8 @@
 
 #include "storage/base/ids.hpp"
 #include "storage/base/log.hpp"
-#include "storage/engine/disk_faults.hpp"
 #include "storage/engine/engine.hpp"
+#include "storage/engine/faulty_disk.hpp"
 #include "storage/engine/keys.hpp"
 
 namespace candor::engine {
@@ -197,8 +197,8 @@ result<std::unique_ptr<session>> open_session(const fs::path& folder,
   auto opened = std::make_unique<session>();
   auto database = database_options(options);
   database.listeners.push_back(opened->listener);
-  if (!options.disk_faults.empty()) {
-    opened->faulty_env = rocksdb::NewCompositeEnv(make_faulty_disk(options.disk_faults));
+  if (auto disk = faulty_disk_of_this_process()) {
+    opened->faulty_env = rocksdb::NewCompositeEnv(std::move(disk));
     database.env = opened->faulty_env.get();
   }
   auto cache = rocksdb::NewLRUCache(options.block_cache_bytes);

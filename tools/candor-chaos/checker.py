@@ -240,6 +240,9 @@ class Checker:
         if life is lives[-1]:
             lives.append(Life())
 
+    def not_erased(self, asked, life, entry):
+        life.erased = None
+
     def ad_decided(self, asked, life, entry):
         self.counts["ads"] += len(entry.get("ads", ()))
 
@@ -252,7 +255,8 @@ class Checker:
             self.shown[asked["user"], campaign] += 1
 
     ENDINGS = {("event", "ok"): event_taken, ("event", "fail"): event_refused, ("read", "ok"): read_answered,
-               ("erase", "ok"): erased, ("ad", "ok"): ad_decided, ("impression", "ok"): impression_told}
+               ("erase", "ok"): erased, ("erase", "fail"): not_erased, ("ad", "ok"): ad_decided,
+               ("impression", "ok"): impression_told}
 
     # -- what is seen beside operations ------------------------------------------------------------
 
@@ -438,5 +442,6 @@ def show(verdict):
         lines.append(f"{kind}: {n} ({KINDS[kind]})")
         lines += [f"  {e['what']}" for e in verdict["examples"] if e["kind"] == kind][:5]
     if counts.get("acknowledged_unread"):
-        lines.append(f"{counts['acknowledged_unread']} acknowledged events were not looked for: no strong read came after")
+        lines.append(f"{counts['acknowledged_unread']} acknowledged events were not looked for: no strong read came "
+                     "after")
     return "\n".join(lines)

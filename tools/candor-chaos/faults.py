@@ -390,7 +390,8 @@ class CutFlapping(Cut):
     def inject(self):
         self.ended = threading.Event()
         name = self.world.leader_of_most().name
-        self.flapping = threading.Thread(target=self.work, args=(name, self.world.chance.uniform(0.2, 1.2)), daemon=True)
+        every_s = self.world.chance.uniform(0.2, 1.2)
+        self.flapping = threading.Thread(target=self.work, args=(name, every_s), daemon=True)
         self.flapping.start()
         return name
 
@@ -542,7 +543,7 @@ class ClockDrift(ClockFault):
 
 @fault("clock-stands", lasts_s=(8, 8), needs_networks=True, breaks_promises=True)
 class ClockStands(ClockFault):
-    """a primary that is cut off has a steady clock at a fiftieth of its rate: more than is promised, and must be found"""
+    """a primary that is cut off has a steady clock at a fiftieth of its rate: not promised against, and must be found"""
 
     def inject(self):
         self.node = self.world.leader_of_most()

@@ -5,6 +5,7 @@ import argparse
 import json
 import pathlib
 import secrets
+import signal
 import sys
 
 sys.dont_write_bytecode = True
@@ -89,6 +90,7 @@ def parse(arguments):
 
 def main():
     given = parse(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended as well
     return given.run(given)
 
 

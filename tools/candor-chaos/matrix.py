@@ -188,8 +188,8 @@ def fine(result):
 
 def show(results):
     """Markdown."""
-    lines = ["| fault | rounds | lost | duplicated | stale | policy | without a primary, ms: p50 / p99 | longest silence, ms "
-             "| target, ms |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines = ["| fault | rounds | lost | duplicated | stale | policy | without a primary, ms: p50 / p99 | "
+             "longest silence, ms | target, ms |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     for r in results:
         lines.append(f"| {r['row']} | {r['rounds']} | {r['lost']} | {r['duplicated']} | {r['stale']} | {r['policy']} | "
                      f"{r['gap_p50_ms']} / {r['gap_p99_ms']} | {r['silence_max_ms']} | {r['target_ms']} |")

@@ -180,14 +180,15 @@ class PolicyLoad:
                 self.send(process, self.pick(chance), event, ms)
             self.read(process, chance, person)
             op = self.history.begin("erase", process=process, user=person.name)
-            done = False
-            while not done and not self.ended.is_set():
+            answer = None
+            while not self.ended.is_set():
                 answer = self.ask(self.pick(chance), "DELETE", f"/v1/users/{person.name}")
-                # Not found: nothing of theirs was taken, or an erasure that was not answered is done already.
-                done = answer is not None and answer[0] in (200, 404)
-                if not done:
-                    self.ended.wait(0.1)
-            if not done:
+                if answer and answer[0] in (200, 404):
+                    break
+                self.ended.wait(0.1)
+            if not answer or answer[0] != 200:
+                # Nothing of theirs was taken, so that nothing is erased; or it is not known.
+                self.history.end(op, "fail" if answer and answer[0] == 404 else "unknown")
                 continue
             self.history.end(op, "ok")
             self.erased.append(person)

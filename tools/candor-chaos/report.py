@@ -113,14 +113,15 @@ def fault_rows(timeline):
         text_x = timeline.x(ended) + 6 if right else x - 6
         out.append(f'<rect class="bar" x="{x:.1f}" y="{y}" height="11" '
                    f'width="{max(2, timeline.x(ended) - x):.1f}"/><text x="{text_x:.1f}" y="{y + 10}" '
-                   f'text-anchor="{"start" if right else "end"}">{html.escape(what)}: {html.escape(str(target))}</text>')
+                   f'text-anchor="{"start" if right else "end"}">{html.escape(f"{what}: {target}")}</text>')
     return "".join(out) + "</svg>"
 
 
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
-svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#57606a}svg path{fill:none;stroke-width:1.6}
-.grid{stroke:#d8dee4}.fault{fill:#cf222e;opacity:.12}.bar{fill:#cf222e;opacity:.7}.key{margin:.2rem 0 1rem;color:#57606a}
-.good{color:#116329}.bad{color:#a40e26}pre{background:#f6f8fa;padding:.8rem;overflow:auto}table{border-collapse:collapse}
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
+body{color:#1b1f24;background:#fff}svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#57606a}
+svg path{fill:none;stroke-width:1.6}.grid{stroke:#d8dee4}.fault{fill:#cf222e;opacity:.12}.bar{fill:#cf222e;opacity:.7}
+.key{margin:.2rem 0 1rem;color:#57606a}.good{color:#116329}.bad{color:#a40e26}
+pre{background:#f6f8fa;padding:.8rem;overflow:auto}table{border-collapse:collapse}
 td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}
 @media (prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}pre{background:#161b22}.grid{stroke:#30363d}
 .good{color:#56d364}.bad{color:#ff7b72}svg text,.key{fill:#8b949e;color:#8b949e}}"""
@@ -133,19 +134,25 @@ def page(timeline, result):
                    for name, value in sorted(verdict["counts"].items()))
     found = "".join(f"<li><b>{html.escape(e['kind'])}</b>: {html.escape(e['what'])}</li>" for e in verdict["examples"])
     found += "".join(f"<li><b>trouble</b>: <pre>{html.escape(t)}</pre></li>" for t in result["trouble"])
+    charts = "".join(chart(timeline, title, series) for title, series in (
+        ("events and reads a second",
+         [("acknowledged events", "#0969da", timeline.acked), ("strong reads", "#8250df", timeline.read)]),
+        ("milliseconds until an event was acknowledged",
+         [("p50", "#0969da", timeline.p50), ("p99", "#bc4c00", timeline.p99)]),
+        ("requests a second that failed or whose outcome is unknown",
+         [("events and reads", "#cf222e", timeline.failed)])))
     words = "Nothing was found that must not be." if fine else "Something was not as promised."
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>candor-chaos, seed {result['seed']}</title>
 <meta name="viewport" content="width=device-width"><style>{STYLE}</style>
 <h1>candor-chaos, seed {result['seed']}</h1>
 <p class="{'good' if fine else 'bad'}"><b>{words}</b> {len(result['faults'])} faults in {timeline.seconds:.0f} s,
-{verdict['counts'].get('acknowledged', 0)} events acknowledged and looked for, {verdict['counts'].get('read.ok', 0)} reads.</p>
+{verdict['counts'].get('acknowledged', 0)} events acknowledged and looked for,
+{verdict['counts'].get('read.ok', 0)} reads.</p>
 <ul>{found}</ul>
 <p>The same schedule again:</p><pre>{html.escape(result['command'])}</pre>
 <h2>Faults</h2>{fault_rows(timeline)}
 <h2>What clients saw</h2>
-{chart(timeline, "events and reads a second", [("acknowledged events", "#0969da", timeline.acked), ("strong reads", "#8250df", timeline.read)])}
-{chart(timeline, "milliseconds until an event was acknowledged", [("p50", "#0969da", timeline.p50), ("p99", "#bc4c00", timeline.p99)])}
-{chart(timeline, "requests a second that failed or whose outcome is unknown", [("events and reads", "#cf222e", timeline.failed)])}
+{charts}
 <h2>Counts</h2><table>{rows}</table></html>
 """
 
