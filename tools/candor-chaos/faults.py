@@ -543,7 +543,7 @@ class ClockDrift(ClockFault):
 
 @fault("clock-stands", lasts_s=(8, 8), needs_networks=True, breaks_promises=True)
 class ClockStands(ClockFault):
-    """a primary that is cut off has a steady clock at a fiftieth of its rate: not promised against, and must be found"""
+    """a primary that is cut off has a steady clock that nearly stands: not promised against, and must be found"""
 
     def inject(self):
         self.node = self.world.leader_of_most()
