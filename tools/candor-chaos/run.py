@@ -183,7 +183,9 @@ class Run:
         except ClusterError as e:
             self.trouble.append(f"after {step['fault']} ({what}): not healthy: {str(e)[-300:]}")
             self.say(f"  {self.trouble[-1]}")
-        self.faults.append({**step, "target": what, "healthy_after_s": round(time.monotonic() - healed, 2)})
+        took = round(time.monotonic() - healed, 2)
+        self.say(f"           healthy {took} s after it was healed")
+        self.faults.append({**step, "target": what, "healthy_after_s": took})
         for n in world.cluster.nodes:
             if n.state() == "stopped":
                 self.trouble.append(f"after {step['fault']}: {n.name} has ended by itself; its log ends with:\n"
