@@ -15,6 +15,7 @@ import network
 import slow_network
 from clocks import Clock
 from local_cluster import ClusterError
+from node import ROOT
 
 BY_NAME = {}
 
@@ -30,10 +31,11 @@ def tell_disk(node, *orders):
 class World:
     """What faults act on. `chance` is the run's own: the same seed picks the same victims of the same view."""
 
-    def __init__(self, cluster, chance, history):
+    def __init__(self, cluster, chance, history, people=None):
         self.cluster = cluster
         self.chance = chance
         self.history = history
+        self.people = people  # the load on the policy
         self.clocks = {n.name: Clock(n.folder / "clock") for n in cluster.nodes}
 
     def empty_disk(self, member):
@@ -471,6 +473,65 @@ class KillWhileBackingUp(Fault):
         killed = self.kill(self.world.leader_of_most().member)
         backup.join(60)
         return f"{killed} killed"
+
+
+@fault("kill-while-activating-a-policy")
+class KillWhileActivatingAPolicy(Fault):
+    """a version of the policy is applied, a node is killed meanwhile, and it is applied again until all have it"""
+
+    def inject(self):
+        shipped = ROOT / "configs" / "policies" / "ai-interactions-2025-12-16.1.toml"
+        self.file = self.world.cluster.folder / f"policy-{time.monotonic_ns()}.toml"
+        version = f'version = "2025-12-16.{time.monotonic_ns() // 1_000_000}"'
+        self.file.write_text("\n".join(version if line.startswith("version =") else line
+                                       for line in shipped.read_text().splitlines()) + "\n")
+        apply = threading.Thread(target=self.apply, daemon=True)
+        apply.start()
+        time.sleep(self.world.chance.uniform(0, 0.4))
+        killed = self.kill(self.world.leader_of_most().member)
+        apply.join(60)
+        return f"{killed} killed"
+
+    def apply(self):
+        return self.world.ctl("policy", "apply", str(self.file), "--late")
+
+    def heal(self):
+        super().heal()
+        until = time.monotonic() + 60
+        while not self.apply():
+            if time.monotonic() > until:
+                self.world.history.say("note", what="a policy could not be applied for a minute")
+                return
+            time.sleep(0.5)
+
+
+@fault("kill-while-telling-people")
+class KillWhileTellingPeople(Fault):
+    """people are to get notices, and the primary of most shards is killed meanwhile"""
+
+    def inject(self):
+        if self.world.people is None:
+            return "nobody is there"
+        self.world.people.add_audience(40)
+        time.sleep(self.world.chance.uniform(0, 1.5))
+        return self.kill(self.world.leader_of_most().member) + " killed"
+
+
+@fault("kill-while-erasing")
+class KillWhileErasing(Fault):
+    """people are erased as fast as one client can, and the primary of most shards is killed meanwhile"""
+
+    def inject(self):
+        if self.world.people is None:
+            return "nobody is there"
+        self.world.people.eager.set()
+        time.sleep(self.world.chance.uniform(0.5, 1.5))
+        return self.kill(self.world.leader_of_most().member) + " killed"
+
+    def heal(self):
+        super().heal()
+        if self.world.people is not None:
+            self.world.people.eager.clear()
 
 
 @fault("rolling-restart", lasts_s=(0, 1))

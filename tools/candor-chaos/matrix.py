@@ -94,8 +94,8 @@ class Measurement:
         return self.result(verdict, rounds)
 
     def rounds_in(self, cluster, history, rounds):
-        world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history)
         people = PolicyLoad(cluster, history, self.given.seed)
+        world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history, people)
         people.prepare()
         load = Workload(cluster, history, self.given.seed, rate=self.given.rate)
         observer = Observer(cluster, history)

@@ -40,6 +40,8 @@ class PolicyLoad:
         self.canary = word("quokka")
         self.people = {f"{group}-{i}": group for group in GROUPS for i in range(A_GROUP)}
         self.erased = []
+        self.audience = []   # people who use the assistant and are to be told, by the node's own rounds
+        self.eager = threading.Event()  # erase without a pause
         self.numbers = 0
         self.verdicts = collections.Counter()
         self.ended = threading.Event()
@@ -168,7 +170,7 @@ class PolicyLoad:
 
     def erase(self, process, chance):
         number = 0
-        while not self.ended.wait(1):
+        while not self.ended.wait(0.02 if self.eager.is_set() else 1):
             number += 1
             person = Person(f"gone-{number}", 0)
             sent = []
@@ -205,16 +207,29 @@ class PolicyLoad:
         else:
             self.history.end(op, "fail")
 
+    # -- notices -----------------------------------------------------------------------------------
+
+    def add_audience(self, count):
+        """As many as nodes take, in a few tries each."""
+        for _ in range(count):
+            user = f"told-{len(self.audience)}"
+            details = json.dumps({"region": "US", "region_since": "2020-01-01", "assistant_user_since": "2026-01-01"})
+            for node in self.cluster.nodes:
+                answer = self.ask(node, "PUT", f"/v1/users/{user}", details)
+                if answer and answer[0] in (200, 201):
+                    self.audience.append(user)
+                    break
+
     # -- the end -----------------------------------------------------------------------------------
 
     def look_at_the_end(self):
         """What every node says of everybody."""
         for node in self.cluster.nodes:
-            for user in [*self.people, *(p.name for p in self.erased)]:
+            for user in [*self.people, *self.audience, *(p.name for p in self.erased)]:
                 interests = self.at_last(node, f"/v1/users/{user}/interests").get("interests", [])
                 ledger = self.at_last(node, f"/v1/users/{user}/notices?peek=true").get("notices", [])
                 self.history.say(
-                    "state", node=node.name, user=user, erased=user not in self.people,
+                    "state", node=node.name, user=user, erased=any(user == p.name for p in self.erased),
                     topics=[i["topic"] for i in interests if i["source"] != "ai"],
                     ai_topics=[i["topic"] for i in interests if i["source"] == "ai"],
                     notices=[[n["policy"], n["revision"], n["channel"]] for n in ledger])

@@ -129,11 +129,11 @@ class Run:
         return self.result
 
     def run_in(self, cluster, history, schedule):
-        world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history)
         load = Workload(cluster, history, self.given.seed, rate=self.given.rate)
         observer = Observer(cluster, history)
         people = PolicyLoad(cluster, history, self.given.seed)
         people.prepare()
+        world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history, people)
         people.start()
         load.start()
         observer.start()
