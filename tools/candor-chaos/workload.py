@@ -141,7 +141,7 @@ class Workload:
                 tries += 1
                 if open_events:
                     turn += 1
-                    self.ended.wait(0.02)
+                    self.ended.wait(0.05)
             turn += 1
             self.ended.wait(max(0, pause - (time.monotonic() - began)))
         for c in connections.values():
