@@ -112,13 +112,15 @@ void append_quoted(std::string& to, std::string_view text) {
 
 } // namespace
 
-std::string user_json(const person_view& who, shown_events with) {
+std::string user_json(const person_view& who) {
+  return text_of(person_of(who));
+}
+
+std::string user_json_with_events(const person_view& who) {
   auto made = person_of(who);
-  if (with == shown_events::yes) {
-    made["events"] = json::array();
-    for (const auto& e : who.record.seen)
-      made["events"].push_back(format_time(e.at));
-  }
+  made["events"] = json::array();
+  for (const auto& e : who.record.seen)
+    made["events"].push_back(format_time(e.at));
   return text_of(made);
 }
 

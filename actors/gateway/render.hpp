@@ -32,10 +32,9 @@ struct person_view {
   std::vector<model::impression> impressions; ///< of an export
 };
 
-enum class shown_events : bool { no, yes };
-
-/// With events: the times of those whose ids are remembered, in the order in which they were taken.
-std::string user_json(const person_view& who, shown_events with = shown_events::no);
+std::string user_json(const person_view& who);
+/// With the times of the events whose ids are remembered, in the order in which they were taken.
+std::string user_json_with_events(const person_view& who);
 std::string interests_json(const person_view& who);
 std::string export_json(const person_view& who);
 

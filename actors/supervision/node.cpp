@@ -24,6 +24,7 @@
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
 #include "storage/engine/disk_faults.hpp"
+#include "storage/stores/disk_watch.hpp"
 #include "storage/stores/durable_file.hpp"
 
 namespace candor::supervision {
@@ -177,6 +178,9 @@ private:
     if (ec)
       return fail(errc::io_failed, config.data.string() + ": " + ec.message());
     std::filesystem::permissions(config.data, std::filesystem::perms::owner_all, ec);
+    disk_ = std::make_unique<stores::disk_watch>(
+        config.data, stores::disk_marks{config.disk_low_bytes, config.disk_reserve_bytes});
+    disk_->look(); // what follows may need what is set aside
     CANDOR_TRY(secrets, stores::load_or_make_secrets(config.data / "keys"));
     secrets_ = secrets;
     CANDOR_TRY(keys, stores::open_user_keys(config.data / "keys", secrets_));
@@ -198,10 +202,18 @@ private:
     shards_ = std::make_shared<shard_directory>(count_, config.name);
     for (std::uint16_t i = 0; i < count_.value; ++i)
       shards_->set_leader(i, {}); // as the coordinator will say
-    CANDOR_TRY(opened, cluster_side::open(config, {*system_, *db_, *keys_, secrets_, *clock_,
-                                                   *random_, shards_, stop_asked_}));
+    CANDOR_TRY(opened, cluster_side::open(
+                           config, {*system_, *db_, *keys_, secrets_, *clock_, *random_, shards_,
+                                    [this] { return look_at_disk(); }, stop_asked_}));
     cluster_ = std::move(opened);
     return {};
+  }
+
+  disk_room look_at_disk() {
+    auto room = disk_->look();
+    disk_free_.Set(static_cast<double>(disk_->free_bytes()));
+    disk_low_.Set(room == disk_room::ample ? 0 : 1);
+    return room;
   }
 
   /// A settable clock goes on where the shards' logs stand.
@@ -337,6 +349,7 @@ private:
     settings.user_token_secret = files_.user_token_secret;
     settings.regions = files_.regions;
     settings.shard_of = [this](const user_id& user) { return shard_of(user); };
+    settings.low_on_disk = [disk = cluster_->door().disk] { return *disk != disk_room::ample; };
     CANDOR_TRY(opened, gateway::gateway::start(*system_, rooms_, std::move(settings), *clock_));
     {
       std::lock_guard guard{ready_mutex_};
@@ -384,6 +397,11 @@ private:
   shard_count count_;
   std::unique_ptr<rng> random_ = make_system_rng();
   std::unique_ptr<clock> clock_;
+  std::unique_ptr<stores::disk_watch> disk_;
+  prometheus::Gauge& disk_free_ =
+      metrics::gauge("candor_disk_free_bytes", "Free on the disk of the data folder.");
+  prometheus::Gauge& disk_low_ =
+      metrics::gauge("candor_disk_low", "1: below its mark, so that no new data is taken.");
   std::unique_ptr<stores::user_keys> keys_;
   std::unique_ptr<engine::engine> db_;
   bool alone_ = true; ///< no cluster

@@ -25,6 +25,7 @@ constexpr std::uint64_t cluster_nodes_max = 1000;
 constexpr std::size_t etcd_members_max = 9;
 constexpr std::uint64_t log_kept_bytes_least = 64 << 10;
 constexpr std::uint64_t log_kept_bytes_most = 1 << 30;
+constexpr std::uint64_t disk_bytes_most = 1ull << 50;
 
 result<std::uint64_t> number(std::string_view text, std::uint64_t least, std::uint64_t most) {
   std::uint64_t value = 0;
@@ -165,6 +166,24 @@ const std::vector<setting>& settings() {
        [](node_config& c, const std::string& v) -> result<void> {
          CANDOR_TRY(bytes, number(v, 1u << 20, 1ull << 40));
          c.block_cache_bytes = bytes;
+         return {};
+       }},
+      {{"disk_low_bytes",
+        "with less free on the data's disk the node takes no new data and leads no shard that "
+        "another "
+        "can lead; 0: never looked at",
+        "268435456"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         CANDOR_TRY(bytes, number(v, 0, disk_bytes_most));
+         c.disk_low_bytes = bytes;
+         return {};
+       }},
+      {{"disk_reserve_bytes",
+        "a file of this size is given up when the disk is full: room for erasures and to go on",
+        "67108864"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         CANDOR_TRY(bytes, number(v, 0, disk_bytes_most));
+         c.disk_reserve_bytes = bytes;
          return {};
        }},
       {{"cluster", "the cluster's id, the same on all its nodes; none: this node alone", ""},

@@ -39,6 +39,8 @@ struct node_config {
   std::optional<timestamp> clock_start; ///< of a settable clock, where the data is new
   std::uint16_t shards = 64;            ///< fixed when the data is made
   std::uint64_t block_cache_bytes = 256ull << 20;
+  std::uint64_t disk_low_bytes = 256ull << 20;    ///< with less free the node takes no new data
+  std::uint64_t disk_reserve_bytes = 64ull << 20; ///< set aside for when the disk is full
 
   std::string cluster;           ///< its id; empty: this node alone, with the local coordinator
   std::vector<std::string> etcd; ///< URLs of the members
