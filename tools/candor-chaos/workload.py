@@ -53,10 +53,16 @@ class Person:
             return [self.ids.get(time_ms(text), f"?{text}") for text in json.loads(body)["events"]]
 
 
+def keep_token(connection, token):
+    """What a session has seen so far, as the last answer has it."""
+    if token is not None and (seen := connection.answered.get("Candor-Session")):
+        token["Candor-Session"] = seen
+
+
 class Workload:
     """Runs until it is stopped; `rate` is events and reads a second, of all threads together."""
 
-    def __init__(self, cluster, history, seed, persons=48, writers=4, readers=4, batch=4, rate=240, timeout_s=2,
+    def __init__(self, cluster, history, seed, persons=48, writers=4, readers=4, sessions=2, batch=4, rate=240, timeout_s=2,
                  prefix="p"):
         self.cluster = cluster
         self.history = history
@@ -73,11 +79,13 @@ class Workload:
         self.acks = collections.deque()  # (acknowledged, shard, took), as time.monotonic
         self.errors = collections.Counter()
         self.crashed = []
-        pause = (writers * batch + readers) / rate
+        pause = (writers * batch + readers + 2 * sessions) / rate
         self.threads = [threading.Thread(target=self.guarded, args=(self.write, i, seed, pause), daemon=True)
                         for i in range(writers)]
         self.readers = [threading.Thread(target=self.guarded, args=(self.read, 100 + i, seed, pause), daemon=True)
                         for i in range(readers)]
+        self.readers += [threading.Thread(target=self.guarded, args=(self.visit, 300 + i, seed, pause), daemon=True)
+                         for i in range(sessions)]
 
     def make_person(self):
         self.made += 1
@@ -147,7 +155,7 @@ class Workload:
         for c in connections.values():
             c.close()
 
-    def send(self, process, node, connections, open_events):
+    def send(self, process, node, connections, open_events, token=None):
         connection = connections.setdefault(node.name, Connection(node, self.timeout_s))
         ops = {id: self.history.begin("event", process=process, node=node.name, user=person.name, event=id, at_ms=ms,
                                       shard=person.shard)
@@ -155,7 +163,8 @@ class Workload:
         began = time.monotonic()
         body = "".join(json.dumps(event) + "\n" for _, _, event in open_events.values())
         try:
-            status, text = connection.request("POST", "/v1/events", body, "application/x-ndjson")
+            status, text = connection.request("POST", "/v1/events", body, "application/x-ndjson", token)
+            keep_token(connection, token)
             if status != 200:
                 raise ValueError(f"answered {status}")
             verdicts = {v["id"]: v for v in map(json.loads, filter(str.strip, text.splitlines()))}
@@ -193,12 +202,33 @@ class Workload:
         for c in connections.values():
             c.close()
 
-    def read_one(self, process, node, connections, person):
-        """True when it was answered."""
+    def visit(self, process, seed, pause):
+        """A session: an event of a person, then a read of them through another node, which its own copy may answer.
+        What the session has seen goes along as its token."""
+        chance = random.Random(f"{seed}/{process}")
+        connections, token = {}, {}
+        while not self.reading_ended.is_set():
+            began = time.monotonic()
+            person = self.pick(chance)
+            if not self.ended.is_set() and chance.random() < 0.5:
+                id, ms = person.next_event()
+                event = {"id": id, "user": person.name, "at": time_text(ms), "kind": "engagement", "action": "like",
+                         "object": {"id": "page", "topics": [chance.choice(TOPICS)]}}
+                node = chance.choice(self.cluster.nodes)
+                self.send(process, node, connections, {id: (person, ms, event)}, token)
+            self.read_one(process, chance.choice(self.cluster.nodes), connections, person, token)
+            self.reading_ended.wait(max(0, pause - (time.monotonic() - began)))
+        for c in connections.values():
+            c.close()
+
+    def read_one(self, process, node, connections, person, token=None):
+        """True when it was answered. A strong read, or where there is a `token` one of that session."""
         connection = connections.setdefault(node.name, Connection(node, self.timeout_s))
-        op = self.history.begin("read", process=process, node=node.name, user=person.name, level="strong")
+        level, query = ("strong", "") if token is None else ("session", "&consistency=session")
+        op = self.history.begin("read", process=process, node=node.name, user=person.name, level=level)
         try:
-            status, body = connection.request("GET", f"/v1/users/{person.name}?events=true")
+            status, body = connection.request("GET", f"/v1/users/{person.name}?events=true{query}", headers=token)
+            keep_token(connection, token)
             events = person.events_of(body) if status == 200 else [] if status == 404 else None
         except BROKEN:
             events = None

@@ -14,10 +14,13 @@ class Connection:
         self.node = node
         self.timeout_s = timeout_s
         self.open = None
+        self.answered = {}  # headers of the last answer
 
-    def request(self, method, path, body=None, content_type=None):
+    def request(self, method, path, body=None, content_type=None, headers=None):
         """(status, body); raises one of BROKEN."""
-        headers = {"Authorization": f"Bearer {self.node.cluster.key}"} if self.node.cluster.key else {}
+        headers = dict(headers or {})
+        if self.node.cluster.key:
+            headers["Authorization"] = f"Bearer {self.node.cluster.key}"
         if content_type:
             headers["Content-Type"] = content_type
         try:
@@ -25,6 +28,7 @@ class Connection:
                 self.open = self.node.open_connection(self.timeout_s)
             self.open.request(method, path, body=body, headers=headers)
             answer = self.open.getresponse()
+            self.answered = answer.headers
             return answer.status, answer.read().decode(errors="replace")
         except BROKEN:
             self.close()
