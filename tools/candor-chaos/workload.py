@@ -62,8 +62,8 @@ def keep_token(connection, token):
 class Workload:
     """Runs until it is stopped; `rate` is events and reads a second, of all threads together."""
 
-    def __init__(self, cluster, history, seed, persons=48, writers=4, readers=4, sessions=2, batch=4, rate=240, timeout_s=2,
-                 prefix="p"):
+    def __init__(self, cluster, history, seed, persons=48, writers=4, readers=4, sessions=2, batch=4, rate=240,
+                 timeout_s=2, prefix="p"):
         self.cluster = cluster
         self.history = history
         self.prefix = prefix
