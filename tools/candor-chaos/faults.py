@@ -763,8 +763,11 @@ class Corruption(Fault):
 
     def heal(self):
         """Where the node refuses the file, its operator empties the disk but for the secrets."""
-        time.sleep(1)
         for m in self.victims:
+            node = self.world.cluster.node(m.name)
+            until = time.monotonic() + 120
+            while m.state() == "running" and not node.is_ready() and time.monotonic() < until:
+                time.sleep(0.1)
             if m.state() == "stopped":
                 self.world.history.say("note", what=f"{m.name} refuses its data; its disk is emptied")
                 self.world.empty_disk(m)
