@@ -708,9 +708,9 @@ private:
     return std::optional{seen.of(shard)};
   }
 
-  /// Strong, or as the session asks.
-  asio::awaitable<result<user_answer>> read(exchange& x) {
-    auto whom = address(x, {"consistency"});
+  /// Strong, or as the session asks. `also` is another key that the query may have.
+  asio::awaitable<result<user_answer>> read(exchange& x, std::string_view also = "consistency") {
+    auto whom = address(x, {"consistency", also});
     if (!whom)
       co_return tl::unexpected<error>{whom.error()};
     auto session = asked_session(x, whom->shard);
@@ -767,8 +767,10 @@ private:
   }
 
   asio::awaitable<reply> get_user(exchange& x) {
-    auto found = co_await read(x);
-    co_return person_reply(x, std::move(found), user_json);
+    auto found = co_await read(x, "events");
+    auto asked = x.target.query.find("events");
+    auto with = asked != x.target.query.end() && asked->second == "true";
+    co_return person_reply(x, std::move(found), with ? user_json_with_events : user_json);
   }
 
   asio::awaitable<reply> get_interests(exchange& x) {

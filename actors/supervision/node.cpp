@@ -23,6 +23,7 @@
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
+#include "storage/engine/disk_faults.hpp"
 #include "storage/stores/disk_watch.hpp"
 #include "storage/stores/durable_file.hpp"
 
@@ -184,6 +185,8 @@ private:
     secrets_ = secrets;
     CANDOR_TRY(keys, stores::open_user_keys(config.data / "keys", secrets_));
     keys_ = std::move(keys);
+    if (!config.testing_disk_faults.empty())
+      engine::make_disks_faulty(config.testing_disk_faults);
     CANDOR_TRY(db, engine::open_rocksdb(config.data / "db", {config.block_cache_bytes}));
     db_ = std::move(db);
     return {};

@@ -9,7 +9,6 @@ import collections
 import concurrent.futures
 import contextlib
 import datetime
-import http.client
 import itertools
 import json
 import os
@@ -22,12 +21,10 @@ import time
 import process_case
 
 sys.path.insert(0, str(process_case.SOURCE / "tools" / "cluster_tool"))
+from connection import AGAIN, BROKEN, Connection  # noqa: E402
 from local_cluster import LocalCluster  # noqa: E402
 
 TOPICS = ("books", "gaming", "music", "outdoors", "pets", "travel")
-AGAIN = {"unknown", "overloaded"}  # verdicts after which the same id is sent again
-BROKEN = (OSError, http.client.HTTPException, ValueError)
-
 # Nothing here asserts that something is fast; these only end a test that hangs.
 PATIENCE_S = 240 if process_case.SANITIZED else 90
 
@@ -38,44 +35,6 @@ def now():
 
 def can_make_networks():
     return os.geteuid() == 0 and shutil.which("ip") and shutil.which("iptables")
-
-
-class Connection:
-    """A kept connection to a node, made anew where it broke."""
-
-    def __init__(self, node, timeout_s):
-        self.node = node
-        self.timeout_s = timeout_s
-        self.open = None
-
-    def request(self, method, path, body=None, content_type=None):
-        """(status, body); raises one of BROKEN."""
-        headers = {"Authorization": f"Bearer {self.node.cluster.key}"} if self.node.cluster.key else {}
-        if content_type:
-            headers["Content-Type"] = content_type
-        try:
-            if self.open is None:
-                self.open = self.node.open_connection(self.timeout_s)
-            self.open.request(method, path, body=body, headers=headers)
-            answer = self.open.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
-        except BROKEN:
-            self.close()
-            raise
-
-    def close(self):
-        if self.open is not None:
-            self.open.close()
-        self.open = None
-
-    def send_events(self, events):
-        """{id: verdict} of those that have one now; the others are to be sent again."""
-        body = "".join(json.dumps(e) + "\n" for e in events)
-        status, text = self.request("POST", "/v1/events", body, "application/x-ndjson")
-        if status != 200:
-            raise ValueError(f"{self.node.name} answered {status}: {text[:300]}")
-        verdicts = [json.loads(line) for line in text.splitlines() if line.strip()]
-        return {v["id"]: v for v in verdicts if v["status"] not in AGAIN}
 
 
 class Busy:

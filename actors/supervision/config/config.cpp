@@ -243,6 +243,16 @@ const std::vector<setting>& settings() {
          c.advertise = v.substr(0, v.find_last_not_of('/') + 1);
          return {};
        }},
+      {{"testing", "yes: a node that nobody uses, which may be told to misbehave; or no", "no"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         if (v != "yes" && v != "no")
+           return fail(errc::config_invalid, "is yes or no");
+         c.testing = v == "yes";
+         return {};
+       }},
+      {{"testing_disk_faults",
+        "file that says how the disk misbehaves; refused unless testing is yes", ""},
+       verbatim(&node_config::testing_disk_faults)},
       {{"log_kept_bytes", "log of each shard kept for replicas that were away", "67108864"},
        [](node_config& c, const std::string& v) -> result<void> {
          CANDOR_TRY(bytes, number(v, log_kept_bytes_least, log_kept_bytes_most));
@@ -469,6 +479,8 @@ result<node_config> load(const std::optional<std::filesystem::path>& file,
   }
   if (c.clock_start && !c.settable_clock)
     return fail(errc::config_invalid, "clock_start needs clock = \"settable\"");
+  if (!c.testing_disk_faults.empty() && !c.testing)
+    return fail(errc::config_invalid, "testing_disk_faults needs testing = \"yes\"");
   CANDOR_TRY_VOID(settle_cluster(c));
   return c;
 }
@@ -507,6 +519,8 @@ result<checked> check(const node_config& config) {
 
 std::vector<std::string> warnings(const node_config& config) {
   std::vector<std::string> made;
+  if (config.testing)
+    made.push_back("testing is yes: this node may be told to lose what it acknowledged");
   if (config.cluster.empty())
     return made;
   if (config.replicas > 1 && config.in_sync_min == 1)

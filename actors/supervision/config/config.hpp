@@ -54,6 +54,9 @@ struct node_config {
   std::string advertise;           ///< URL told to others; empty only where the port is chosen late
   std::uint64_t log_kept_bytes = limits::log_kept_bytes_per_shard;
 
+  bool testing = false;                      ///< a node that nobody uses: what follows is allowed
+  std::filesystem::path testing_disk_faults; ///< control file of storage/engine/disk_faults.hpp
+
   std::string app = "Candor"; ///< how a notice names the platform where a record names none
   std::string link = "https://example.org/privacy"; ///< where people see, correct and erase
   std::string smtp_host; ///< empty: no mail is sent, and mails wait as intents

@@ -235,6 +235,15 @@ TEST_CASE("interests are shown with what they may serve", "[gateway]") {
   CHECK(liked["uses"]["ads"] == json{{"not", "region_excluded"}});
 }
 
+TEST_CASE("the times of remembered events are shown where they are asked for", "[gateway]") {
+  house h;
+  CHECK_FALSE(json::parse(h.ask("GET", "/v1/users/u-42").body).contains("events"));
+  CHECK_FALSE(json::parse(h.ask("GET", "/v1/users/u-42?events=false").body).contains("events"));
+  auto learned = json::array({"2025-12-17T09:30:00Z", "2025-12-17T09:30:00Z"});
+  CHECK(json::parse(h.ask("GET", "/v1/users/u-42?events=true").body)["events"] == learned);
+  CHECK(code_of(h.ask("GET", "/v1/users/u-42?event=true")) == "unknown_field");
+}
+
 TEST_CASE("an export holds all and is audited", "[gateway]") {
   house h;
   auto r = h.ask("GET", "/v1/users/u-42/export");
