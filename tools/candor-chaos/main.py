@@ -88,9 +88,17 @@ def parse(arguments):
     return app.parse_args(arguments)
 
 
+def end_in_order(number, _):
+    """What was started is ended as well; a second signal, as `timeout` sends it, does not break that off."""
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main():
     given = parse(sys.argv[1:])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended as well
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end_in_order)
     return given.run(given)
 
 
