@@ -128,8 +128,8 @@ private:
     auto leader = shards_->leader(c.shard);
     if (leader == shards_->self()) {
       c.asked = nullptr;
-      // It answers everything in its time; whoever asked has a deadline.
-      request(caf::actor_cast<caf::actor>(shards_->here(c.shard)), caf::infinite, c.content)
+      request(caf::actor_cast<caf::actor>(shards_->here(c.shard)), limits::local_deadline,
+              c.content)
           .then(std::move(answered), std::move(failed));
       return;
     }
@@ -158,7 +158,7 @@ private:
     auto keep = calls_.at(c.number);
     auto attempt = ++c.attempt;
     c.asked = nullptr;
-    request(caf::actor_cast<caf::actor>(shards_->here(c.shard)), caf::infinite, c.content)
+    request(caf::actor_cast<caf::actor>(shards_->here(c.shard)), limits::local_deadline, c.content)
         .then(
             [this, keep, attempt, promise](Answer& answer) mutable {
               if (keep->attempt != attempt)
@@ -196,12 +196,16 @@ private:
   }
 
   void react(const call_ptr& c, const error& why) {
-    if (why.code == errc::not_primary)
+    // (A primary that does not serve yet looks into its copy for a session.)
+    if (why.code == errc::not_primary || why.code == errc::not_applied)
       return try_later(c, limits::route_refused_again); // a hand-over takes moments
     auto lost = why.code == errc::timed_out || why.code == errc::unavailable;
     if (lost && c->asked)
       return give_up_on_node(c);
-    c->refuse(why);
+    if (why.code == errc::timed_out && !c->repeatable)
+      c->refuse({errc::outcome_unknown, "this node's own primary did not answer"});
+    else
+      c->refuse(why);
     end(c);
   }
 

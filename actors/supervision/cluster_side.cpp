@@ -139,6 +139,7 @@ public:
       caf::anon_send_exit(door_.actor, caf::exit_reason::user_shutdown);
     membership_ = nullptr;
     door_ = {};
+    std::lock_guard guard{peers_guard_};
     links_.reset();
     beacons_.reset();
   }
@@ -227,8 +228,9 @@ private:
   }
 
   void set_peers(const std::map<std::string, std::string>& peers) {
-    if (is_alone())
-      return;
+    std::lock_guard guard{peers_guard_};
+    if (!links_ || !beacons_)
+      return; // alone, or on its way out
     if (auto set = links_->set_peers(peers); !set)
       log::error("cluster", "links: {}", set.error().to_string());
     if (auto set = beacons_->set_peers(peers); !set)
@@ -291,6 +293,7 @@ private:
   std::shared_ptr<chronicle> chronicle_; ///< refers to the clock, which outlives all of this
   replication::write_door door_;
   last_heard heard_;
+  std::mutex peers_guard_; ///< the membership's thread names peers while another stops the node
   std::unique_ptr<transport::links> links_;
   std::unique_ptr<transport::beacons> beacons_;
   membership::membership_handle membership_;

@@ -208,10 +208,10 @@ void replica::configured(const shard_config& config, std::uint64_t version, mill
   consider(now, out);
 }
 
-void replica::swap(shard_config config, purpose why, millis now, effects& out) {
+void replica::swap(shard_config config, millis now, effects& out) {
   config_swap s{++tickets_, config_version_, std::move(config)};
   swapped_at_ = now;
-  swaps_.push_back({s, why, true});
+  swaps_.push_back({s, true});
   out.swaps.push_back(std::move(s));
 }
 
@@ -242,7 +242,12 @@ void replica::swapped(ticket number, swap_outcome outcome, millis now, effects& 
 
 /// What was acknowledged by then is durable on every member of the in-sync set; so it is in the
 /// tables where nothing waits to be applied.
-void replica::confirmed(const shard_config& record, millis asked) {
+void replica::confirmed(const shard_config& record, millis asked, millis now, effects& out) {
+  if (leaving_ && !leaving_->takes_no_more && asked >= leaving_->since && swaps_.empty()) {
+    leaving_->takes_no_more = true;
+    leaving_->since = now;
+    leave(now, out);
+  }
   if (!installing_ && contains(record.in_sync, self_) && applied_ == end_.seq)
     holds_all_of_ = std::max(holds_all_of_, asked);
 }
@@ -530,7 +535,7 @@ void replica::consider(millis now, effects& out) {
       return take_over(now, out);
     auto next = config_;
     ++next.version;
-    return swap(std::move(next), purpose::settle, now, out);
+    return swap(std::move(next), now, out);
   }
   if (stale_ || !can_serve_after(now))
     return;
@@ -549,7 +554,7 @@ void replica::take_over(millis now, effects& out) {
       (next.in_sync.size() > next.in_sync_min || broken(variant::shrink)))
     remove(next.in_sync, next.primary);
   next.primary = self_;
-  swap(std::move(next), purpose::take_over, now, out);
+  swap(std::move(next), now, out);
 }
 
 void replica::lead(millis now, effects& out) {
@@ -588,22 +593,28 @@ bool replica::hand_off(const member& to, millis now, effects& out) {
   if (role_ != role::serving || leaving_ || !swaps_.empty() || same_member(to, self_) ||
       !contains(config_.in_sync, to))
     return false;
-  leaving_ = to;
-  leaving_since_ = now;
-  leave(now, out);
+  leaving_ = departure{to, now};
+  out.read_config = true;
   return true;
 }
 
 void replica::leave(millis now, effects& out) {
-  if (!leaving_ || (committed_.seq < end_.seq && now - leaving_since_ < options_.leave_within))
+  if (!leaving_)
+    return;
+  if (!leaving_->takes_no_more) { // a swap that cannot be made would leave the shard to nobody
+    if (now - leaving_->since > options_.leave_asks)
+      leaving_.reset();
+    return;
+  }
+  if (committed_.seq < end_.seq && now - leaving_->since < options_.leave_within)
     return;
   auto next = config_;
   ++next.version;
   ++next.term;
-  next.primary = *leaving_;
+  next.primary = leaving_->to;
   step_down(now);
   set_role(role::candidate, now); // should the swap fail, it leads again
-  swap(std::move(next), purpose::hand_off, now, out);
+  swap(std::move(next), now, out);
 }
 
 bool replica::renew(std::uint64_t term_floor, millis now, effects& out) {
@@ -615,7 +626,7 @@ bool replica::renew(std::uint64_t term_floor, millis now, effects& out) {
   ++next.generation;
   step_down(now);
   set_role(role::candidate, now); // should the swap fail, it leads again
-  swap(std::move(next), purpose::renew, now, out);
+  swap(std::move(next), now, out);
   return true;
 }
 
@@ -804,7 +815,7 @@ millis replica::vouch(const peer& to, millis now) const {
 }
 
 void replica::append(std::vector<log_record> records, millis now, effects& out) {
-  CANDOR_ASSERT(role_ == role::serving && !leaving_);
+  CANDOR_ASSERT(role_ == role::serving && !leaving());
   for (const auto& r : records) {
     CANDOR_ASSERT(r.at.seq == end_.seq + 1 && r.at.term == term_ && r.bytes);
     end_ = r.at;
@@ -818,7 +829,7 @@ void replica::append(std::vector<log_record> records, millis now, effects& out) 
 }
 
 bool replica::writable() const {
-  return role_ == role::serving && !leaving_ && must().size() >= config_.in_sync_min;
+  return role_ == role::serving && !leaving() && must().size() >= config_.in_sync_min;
 }
 
 bool replica::is_low(const member& who) const {
@@ -876,7 +887,12 @@ void replica::advance(millis now) {
 
 /// Everything committed is there, so that it may enter the in-sync set.
 bool replica::ready(const peer& learner) const {
-  return learner.acked && *learner.acked >= (role_ == role::serving ? committed_.seq : end_.seq);
+  if (!learner.acked)
+    return false;
+  // Until it counted, this node may have been alone, and have applied what it had written down.
+  if (counted_ && same_member(*counted_, learner.who) && *learner.acked < counted_end_)
+    return false;
+  return *learner.acked >= (role_ == role::serving ? committed_.seq : end_.seq);
 }
 
 /// One change of the in-sync set at a time: first away with what is silent or has no room, then in
@@ -896,7 +912,7 @@ void replica::next_step(millis now, effects& out) {
       return;
     auto next = config_;
     ++next.version;
-    return swap(std::move(next), purpose::settle, now, out);
+    return swap(std::move(next), now, out);
   }
   if (stale_)
     return;
@@ -910,7 +926,7 @@ void replica::next_step(millis now, effects& out) {
       add(next.in_sync, *in);
     if (next.in_sync.size() >= options_.in_sync_least)
       next.in_sync_min = std::max(next.in_sync_min, options_.in_sync_least);
-    swap(std::move(next), purpose::membership, now, out);
+    swap(std::move(next), now, out);
     must_changed(now);
     advance(now);
   };
@@ -950,6 +966,7 @@ void replica::next_step(millis now, effects& out) {
         bool at_once = ready(p);
         counted_ = p.who;
         counted_at_ = now;
+        counted_end_ = end_.seq;
         must_changed(now);
         return at_once ? next_step(now, out) : void();
       }

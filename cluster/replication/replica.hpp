@@ -8,13 +8,12 @@
 /// writes of all of them into one synced batch, and carries out the rest. It never looks into an
 /// entry.
 ///
-/// Guarantees, asserted in release builds too:
-///   I1 what is committed is durable on every member of every in-sync set that the coordinator
-///   might
-///      hold; I2 the committed prefix never changes; I4 `may_answer` is true only while nobody else
-///      can have committed anything; I6 terms and versions only rise.
-/// Must never read a clock, a disk or the network, nor depend on the order of a hash table: a seed
-/// must repeat it.
+/// Guarantees: I1 what is committed is durable on every member of every in-sync set that the
+/// coordinator might hold; I2 the committed prefix never changes; I4 while the grants of `must`
+/// hold (leases::held), nobody else can have committed anything; I6 terms and versions only rise.
+/// What one node can see of I2 and I6 is asserted in release builds too; the rest the simulator
+/// checks. Must never read a clock, a disk or the network, nor depend on the order of a hash table:
+/// a seed must repeat it.
 #pragma once
 
 #include <cstdint>
@@ -141,7 +140,8 @@ struct replica_options {
   millis heartbeat{50};      ///< an idle primary's prepares; also when it sends again
   millis fence_after{1000};  ///< without grants of all of `must`
   millis candidate_step{15}; ///< by which candidates of lower rank wait longer
-  millis leave_within{100};  ///< of being asked to hand over, whatever is not committed
+  millis leave_asks{1000};   ///< for the coordinator, before a hand-over is given up
+  millis leave_within{100};  ///< of taking no more entries, whatever is not committed
   millis settled_after{1000}; ///< of serving, before the shard is moved as the placement wants
   /// Where a change makes the in-sync set this large, its minimum is raised to this; 0: left alone.
   std::uint32_t in_sync_least = 0;
@@ -165,13 +165,14 @@ public:
   void written(ticket number, millis now, effects& out);
   void swapped(ticket number, swap_outcome outcome, millis now, effects& out);
   /// The coordinator, asked at `asked` or later, had this record (a read; a watch proves nothing).
-  void confirmed(const sharding::shard_config& record, millis asked);
+  void confirmed(const sharding::shard_config& record, millis asked, millis now, effects& out);
   /// Members that the placement wants, first the wanted primary, with the disks that they have now.
   void wanted(std::vector<member> members, millis now, effects& out);
   /// Entries placed by this primary in `term()`, connecting to `end()`. Only while `role::serving`.
   void append(std::vector<log_record> records, millis now, effects& out);
   void tick(millis now, effects& out);
-  /// Takes no more entries, and hands the shard to `to`, an in-sync member, as soon as those it has
+  /// Hands the shard to `to`, an in-sync member: once the coordinator is known to answer (while it
+  /// does not, this member serves on), it takes no more entries, and leaves as soon as those it has
   /// are committed, so that nobody is left without an answer; after `leave_within` in any case.
   /// False: it cannot (not serving, a swap is in flight, it leaves already, `to` is not in sync).
   bool hand_off(const member& to, millis now, effects& out);
@@ -198,7 +199,8 @@ public:
   void set_room(disk_room room) { room_ = room; }
 
   role now_is() const noexcept { return role_; }
-  bool leaving() const noexcept { return leaving_.has_value(); }
+  /// It takes no more entries, though it serves.
+  bool leaving() const noexcept { return leaving_ && leaving_->takes_no_more; }
   std::uint64_t term() const noexcept { return term_; }
   const position& end() const noexcept { return end_; }
   /// Every entry up to here may be applied.
@@ -244,10 +246,13 @@ private:
     bool low_on_disk = false;
     millis told{0}; ///< when it sent its last acknowledgement, by its own clock
   };
-  enum class purpose : std::uint8_t { take_over, hand_off, renew, membership, settle };
+  struct departure {
+    member to;
+    millis since{0}; ///< of the wish; then of taking no more
+    bool takes_no_more = false;
+  };
   struct pending_swap {
     config_swap swap;
-    purpose why;
     bool in_flight = true; ///< false: its outcome is unknown
   };
   struct pending_write {
@@ -302,7 +307,7 @@ private:
   std::size_t live(millis now, const std::vector<member>& of) const;
   bool fence_where_grants_are_missing(millis now, effects& out);
   void ask_exports(millis now, effects& out);
-  void swap(sharding::shard_config config, purpose why, millis now, effects& out);
+  void swap(sharding::shard_config config, millis now, effects& out);
   void ask_config(millis now, effects& out);
   void set_role(role next, millis now);
 
@@ -350,9 +355,9 @@ private:
 
   // as a primary
   std::vector<peer> peers_;
-  std::optional<member> leaving_; ///< to whom
-  millis leaving_since_{0};
+  std::optional<departure> leaving_;
   std::optional<member> counted_; ///< a learner that counts already, to be added
+  std::uint64_t counted_end_ = 0; ///< of the log when it began to count
   millis counted_at_{0};
   millis since_{0};      ///< of the role
   millis granted_at_{0}; ///< when all grants were last seen to hold

@@ -140,18 +140,10 @@ public:
           else
             peers_.erase(peer->node);
         },
-        [this](hand_off_atom, shard_id shard, const std::string& to) {
-          auto done = std::make_shared<const result<void>>(core_->hand_off(shard, to));
-          flush_soon();
-          return done_ptr{done};
-        },
         [this](renew_atom, shard_id shard, std::uint64_t term_floor) {
           auto done = std::make_shared<const result<void>>(core_->renew(shard, term_floor));
           flush_soon();
           return done_ptr{done};
-        },
-        [this](status_atom) {
-          return std::make_shared<const std::vector<replica_status>>(core_->status());
         },
         [this](flush_atom) { flush(); },
         [this](heartbeat_atom) {
@@ -282,7 +274,7 @@ private:
     asking_ = true;
     work what;
     if (!swaps_.empty())
-      what = [this, swaps = std::exchange(swaps_, {})]() -> outcome {
+      what = [this, swaps = take_swaps()]() -> outcome {
         return [this, told = swap_all(around_.coordinator, swaps)] {
           for (const auto& t : told)
             core_->swapped(t.shard, t.number, t.outcome);
@@ -302,6 +294,16 @@ private:
           (*then)();
           flush();
         });
+  }
+
+  /// Of each shard the first: a transaction names no key twice.
+  std::vector<shard_swap> take_swaps() {
+    std::vector<shard_swap> taken, later;
+    std::set<shard_id> shards;
+    for (auto& swap : swaps_)
+      (shards.insert(swap.first).second ? taken : later).push_back(std::move(swap));
+    swaps_ = std::move(later);
+    return taken;
   }
 
   void hand_out(outbox all) {
@@ -341,7 +343,8 @@ private:
       return;
     peer_frame frame{self_.node, encode_frame(items)};
     auto bytes = frame.bytes.size();
-    if (to->second.in_flight_bytes + bytes > limits::peer_in_flight_bytes) {
+    if (to->second.in_flight_bytes > 0 &&
+        to->second.in_flight_bytes + bytes > limits::peer_in_flight_bytes) {
       dropped_.Increment(static_cast<double>(bytes));
       return;
     }

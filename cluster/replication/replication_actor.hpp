@@ -1,8 +1,8 @@
 /// The actors around the replicator. Its own runs on a thread of its own, takes appends from the
 /// rooms, frames from other nodes, configurations and outcomes from the coordinator, and answers;
-/// two more wait for the disk and for the coordinator, so that it never waits for either. It gathers
-/// what has come in while the last group was being synced, so that the disk's speed sets the size of
-/// a group. Answers to the appends of a shard come in the order of the requests.
+/// two more wait for the disk and for the coordinator, so that it never waits for either. It
+/// gathers what has come in while the last group was being synced, so that the disk's speed sets
+/// the size of a group. Answers to the appends of a shard come in the order of the requests.
 #pragma once
 
 #include <atomic>
@@ -36,11 +36,10 @@ struct peer_seen {
 };
 using peer_seen_ptr = std::shared_ptr<const peer_seen>;
 
-using statuses_ptr = std::shared_ptr<const std::vector<replica_status>>;
 using done_ptr = std::shared_ptr<const result<void>>;
 
-/// What a worker does on a thread of its own, where it may wait; what comes of it is then done on the
-/// thread of whoever asked.
+/// What a worker does on a thread of its own, where it may wait; what comes of it is then done on
+/// the thread of whoever asked.
 using outcome = std::function<void()>;
 using work = std::function<outcome()>;
 using work_ptr = std::shared_ptr<const work>;
@@ -66,7 +65,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::opening_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::configs_seen_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::shards_wanted_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::peer_seen_ptr)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::statuses_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::done_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::work_ptr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::replication::outcome_ptr)
@@ -78,16 +76,13 @@ CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::opening_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::configs_seen_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::shards_wanted_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::peer_seen_ptr))
-CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::statuses_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::done_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::work_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::outcome_ptr))
 CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::peer_frame))
 CAF_ADD_ATOM(candor_cluster, candor::replication, open_shard_atom, "openshard")
 CAF_ADD_ATOM(candor_cluster, candor::replication, shard_closed_atom, "closed")
-CAF_ADD_ATOM(candor_cluster, candor::replication, hand_off_atom, "handoff")
 CAF_ADD_ATOM(candor_cluster, candor::replication, renew_atom, "renew")
-CAF_ADD_ATOM(candor_cluster, candor::replication, status_atom, "status")
 CAF_ADD_ATOM(candor_cluster, candor::replication, taken_atom, "taken")
 CAF_ADD_ATOM(candor_cluster, candor::replication, flush_atom, "flush")
 CAF_ADD_ATOM(candor_cluster, candor::replication, heartbeat_atom, "heartbeat")
@@ -99,26 +94,22 @@ namespace candor::replication {
 /// - open_shard: answered when this node leads the shard and its tables hold all that is committed.
 ///   Whoever asked is sent (shard_closed, epoch) when that ends;
 /// - a frame of another node; configurations; what the placement wants; peers;
-/// - hand_off to an in-sync node;
-/// - renew: lead the shard on in a term of at least the one that is given;
-/// - status of every replica.
+/// - renew: lead the shard on in a term of at least the one that is given.
 using replication_handle =
     caf::typed_actor<caf::replies_to<append_request_ptr>::with<append_result_ptr>,
                      caf::replies_to<open_shard_atom, shard_id>::with<opening_ptr>,
                      caf::replies_to<peer_frame>::with<taken_atom>,
                      caf::reacts_to<configs_seen_ptr>, caf::reacts_to<shards_wanted_ptr>,
                      caf::reacts_to<peer_seen_ptr>,
-                     caf::replies_to<hand_off_atom, shard_id, std::string>::with<done_ptr>,
                      caf::replies_to<renew_atom, shard_id, std::uint64_t>::with<done_ptr>,
-                     caf::replies_to<status_atom>::with<statuses_ptr>,
                      caf::reacts_to<flush_atom>, caf::reacts_to<heartbeat_atom>>;
 
 /// What rooms see of it without a message, of each shard.
 struct shard_progress {
-  std::atomic<std::uint64_t> applied{0}; ///< up to here the tables hold what the log says
+  std::atomic<std::uint64_t> applied{0};   ///< up to here the tables hold what the log says
   std::atomic<std::uint64_t> destroyed{0}; ///< up to here erased keys are gone from every copy
   std::atomic<disk_room> room{disk_room::ample}; ///< for new data, where it is led here
-  std::atomic<std::uint64_t> generation{0}; ///< as in session_state
+  std::atomic<std::uint64_t> generation{0};      ///< as in session_state
   std::atomic<std::int64_t> holds_all_of_ms{0};
 };
 

@@ -18,6 +18,7 @@ constexpr millis try_again_every{500};
 constexpr millis ask_pages_every{200};
 constexpr millis leave_others_every{10'000};
 constexpr millis empty_after{60'000}; ///< of nobody wanting what lies here
+constexpr millis ask_once_more_every{5000};
 
 /// Tables whose rows make up a shard's state; the log is not part of it.
 constexpr table copied_tables[] = {table::user, table::timer,     table::audit, table::policy,
@@ -56,8 +57,16 @@ namespace {
 result<void> write_job(const disk_job& job, engine::engine& db, stores::user_keys& keys) {
   for (auto shard : job.drop_keys)
     CANDOR_TRY_VOID(keys.drop_shard(shard));
-  for (const auto& page : job.pages)
-    CANDOR_TRY_VOID(keys.import_page(page.page, page.bytes));
+  for (const auto& page : job.pages) {
+    auto taken = keys.import_page(page.page, page.bytes);
+    if (taken)
+      continue;
+    auto why = taken.error().code;
+    if (why != errc::corrupt && why != errc::conflict && why != errc::bad_value)
+      return taken;
+    // The sender's fault, not this disk's: what needs the page is not acknowledged.
+    log::error("replication", "a page of keys is refused: {}", taken.error().to_string());
+  }
   if (!job.batch.empty())
     CANDOR_TRY_VOID(db.write(job.batch, engine::sync::yes));
   return {};
@@ -173,16 +182,20 @@ void replicator::empty_where_nobody_wants_it(shard_id shard) {
       !s.wanted || s.wanted->empty() || counts(*s.wanted) || s.arriving ||
       (s.applied.at.seq == 0 && s.queued == 0)) {
     s.in_use = now();
-    s.asked_once_more = false;
+    s.asked_once_more.reset();
     return;
   }
-  if (now() - s.in_use < empty_after)
+  if (now() - s.in_use < empty_after) {
+    s.asked_once_more.reset();
     return;
-  if (!std::exchange(s.asked_once_more, true)) {
-    s.in_use = now() - empty_after + millis{5000}; // for the answer
+  }
+  if (!s.asked_once_more || now() - *s.asked_once_more > ask_once_more_every) {
+    s.asked_once_more = now();
     outbox_.config_reads.insert(shard);
     return;
   }
+  if (s.read_at < *s.asked_once_more)
+    return;
   log::info("replication", "shard={} is not wanted here: its rows and keys are removed", shard);
   empty(shard);
 }
@@ -243,17 +256,18 @@ void replicator::queue_write(shard_id shard, log_write write) {
 void replicator::review(shard_id shard) {
   auto& s = shards_[shard];
   auto& r = *s.machine;
+  // What is committed is answered, also where this very step gave up leading.
+  while (!s.waiting.empty() && s.waiting.front().seq <= r.committed() && r.term() == s.led_term) {
+    auto done = std::move(s.waiting.front());
+    s.waiting.pop_front();
+    done.then(std::move(done.outcome));
+  }
   if (s.led_term != 0 && (r.now_is() != role::serving || r.term() != s.led_term))
     close(shard);
   else if (s.place && r.leaving())
     take_no_more(shard);
   if (r.now_is() == role::serving)
     s.led_term = r.term();
-  while (!s.waiting.empty() && s.waiting.front().seq <= r.committed()) {
-    auto done = std::move(s.waiting.front());
-    s.waiting.pop_front();
-    done.then(std::move(done.outcome));
-  }
   if (r.committed() > s.applying.at.seq)
     dirty_.insert(shard);
   if (s.published != r.config().version) {
@@ -564,8 +578,10 @@ void replicator::swapped(shard_id shard, ticket number, swap_outcome outcome) {
 void replicator::config_read(shard_id shard, const sharding::shard_config& config,
                              std::uint64_t version, millis asked) {
   configured(shard, config, version);
-  if (shard < shards_.size() && config.term >= shards_[shard].found_term)
-    shards_[shard].machine->confirmed(config, asked);
+  if (shard >= shards_.size() || config.term < shards_[shard].found_term)
+    return;
+  shards_[shard].read_at = asked;
+  step(shard, [&](replica& r, effects& out) { r.confirmed(config, asked, now(), out); });
 }
 
 void replicator::wanted(shard_id shard, std::vector<sharding::member> members) {
@@ -573,20 +589,6 @@ void replicator::wanted(shard_id shard, std::vector<sharding::member> members) {
     return;
   shards_[shard].wanted = members;
   step(shard, [&](replica& r, effects& out) { r.wanted(std::move(members), now(), out); });
-}
-
-result<void> replicator::hand_off(shard_id shard, const std::string& to) {
-  if (shard >= shards_.size())
-    return fail(errc::not_found, fmt::format("there is no shard {}", shard));
-  flush(); // what was taken goes before
-  const auto& members = shards_[shard].machine->config().in_sync;
-  auto found = std::ranges::find(members, to, &sharding::member::node);
-  if (found == members.end())
-    return fail(errc::conflict, to + " is not in sync");
-  auto done = false;
-  step(shard, [&](replica& r, effects& out) { done = r.hand_off(*found, now(), out); });
-  return done ? result<void>{}
-              : fail(errc::conflict, "this node does not lead it, or it is being changed");
 }
 
 result<void> replicator::renew(shard_id shard, std::uint64_t term_floor) {
@@ -611,6 +613,9 @@ void replicator::tick() {
     auto back = db_.resume();
     if (back) {
       failed_ = false;
+      writes_.clear(); // of replicas that are made anew now
+      next_ = {};
+      next_under_way_ = {};
       back = recover();
     }
     if (!back) {
@@ -638,7 +643,9 @@ void replicator::tick() {
         r.fence(now(), out);
       } else if (leave || room_ != disk_room::ample) {
         for (const auto& m : r.config().in_sync)
-          if (m != options_.self && !r.is_low(m) && r.hand_off(m, now(), out))
+          if (m != options_.self && !r.is_low(m) &&
+              now() - leases_.last_echo(m) <= options_.protocol.silence / 2 &&
+              r.hand_off(m, now(), out))
             break;
       }
     });
@@ -780,8 +787,9 @@ void replicator::begin_copy(shard_id shard, const sharding::member& to) {
   auto where = std::pair{shard, to.node};
   if (auto known = leaving_.find(where); known != leaving_.end() && known->second.to == to)
     return;
-  if (leaving_.size() >= limits::copies_leaving)
-    return; // it is asked for again
+  // It is asked for again. While a key waits to be destroyed, its page still holds it.
+  if (leaving_.size() >= limits::copies_leaving || !shards_[shard].doomed.empty())
+    return;
   leaving_copy copy;
   copy.to = to;
   copy.id = (static_cast<std::uint64_t>(now().count()) << 16) | (++copies_ & 0xffff);

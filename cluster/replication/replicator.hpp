@@ -123,8 +123,6 @@ public:
   void config_read(shard_id shard, const sharding::shard_config& config, std::uint64_t version,
                    millis asked);
   void wanted(shard_id shard, std::vector<sharding::member> members);
-  /// Error: `conflict` (not led here, `to` is not in sync, a change is under way).
-  result<void> hand_off(shard_id shard, const std::string& to);
   /// The shard's content was replaced by a restore: leads it on in a term of at least `term_floor`,
   /// and with the next generation. Error: `conflict` (not led here, or a change is under way).
   result<void> renew(shard_id shard, std::uint64_t term_floor);
@@ -196,8 +194,9 @@ private:
     std::uint64_t term = 0;       ///< that it follows durably
     std::uint64_t machines = 0;   ///< made so far: tickets of an earlier one count for nothing
     std::optional<std::vector<sharding::member>> wanted; ///< as the placement said last
-    millis in_use{0};             ///< when a primary last spoke to it, or it counted for something
-    bool asked_once_more = false; ///< the coordinator, whether it may be emptied
+    millis in_use{0}; ///< when a primary last spoke to it, or it counted for something
+    std::optional<millis> asked_once_more; ///< the coordinator, whether it may be emptied
+    millis read_at{0};                     ///< when the record that was read last was asked for
     bool told_behind = false;
     std::optional<placing> place;   ///< while the shard is open here
     std::uint64_t led_term = 0;     ///< whose leadership `place` and `waiting` belong to

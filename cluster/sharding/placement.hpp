@@ -1,5 +1,5 @@
 /// Where the replicas of each shard should lie. A pure function, asked by the placement controller
-/// and by `rebalance --dry-run`; primaries go there step by step (next_step.hpp).
+/// and by `rebalance --dry-run`; primaries go there step by step (replica::next_step).
 ///
 /// Rendezvous hashing with bounds: of the nodes that zones and bounds allow, a shard takes those
 /// that score highest for it, and what lies well already stays where it is. The score is XXH3-64 of

@@ -84,6 +84,7 @@ inline constexpr auto route_deadline = 4s; ///< for a call to reach a shard's pr
 inline constexpr std::size_t routed_calls = 64 * 1024; ///< that one node has under way
 inline constexpr std::size_t routed_in_flight_bytes = 8 * 1024 * 1024; ///< to one node, not answered
 inline constexpr std::size_t routed_message_bytes = 512; ///< that a small one, or an item, counts for
+inline constexpr auto local_deadline = 30s; ///< for a shard's primary on this node
 inline constexpr auto route_again_every = 20ms; ///< while nobody that can be reached leads a shard
 inline constexpr auto route_refused_again = 5ms; ///< where the one who leads it does not serve yet
 inline constexpr auto session_wait = 100ms; ///< for this node's copy; then the primary is asked
@@ -92,7 +93,6 @@ inline constexpr std::size_t session_tokens = 64; ///< in one header
 inline constexpr auto unreachable_after = 2s; ///< of a primary: longer than a failover takes
 inline constexpr std::size_t nodes = 1024;
 inline constexpr std::size_t datagram_bytes = 1200; ///< of a beacon: fits one packet on any path
-inline constexpr std::size_t replicas = 32;         ///< in-sync members and learners of a shard
 inline constexpr std::size_t prepare_entries = 64 * 1024; ///< in one message to a replica
 inline constexpr std::size_t replica_message_bytes = 64 * 1024 * 1024;
 
@@ -105,7 +105,6 @@ inline constexpr std::size_t deltas_before_fold = 32;
 inline constexpr std::size_t cached_users_per_shard = 1024;
 
 // Log and keys
-inline constexpr auto log_kept = 30min;
 inline constexpr std::size_t log_kept_bytes_per_shard = 64 * 1024 * 1024;
 inline constexpr std::size_t keys_per_page = 256;
 inline constexpr std::size_t key_pages_cached = 1024;

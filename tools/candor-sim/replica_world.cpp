@@ -912,7 +912,7 @@ void world::ask_config(node& n) {
     in(dice_.between(300, 3 * ms), n.number, [this, &n, asked, c = config_, v = version_] {
       step(n, [&](replica& r, millis now, effects& out) {
         r.configured(c, v, now, out);
-        r.confirmed(c, asked);
+        r.confirmed(c, asked, now, out);
       });
     });
   });

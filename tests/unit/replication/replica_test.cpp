@@ -68,6 +68,7 @@ struct node : log_reader {
     it.receive({0, term, from, std::move(p)}, now, out);
   }
   void configured(const shard_config& config) { it.configured(config, config.version, now, out); }
+  void confirm() { it.confirmed(it.config(), now, now, out); }
   void tick(millis at) {
     now = at;
     it.tick(now, out);
@@ -510,6 +511,7 @@ TEST_CASE("a hand-off stops serving, names the successor, and releases", "[repli
   CHECK_FALSE(n.it.hand_off(a, n.now, n.out));
   CHECK_FALSE(n.it.hand_off({"b", "wiped"}, n.now, n.out));
   REQUIRE(n.it.hand_off(b, n.now, n.out));
+  n.confirm();
   CHECK_FALSE(n.it.writable());
   CHECK_FALSE(n.promises.held(0, 2, n.now));
   CHECK(n.out.messages.empty());
@@ -531,6 +533,7 @@ TEST_CASE("a hand-off waits for what was taken to be committed, though not for l
   n.hears(b, 2, verified(4));
   REQUIRE(n.it.hand_off(b, n.now, n.out));
   CHECK_FALSE(n.it.hand_off(c, n.now, n.out));
+  n.confirm();
   CHECK_FALSE(n.it.writable());
   CHECK(n.it.leaving());
   CHECK(n.it.now_is() == role::serving);
@@ -548,6 +551,42 @@ TEST_CASE("a hand-off waits for what was taken to be committed, though not for l
   CHECK(n.it.now_is() == role::candidate);
   REQUIRE(n.out.swaps.size() == 1);
   CHECK(n.out.swaps.front().config.primary == b);
+}
+
+TEST_CASE("while the coordinator does not answer, a shard is not handed over but served",
+          "[replica]") {
+  primary n;
+  REQUIRE(n.it.hand_off(b, n.now, n.out));
+  CHECK(n.out.read_config);
+  n.it.confirmed(n.it.config(), n.now - 1ms, n.now, n.out); // asked before
+  CHECK(n.it.writable());
+  for (int i = 0; i < 11; ++i) {
+    n.now += 100ms;
+    n.hears(b, 2, verified(3));
+    n.hears(c, 2, verified(3));
+    n.echo({b, c});
+    n.tick(n.now);
+  }
+  n.confirm(); // too late: it was given up
+  CHECK(n.it.writable());
+  CHECK(n.it.now_is() == role::serving);
+}
+
+TEST_CASE("a learner is added with all that was written before it counted", "[replica]") {
+  node n{a};
+  n.configured(config(1, 1, a, {a}, 1));
+  n.sync();
+  n.it.wanted({a, b}, n.now, n.out);
+  n.it.append({record(1, 1)}, n.now, n.out); // this node, alone, may apply it with the same write
+  n.hears(b, 1, verified(0));
+  n.echo({b});
+  n.tick(10ms);
+  CHECK(n.out.swaps.empty());
+  n.sync();
+  n.hears(b, 1, verified(1));
+  n.tick(20ms);
+  REQUIRE(n.out.swaps.size() == 1);
+  CHECK(n.out.swaps.front().config.in_sync.size() == 2);
 }
 
 TEST_CASE("a primary steps down when it learns of a later term", "[replica]") {
@@ -728,16 +767,16 @@ TEST_CASE(
     "be applied",
     "[replica]") {
   follower n;
-  n.it.confirmed(config(1, 1, a, {a, b, c}), 400ms);
+  n.it.confirmed(config(1, 1, a, {a, b, c}), 400ms, n.now, n.out);
   CHECK_FALSE(n.it.holds_all_of()); // entry 3 may have been acknowledged
   n.it.applied(3);
-  n.it.confirmed(config(1, 1, a, {a, c}), 400ms);
+  n.it.confirmed(config(1, 1, a, {a, c}), 400ms, n.now, n.out);
   CHECK_FALSE(n.it.holds_all_of());
-  n.it.confirmed(config(1, 1, a, {a, {"b", "wiped"}, c}), 400ms);
+  n.it.confirmed(config(1, 1, a, {a, {"b", "wiped"}, c}), 400ms, n.now, n.out);
   CHECK_FALSE(n.it.holds_all_of());
-  n.it.confirmed(config(1, 1, a, {a, b, c}), 400ms);
+  n.it.confirmed(config(1, 1, a, {a, b, c}), 400ms, n.now, n.out);
   CHECK(n.it.holds_all_of() == 400ms);
-  n.it.confirmed(config(1, 1, a, {a, b, c}), 300ms);
+  n.it.confirmed(config(1, 1, a, {a, b, c}), 300ms, n.now, n.out);
   CHECK(n.it.holds_all_of() == 400ms);
 }
 
