@@ -580,6 +580,7 @@ void replicator::config_read(shard_id shard, const sharding::shard_config& confi
   configured(shard, config, version);
   if (shard >= shards_.size() || config.term < shards_[shard].found_term)
     return;
+  flush(); // what was taken goes before a shard takes no more
   shards_[shard].read_at = asked;
   step(shard, [&](replica& r, effects& out) { r.confirmed(config, asked, now(), out); });
 }
@@ -625,7 +626,6 @@ void replicator::tick() {
     }
     log::info("replication", "writes go on");
   }
-  flush(); // what was taken goes before a shard is left
   auto hanging = under_way_ ? now() - under_way_->since : millis{0};
   auto leave = hanging > options_.hand_off_after && now() - left_others_ > leave_others_every;
   if (leave) {
