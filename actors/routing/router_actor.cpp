@@ -24,9 +24,11 @@ constexpr bool repeatable =
 
 class router_actor final : public caf::event_based_actor {
 public:
-  router_actor(caf::actor_config& config, std::shared_ptr<shard_directory> shards)
+  router_actor(caf::actor_config& config, std::shared_ptr<shard_directory> shards,
+               const candor::clock& time)
     : caf::event_based_actor{config}
     , shards_{std::move(shards)}
+    , time_{time}
     , remote_{metrics::counter("candor_routing_remote_total",
                                "Messages sent to the primary of a shard on another node.")}
     , again_{metrics::counter("candor_routing_again_total",
@@ -54,7 +56,7 @@ private:
     shard_id shard = 0;
     caf::message content;
     bool repeatable = false;
-    std::chrono::steady_clock::time_point deadline;
+    millis deadline{0};        ///< of the monotonic clock
     std::uint64_t attempt = 0; ///< answers of earlier ones count for nothing
     caf::actor asked;          ///< the door of another node; nothing: this node, or nobody
     std::function<void(call&)> send;
@@ -72,7 +74,7 @@ private:
     auto c = std::make_shared<call>();
     c->shard = shard;
     c->repeatable = repeatable<Message>;
-    c->deadline = std::chrono::steady_clock::now() + limits::route_deadline;
+    c->deadline = time_.monotonic() + limits::route_deadline;
     c->content = current_mailbox_element()->move_content_to_message();
     c->refuse = [promise](const error& why) mutable { promise.deliver(to_caf(why)); };
     c->send = [this, promise](call& now) mutable { ask<Answer>(now, promise); };
@@ -133,7 +135,7 @@ private:
 
   void try_later(const call_ptr& c) {
     auto attempt = ++c->attempt;
-    if (std::chrono::steady_clock::now() + limits::route_again_every >= c->deadline) {
+    if (time_.monotonic() + limits::route_again_every >= c->deadline) {
       c->refuse({errc::unavailable, "nobody leads this shard at the moment"});
       return end(c);
     }
@@ -160,6 +162,7 @@ private:
   }
 
   std::shared_ptr<shard_directory> shards_;
+  const candor::clock& time_;
   std::map<std::uint64_t, call_ptr> calls_;
   std::uint64_t numbers_ = 0;
   prometheus::Counter& remote_;
@@ -169,9 +172,11 @@ private:
 } // namespace
 
 profile_handle spawn_router_actor(caf::actor_system& system,
-                                  std::shared_ptr<shard_directory> shards) {
+                                  std::shared_ptr<shard_directory> shards,
+                                  const candor::clock& time) {
   // It takes exactly the messages of a primary, made from the same list.
-  return caf::actor_cast<profile_handle>(system.spawn<router_actor>(std::move(shards)));
+  return caf::actor_cast<profile_handle>(
+      system.spawn<router_actor>(std::move(shards), std::cref(time)));
 }
 
 } // namespace candor::routing

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "cluster/transport/spawn_waiting.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
@@ -15,14 +16,17 @@ constexpr auto heartbeat_every = std::chrono::milliseconds{20};
 /// More reads than this at a time are one list of all.
 constexpr std::size_t reads_one_by_one = 8;
 
-/// A thread that waits for the disk, or for the coordinator.
-using worker_handle = caf::typed_actor<caf::replies_to<work_ptr>::with<outcome_ptr>>;
+class worker_actor final : public worker_handle::base {
+public:
+  using worker_handle::base::base;
+  const char* name() const override { return "worker"; }
+  behavior_type make_behavior() override {
+    return {[](const work_ptr& w) { return std::make_shared<const outcome>((*w)()); }};
+  }
+};
 
-worker_handle::behavior_type worker() {
-  return {[](const work_ptr& w) { return std::make_shared<const outcome>((*w)()); }};
-}
-
-// -- what is asked of the coordinator --------------------------------------------------------------
+// -- what is asked of the coordinator
+// --------------------------------------------------------------
 
 struct swap_told {
   shard_id shard = 0;
@@ -85,7 +89,8 @@ std::vector<config_seen> read_configs(coordination::coordinator& from,
   return seen;
 }
 
-// -- the actor ---------------------------------------------------------------------------------------
+// -- the actor
+// ---------------------------------------------------------------------------------------
 
 class replication_actor final : public replication_handle::base {
 public:
@@ -107,8 +112,12 @@ public:
   const char* name() const override { return "replication"; }
 
   behavior_type make_behavior() override {
-    disk_ = system().spawn<caf::detached>(worker);
-    coordination_ = system().spawn<caf::detached>(worker);
+    auto make = [this](waits_for what) {
+      return around_.make_worker ? around_.make_worker(system(), what)
+                                 : transport::spawn_waiting<worker_actor>(system());
+    };
+    disk_ = make(waits_for::disk);
+    coordination_ = make(waits_for::coordinator);
     delayed_send(this, heartbeat_every, heartbeat_atom_v);
     flush_soon();
     return {
@@ -224,8 +233,7 @@ private:
   // one thing at a time. The replicator watches for how long the disk takes.
 
   void write(std::shared_ptr<disk_job> job) {
-    request(disk_, caf::infinite,
-            work_ptr{std::make_shared<const work>([this, job]() -> outcome {
+    request(disk_, caf::infinite, work_ptr{std::make_shared<const work>([this, job]() -> outcome {
               auto done = std::make_shared<disk_outcome>(carry_out(*job, around_.db, around_.keys));
               return [this, done] { core_->job_done(*done); };
             })})
@@ -334,8 +342,9 @@ result<write_door> spawn_replication(caf::actor_system& system, replication_surr
   door.waiting = std::make_shared<std::atomic<std::size_t>>(0);
   door.progress = std::make_shared<std::vector<shard_progress>>(shards);
   door.promises = around.promises;
-  door.actor = system.spawn<replication_actor, caf::detached>(
-      std::move(around), std::shared_ptr<replicator>{std::move(core)}, std::move(self), door);
+  door.actor = transport::spawn_waiting<replication_actor>(
+      system, std::move(around), std::shared_ptr<replicator>{std::move(core)}, std::move(self),
+      door);
   return door;
 }
 

@@ -1,8 +1,8 @@
 /// The actors around the replicator. Its own runs on a thread of its own, takes appends from the
 /// rooms, frames from other nodes, configurations and outcomes from the coordinator, and answers;
-/// two more wait for the disk and for the coordinator, so that it never waits for either. It gathers
-/// what has come in while the last group was being synced, so that the disk's speed sets the size of
-/// a group. Answers to the appends of a shard come in the order of the requests.
+/// two more wait for the disk and for the coordinator, so that it never waits for either. It
+/// gathers what has come in while the last group was being synced, so that the disk's speed sets
+/// the size of a group. Answers to the appends of a shard come in the order of the requests.
 #pragma once
 
 #include <atomic>
@@ -39,12 +39,15 @@ using peer_seen_ptr = std::shared_ptr<const peer_seen>;
 using statuses_ptr = std::shared_ptr<const std::vector<replica_status>>;
 using done_ptr = std::shared_ptr<const result<void>>;
 
-/// What a worker does on a thread of its own, where it may wait; what comes of it is then done on the
-/// thread of whoever asked.
+/// What a worker does on a thread of its own, where it may wait; what comes of it is then done on
+/// the thread of whoever asked.
 using outcome = std::function<void()>;
 using work = std::function<outcome()>;
 using work_ptr = std::shared_ptr<const work>;
 using outcome_ptr = std::shared_ptr<const outcome>;
+
+/// What a worker waits for.
+enum class waits_for : std::uint8_t { disk, coordinator };
 
 /// node -> node: peer_items; answered when it was handled, which gives credit for the next.
 struct peer_frame {
@@ -110,12 +113,12 @@ using replication_handle =
                      caf::reacts_to<peer_seen_ptr>,
                      caf::replies_to<hand_off_atom, shard_id, std::string>::with<done_ptr>,
                      caf::replies_to<renew_atom, shard_id, std::uint64_t>::with<done_ptr>,
-                     caf::replies_to<status_atom>::with<statuses_ptr>,
-                     caf::reacts_to<flush_atom>, caf::reacts_to<heartbeat_atom>>;
+                     caf::replies_to<status_atom>::with<statuses_ptr>, caf::reacts_to<flush_atom>,
+                     caf::reacts_to<heartbeat_atom>>;
 
 /// What rooms see of it without a message, of each shard.
 struct shard_progress {
-  std::atomic<std::uint64_t> applied{0}; ///< up to here the tables hold what the log says
+  std::atomic<std::uint64_t> applied{0};   ///< up to here the tables hold what the log says
   std::atomic<std::uint64_t> destroyed{0}; ///< up to here erased keys are gone from every copy
 };
 
@@ -134,6 +137,10 @@ struct write_door {
   }
 };
 
+/// Does the work it is given and answers with the outcome; one thing at a time, in order.
+using worker_handle = caf::typed_actor<caf::replies_to<work_ptr>::with<outcome_ptr>>;
+using spawn_worker = std::function<worker_handle(caf::actor_system&, waits_for)>;
+
 struct replication_surroundings {
   engine::engine& db;
   stores::user_keys& keys;
@@ -142,6 +149,8 @@ struct replication_surroundings {
   const clock& time;
   /// Called on the actor's thread with each configuration that this node learns.
   std::function<void(shard_id, const sharding::shard_config&)> on_config;
+  /// Makes the two workers; empty: each with a thread of its own.
+  spawn_worker make_worker = {};
 };
 
 /// Opens the disk's shards. Everything that `around` refers to must outlive the actors. Error: as

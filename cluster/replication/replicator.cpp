@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "storage/base/log.hpp"
+#include "storage/base/planted.hpp"
 #include "storage/engine/keys.hpp"
 
 namespace candor::replication {
@@ -41,6 +42,14 @@ position place_of(const entry& e) {
 /// Where the records end before the head, the next one leaves a gap that shows.
 result<stores::audit_head> find_audit_head(const engine::engine& db, shard_id shard) {
   CANDOR_TRY(head, stores::read_audit_head(db, shard));
+  if (head && head->index > 1 && planted(bug::audit_tail_lost)) {
+    stores::audit_head before;
+    CANDOR_TRY_VOID(stores::read_audit(db, shard, head->index - 1, [&](const auto& record) {
+      before = {record.index, record.hash};
+      return false;
+    }));
+    return before;
+  }
   if (head)
     return *head;
   CANDOR_TRY(orphan, db.last(table::audit, engine::shard_begin(shard), engine::shard_end(shard)));
@@ -59,7 +68,8 @@ result<void> write_job(const disk_job& job, engine::engine& db, stores::user_key
   for (const auto& page : job.pages)
     CANDOR_TRY_VOID(keys.import_page(page.page, page.bytes));
   if (!job.batch.empty())
-    CANDOR_TRY_VOID(db.write(job.batch, engine::sync::yes));
+    CANDOR_TRY_VOID(
+        db.write(job.batch, planted(bug::no_fsync) ? engine::sync::no : engine::sync::yes));
   return {};
 }
 
@@ -68,6 +78,8 @@ result<void> write_job(const disk_job& job, engine::engine& db, stores::user_key
 disk_outcome carry_out(const disk_job& job, engine::engine& db, stores::user_keys& keys) {
   disk_outcome outcome{write_job(job, db, keys), {}};
   if (!outcome.written)
+    return outcome;
+  if (planted(bug::key_kept_by_copies))
     return outcome;
   for (auto key : job.destroy)
     if (auto gone = keys.destroy(key); !gone) {
@@ -239,7 +251,8 @@ void replicator::review(shard_id shard) {
     close(shard);
   if (r.now_is() == role::serving)
     s.led_term = r.term();
-  while (!s.waiting.empty() && s.waiting.front().seq <= r.committed()) {
+  while (!s.waiting.empty() &&
+         (s.waiting.front().seq <= r.committed() || planted(bug::ack_before_copies))) {
     auto done = std::move(s.waiting.front());
     s.waiting.pop_front();
     done.then(std::move(done.outcome));
@@ -425,7 +438,9 @@ std::optional<disk_job> replicator::take_job() {
   for (auto& [shard, write] : std::exchange(writes_, {})) {
     auto& s = shards_[shard];
     if (write.truncate_from)
-      job.batch.push_back(cut_log(shard, *write.truncate_from, ~std::uint64_t{0}));
+      job.batch.push_back(cut_log(shard,
+                                  *write.truncate_from - (planted(bug::cut_too_far) ? 1 : 0),
+                                  ~std::uint64_t{0}));
     for (const auto& record : write.records)
       job.batch.push_back(put_record(shard, record));
     if (write.term)
@@ -806,6 +821,10 @@ std::optional<copy_part> replicator::next_part(leaving_copy& copy, shard_id shar
   }
   for (; copy.table < std::size(copied_tables) && bytes < limits::copy_part_bytes;) {
     auto from = copied_tables[copy.table];
+    if (from == table::timer && planted(bug::copy_short)) {
+      ++copy.table;
+      continue;
+    }
     auto whole = true;
     auto read = copy.state->scan(from, copy.key, engine::shard_end(shard),
                                  [&](std::string_view key, std::string_view value) {
