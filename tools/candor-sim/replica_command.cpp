@@ -1,5 +1,4 @@
-/// candor-sim: runs the cluster's protocol in virtual time, from a seed, and checks what it
-/// promises. Exit codes: 0 nothing found, 1 failed, 2 wrong usage, 10 an invariant does not hold.
+#include "tools/candor-sim/replica_command.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -10,9 +9,10 @@
 
 #include "tools/candor-sim/replica_world.hpp"
 
+namespace candor::sim {
+
 namespace {
 
-using namespace candor::sim;
 using json = nlohmann::ordered_json;
 
 void print_rows(const outcome& o) {
@@ -23,7 +23,7 @@ void print_rows(const outcome& o) {
 
 } // namespace
 
-int main(int argc, char** argv) {
+int replica_command(int argc, char** argv) {
   world_options o;
   std::uint64_t seeds = 1, from = 1, shrinks = 5;
   std::string scenario = "replica", form = "text";
@@ -136,3 +136,5 @@ int main(int argc, char** argv) {
   }
   return best ? 10 : 0;
 }
+
+} // namespace candor::sim
