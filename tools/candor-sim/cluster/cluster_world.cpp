@@ -853,13 +853,18 @@ private:
   }
 
   std::string mails_missing() const {
-    // Of each person who is in the audience.
+    // Of each person who is in the audience. A server that refuses for a while is asked again after
+    // minutes: then they are not waited for.
+    auto away = std::ranges::any_of(found_.faults,
+                                    [](const fault& f) { return f.kind == trouble::post_away; });
+    if (away || what_.post.deferred > 0 || what_.post.reply_lost > 0 || what_.post.refused > 0)
+      return {};
     for (const auto& p : persons_) {
       if (p.erase_asked || excluded_sometime(p))
         continue;
       auto has = std::ranges::any_of(post_.all(),
                                      [&](const auto& m) { return m.second.address == p.email; });
-      if (!has && what_.post.refused == 0)
+      if (!has)
         return p.id + " has had no mail";
     }
     return {};

@@ -115,7 +115,7 @@ public:
     , ppm_{ppm} {}
   timestamp now() const override { return start_ + offset_ + monotonic(); }
   millis monotonic() const override {
-    return millis{(time_.now_us() + time_.now_us() / 1'000'000 * ppm_) / 1000};
+    return millis{(time_.now_us() + time_.now_us() * ppm_ / 1'000'000) / 1000};
   }
   void step_wall(millis by) { offset_ += by; }
 
