@@ -27,6 +27,7 @@ enum class bug : std::uint8_t {
   intent_not_recorded,  ///< a mail is sent whose intent only memory knows
   outcome_without_send, ///< a mail is recorded as accepted and was never sent
   stale_map,            ///< where a shard is led is learned once
+  money_forgotten,      ///< a new primary of a campaign knows nothing of what was lent
 };
 
 #ifdef CANDOR_PLANTED

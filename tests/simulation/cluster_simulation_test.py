@@ -38,6 +38,7 @@ PLANTED = {
                                         "everybody in the audience is told",
                                         "one notice a person, version and channel"}),
     "outcome_without_send": ("notices", {"a notice that was sent was sent"}),
+    "money_forgotten": ("budgets", {"a campaign spends no more than its budget"}),
     "stale_map": ("crashes", {SETTLES, "a new cluster serves"}),
 }
 SEEDS_MOST = 60

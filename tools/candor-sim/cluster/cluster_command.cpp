@@ -49,6 +49,7 @@ constexpr planted_row planted_rows[] = {
     {"intent_not_recorded", bug::intent_not_recorded},
     {"outcome_without_send", bug::outcome_without_send},
     {"stale_map", bug::stale_map},
+    {"money_forgotten", bug::money_forgotten},
 };
 
 /// False: no bug has this name.
@@ -95,7 +96,7 @@ void print_failure(const scenario& s, std::uint64_t seed, const cluster_outcome&
 }
 
 struct totals {
-  std::uint64_t runs = 0, events = 0, acknowledged = 0, withheld = 0, reads = 0, mails = 0,
+  std::uint64_t runs = 0, events = 0, acknowledged = 0, withheld = 0, reads = 0, mails = 0, ads = 0,
                 erased = 0, leaderships = 0, messages = 0;
   std::int64_t simulated_us = 0;
 
@@ -106,6 +107,7 @@ struct totals {
     withheld += o.withheld;
     reads += o.reads;
     mails += o.mails;
+    ads += o.ads;
     erased += o.erased;
     leaderships += o.leaderships;
     messages += o.messages;
@@ -231,6 +233,7 @@ int cluster_command(int argc, char** argv) {
                  {"withheld", sum.withheld},
                  {"reads", sum.reads},
                  {"mails", sum.mails},
+                 {"ads", sum.ads},
                  {"erased", sum.erased},
                  {"leaderships", sum.leaderships},
                  {"messages", sum.messages},
@@ -239,12 +242,13 @@ int cluster_command(int argc, char** argv) {
                  {"found", found}};
     fmt::print("{}\n", said.dump());
   } else if (!bad) {
-    fmt::print("{} runs{} in {:.1f} s, {:.2f} simulated hours ({:.4f} a second): nothing found\n"
-               "{} events: {} acknowledged, {} withheld; {} strong reads, {} mails, {} erasures, "
-               "{} leaderships, {} messages\n",
-               sum.runs, once ? "" : ", each twice,", seconds, hours, hours / seconds, sum.events,
-               sum.acknowledged, sum.withheld, sum.reads, sum.mails, sum.erased, sum.leaderships,
-               sum.messages);
+    fmt::print(
+        "{} runs{} in {:.1f} s, {:.2f} simulated hours ({:.4f} a second): nothing found\n"
+        "{} events: {} acknowledged, {} withheld; {} strong reads, {} mails, {} ads, {} erasures, "
+        "{} leaderships, {} messages\n",
+        sum.runs, once ? "" : ", each twice,", seconds, hours, hours / seconds, sum.events,
+        sum.acknowledged, sum.withheld, sum.reads, sum.mails, sum.ads, sum.erased, sum.leaderships,
+        sum.messages);
   }
   return bad ? 10 : 0;
 }

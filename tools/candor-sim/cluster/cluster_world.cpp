@@ -10,6 +10,7 @@
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/engine/keys.hpp"
+#include "storage/model/campaign.hpp"
 #include "storage/model/user_record.hpp"
 #include "storage/stores/audit_log.hpp"
 #include "tools/candor-sim/cluster/process.hpp"
@@ -25,6 +26,7 @@ constexpr std::int64_t forms_within_us = 30 * second;
 constexpr std::int64_t settles_within_us = 90 * second;
 constexpr auto client_deadline = 8s;
 constexpr std::int64_t clock_slack_us = 200 * ms;    ///< between any two clocks
+constexpr std::int64_t campaign_budget = 600'000;    ///< micros: some thirty ads
 constexpr model::topic_id liked = 9, spoken_of = 15; ///< food, outdoors
 
 /// Does nothing by itself: the world asks in its name.
@@ -51,6 +53,12 @@ struct person_seen {
   std::optional<stores::key_ref> key; ///< as it was when the erasure was asked for
   std::int64_t told_from_us = -1;     ///< the earliest that a notice may have reached them
   std::int64_t told_by_us = -1;       ///< when one had, for sure
+};
+
+struct campaign_seen {
+  std::string id;
+  bool stored = false;
+  std::int64_t placed_micros = 0; ///< of the ads that clients were given
 };
 
 struct said_event {
@@ -313,18 +321,25 @@ private:
       p.region = i % 5 == 4 ? "GB" : "US";
       persons_.push_back(std::move(p));
     }
+    for (int i = 0; i < what_.load.campaigns; ++i)
+      campaigns_.push_back({fmt::format("campaign-{}", i)});
+    spent_.resize(campaigns_.size());
+    lent_.resize(campaigns_.size());
   }
 
   /// Until every person is known to the cluster.
   void form() {
     for (std::size_t i = 0; i < persons_.size(); ++i)
       on_.at(500 * ms + static_cast<std::int64_t>(i) * ms, [this, i] { put_person(i); });
-    while (!over() && on_.now_us() < forms_within_us) {
+    for (std::size_t i = 0; i < campaigns_.size(); ++i)
+      on_.at(800 * ms + static_cast<std::int64_t>(i) * ms, [this, i] { put_campaign(i); });
+    auto formed = [this] {
+      return std::ranges::all_of(persons_, &person_seen::created) &&
+             std::ranges::all_of(campaigns_, &campaign_seen::stored);
+    };
+    while (!over() && on_.now_us() < forms_within_us && !formed())
       on_.run_until(on_.now_us() + 100 * ms);
-      if (std::ranges::all_of(persons_, &person_seen::created))
-        break;
-    }
-    if (!over() && !std::ranges::all_of(persons_, &person_seen::created))
+    if (!over() && !formed())
       violate("a new cluster serves", "not every person could be put within 30 s");
     if (over())
       return;
@@ -373,6 +388,7 @@ private:
     every(what_.load.events_per_second, [this] { say_something(); });
     every(what_.load.reads_per_second, [this] { read(on_.below(persons_.size())); });
     every(what_.load.inbox_per_second, [this] { look_into_inbox(on_.below(persons_.size())); });
+    every(what_.load.ads_per_second, [this] { ask_for_ad(); });
     for (int i = 0; i < what_.load.erasures; ++i)
       on_.after(on_.between(load_us_ / 4, load_us_), [this] { erase_somebody(); });
     for (const auto& p : what_.policies)
@@ -645,6 +661,110 @@ private:
             [again](const caf::error&) { again(); });
   }
 
+  // -- campaigns ---------------------------------------------------------------------------------
+
+  void put_campaign(std::size_t i) {
+    auto& c = campaigns_[i];
+    auto again = [this, i] { on_.after(200 * ms, [this, i] { put_campaign(i); }); };
+    auto n = some_node();
+    if (!n)
+      return again();
+    model::campaign made;
+    made.id = c.id;
+    made.advertiser = "advertiser";
+    made.bid_micros = 20'000 + static_cast<std::int64_t>(i) * 1000;
+    made.quality = 128;
+    made.total_micros = made.daily_micros = campaign_budget;
+    made.from = what_.starts_at - 1h;
+    made.to = what_.starts_at + 24h;
+    made.creatives = {{"creative", "title", "body", "https://example.org"}};
+    auto shard = shard_of(c.id);
+    client_
+        ->request(n->shards()->primary(shard), client_deadline,
+                  put_item{shard, static_cast<std::uint8_t>(model::item_kind::campaign), c.id,
+                           model::encode(made), "sim"})
+        .then([&c](const item_stored&) { c.stored = true; },
+              [again](const caf::error&) { again(); });
+  }
+
+  void ask_for_ad() {
+    auto n = some_node();
+    if (!n)
+      return;
+    match_ads m;
+    m.context.country = "US";
+    const auto& rooms = n->doors().ad_matching;
+    client_->request(rooms[on_.below(rooms.size())], client_deadline, m)
+        .then(
+            [this](const ads_matched& answer) {
+              for (const auto& ad : answer.ads) {
+                auto c = std::ranges::find(campaigns_, ad.campaign, &campaign_seen::id);
+                if (c == campaigns_.end())
+                  return violate("a decision names campaigns that are there", ad.campaign);
+                ++found_.ads;
+                c->placed_micros += ad.price_micros;
+                if (c->placed_micros > campaign_budget)
+                  return violate(
+                      "a campaign spends no more than its budget",
+                      fmt::format("{}: ads for {} were placed", c->id, c->placed_micros));
+                if (on_.happens(0.5))
+                  tell_shown(ad.impression);
+              }
+            },
+            [](const caf::error&) {});
+  }
+
+  void tell_shown(const std::string& impression) {
+    auto n = some_node();
+    auto again = [this, impression] {
+      on_.after(on_.between(100, 500) * ms, [this, impression] { tell_shown(impression); });
+    };
+    if (!n)
+      return again();
+    auto shard = static_cast<shard_id>(std::stoul(impression.substr(2, 4), nullptr, 16));
+    client_
+        ->request(n->shards()->primary(shard), client_deadline,
+                  ad_event{shard, {}, impression, ad_happening::impression})
+        .then([](const ad_event_taken&) {},
+              [this, again, impression](const caf::error& e) {
+                auto why = from_caf(e);
+                if (why.code == errc::not_found)
+                  violate("what a decision reserved is there", impression);
+                else
+                  again();
+              });
+  }
+
+  void read_spend_of(std::size_t i, shard_id shard) {
+    auto again = [this, i, shard] {
+      on_.after(200 * ms, [this, i, shard] { read_spend_of(i, shard); });
+    };
+    auto n = some_node();
+    if (!n)
+      return again();
+    client_
+        ->request(n->shards()->primary(shard), client_deadline, read_spend{shard, campaigns_[i].id})
+        .then(
+            [this, i](const spend_read& read) {
+              spent_[i] += read.reserved + read.settled;
+              lent_[i] += read.lent - read.returned;
+              ++spend_reads_;
+            },
+            [again](const caf::error&) { again(); });
+  }
+
+  void check_budgets() {
+    for (std::size_t i = 0; i < campaigns_.size(); ++i) {
+      const auto& c = campaigns_[i];
+      auto where = fmt::format("{}: {} spent, {} lent, {} placed, of {}", c.id, spent_[i], lent_[i],
+                               c.placed_micros, campaign_budget);
+      if (spent_[i] > campaign_budget || lent_[i] > campaign_budget)
+        return violate("a campaign spends no more than its budget", where);
+      if (spent_[i] < c.placed_micros)
+        return violate("what a decision reserved is there", where);
+    }
+  }
+
   // -- policies ----------------------------------------------------------------------------------
 
   void put_policy_file(const policy_plan& p) {
@@ -823,9 +943,15 @@ private:
       return violate("the cluster settles after its faults", missing);
     for (std::size_t i = 0; i < persons_.size(); ++i)
       read(i, true);
-    while (!over() && on_.now_us() < until && final_reads_ < persons_.size())
+    for (std::size_t i = 0; i < campaigns_.size(); ++i)
+      for (std::uint16_t s = 0; s < what_.shards; ++s)
+        read_spend_of(i, s);
+    auto all_read = [this] {
+      return final_reads_ >= persons_.size() && spend_reads_ >= campaigns_.size() * what_.shards;
+    };
+    while (!over() && on_.now_us() < until && !all_read())
       on_.run_until(on_.now_us() + 100 * ms);
-    if (!over() && final_reads_ < persons_.size())
+    if (!over() && !all_read())
       violate("the cluster settles after its faults", "not every person can be read");
   }
 
@@ -932,6 +1058,7 @@ private:
   }
 
   void check_all() {
+    check_budgets();
     for (std::uint16_t s = 0; s < what_.shards; ++s)
       for (const auto& m : configs_[s].in_sync)
         check_audit(node_named(m.node), s);
@@ -998,6 +1125,9 @@ private:
   caf::actor client_handle_;
   client_actor* client_ = nullptr;
   std::vector<person_seen> persons_;
+  std::vector<campaign_seen> campaigns_;
+  std::vector<std::int64_t> spent_, lent_; ///< by campaign, as read at the end
+  std::size_t spend_reads_ = 0;
   std::map<std::uint16_t, sharding::shard_config> configs_;
   std::map<std::string, std::int64_t> applied_us_;
   timestamp load_begins_;

@@ -7,7 +7,8 @@
 /// all faults: everything settles in bounded time; every acknowledged event is there, once; copies
 /// of a shard are equal; the audit chains verify and hold every receipt; keys of the erased are
 /// gone on every disk; the ledger has one line for each person, version and channel, and its mails
-/// are those that the mail server took.
+/// are those that the mail server took; no campaign spent more than its budget, nor forgot what it
+/// spent.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +45,7 @@ struct cluster_outcome {
   std::int64_t simulated_us = 0;
   std::int64_t violated_us = 0; ///< since the load began
   std::uint64_t messages = 0, events = 0, acknowledged = 0, withheld = 0, reads = 0, mails = 0,
-                erased = 0, leaderships = 0;
+                ads = 0, erased = 0, leaderships = 0;
 };
 
 /// What is read once for all runs: lexica, regions.

@@ -157,18 +157,21 @@ result<scenario> load_scenario(const std::filesystem::path& path) {
     CANDOR_TRY(at, top.time("starts_at"));
     made.starts_at = at;
   }
-  CANDOR_TRY_VOID(in_table(file, top, "load",
-                           {"persons", "events_per_second", "assistant_share", "sensitive_share",
-                            "reads_per_second", "inbox_per_second", "erasures"},
-                           [&](auto& r) {
-                             r.whole("persons", made.load.persons, 1, 1000);
-                             r.rate("events_per_second", made.load.events_per_second);
-                             r.share("assistant_share", made.load.assistant_share);
-                             r.share("sensitive_share", made.load.sensitive_share);
-                             r.rate("reads_per_second", made.load.reads_per_second);
-                             r.rate("inbox_per_second", made.load.inbox_per_second);
-                             r.whole("erasures", made.load.erasures, 0, 1000);
-                           }));
+  CANDOR_TRY_VOID(
+      in_table(file, top, "load",
+               {"persons", "events_per_second", "assistant_share", "sensitive_share",
+                "reads_per_second", "inbox_per_second", "erasures", "campaigns", "ads_per_second"},
+               [&](auto& r) {
+                 r.whole("persons", made.load.persons, 1, 1000);
+                 r.rate("events_per_second", made.load.events_per_second);
+                 r.share("assistant_share", made.load.assistant_share);
+                 r.share("sensitive_share", made.load.sensitive_share);
+                 r.rate("reads_per_second", made.load.reads_per_second);
+                 r.rate("inbox_per_second", made.load.inbox_per_second);
+                 r.whole("erasures", made.load.erasures, 0, 1000);
+                 r.whole("campaigns", made.load.campaigns, 0, 100);
+                 r.rate("ads_per_second", made.load.ads_per_second);
+               }));
   CANDOR_TRY_VOID(in_table(file, top, "network",
                            {"delay_least_us", "delay_most_us", "beacon_loss", "beacon_doubled"},
                            [&](auto& r) {

@@ -74,7 +74,8 @@ struct load_plan {
   double reads_per_second = 10;
   double inbox_per_second = 4;
   int erasures = 1;
-  int returning = 0; ///< of the erased, how many come back later
+  int campaigns = 0;
+  double ads_per_second = 0;
 };
 
 struct scenario {
