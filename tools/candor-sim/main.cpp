@@ -13,6 +13,6 @@ int main(int argc, char** argv) {
   auto of_replicas = std::ranges::any_of(words, [](std::string_view word) {
     return word == "replica" || word == "--scenario=replica";
   });
-  return of_replicas ? candor::sim::replica_command(argc, argv)
+  return of_replicas ? candor::sim::one_shard::replica_command(argc, argv)
                      : candor::sim::cluster_command(argc, argv);
 }

@@ -9,7 +9,7 @@
 
 #include "tools/candor-sim/replica_world.hpp"
 
-namespace candor::sim {
+namespace candor::sim::one_shard {
 
 namespace {
 
@@ -137,4 +137,4 @@ int replica_command(int argc, char** argv) {
   return best ? 10 : 0;
 }
 
-} // namespace candor::sim
+} // namespace candor::sim::one_shard

@@ -4,5 +4,5 @@
 #include "tools/candor-sim/replica_command.hpp"
 
 int main(int argc, char** argv) {
-  return candor::sim::replica_command(argc, argv);
+  return candor::sim::one_shard::replica_command(argc, argv);
 }
