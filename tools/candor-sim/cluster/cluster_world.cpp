@@ -271,6 +271,12 @@ private:
               fmt::format("{}: {}", n.name(), started.error().to_string()));
   }
 
+  /// Asks in its name from outside of its handlers: where it last ran is gone.
+  client_actor& client() {
+    client_->context(on_.system().dummy_execution_unit());
+    return *client_;
+  }
+
   /// What a simulated network does by itself.
   void beat() {
     on_.after(100 * ms, [this] {
@@ -362,9 +368,9 @@ private:
     d.email = p.email;
     d.lang = "en";
     auto shard = shard_of(p.id);
-    client_
-        ->request(n->shards()->primary(shard), client_deadline,
-                  put_user{shard, p.id, model::encode(d), "sim"})
+    client()
+        .request(n->shards()->primary(shard), client_deadline,
+                 put_user{shard, p.id, model::encode(d), "sim"})
         .then([this, i](const user_stored&) { persons_[i].created = true; },
               [again](const caf::error&) { again(); });
   }
@@ -447,7 +453,8 @@ private:
     batch->received = n->time().now();
     auto received_us = on_.now_us();
     const auto& rooms = n->doors().ingestion;
-    client_->request(rooms[on_.below(rooms.size())], client_deadline, event_batch_ptr{batch})
+    client()
+        .request(rooms[on_.below(rooms.size())], client_deadline, event_batch_ptr{batch})
         .then([this, e, received_us](const verdicts& v) { judged(e, received_us, v.items.at(0)); },
               [this, e](const caf::error&) { send_later(e); });
   }
@@ -546,8 +553,8 @@ private:
     for (std::size_t s = 0; s < least.size(); ++s)
       least[s] = p.by_source[s].acknowledged;
     auto shard = shard_of(p.id);
-    client_
-        ->request(n->shards()->primary(shard), client_deadline, read_user{shard, p.id, false, {}})
+    client()
+        .request(n->shards()->primary(shard), client_deadline, read_user{shard, p.id, false, {}})
         .then(
             [this, i, least, was_erased, last](const user_answer& answer) {
               ++found_.reads;
@@ -594,7 +601,8 @@ private:
     auto n = some_node();
     if (!n || !persons_[i].created || persons_[i].erase_asked)
       return;
-    client_->request(n->doors().notification, client_deadline, fetch_inbox{persons_[i].id, {}})
+    client()
+        .request(n->doors().notification, client_deadline, fetch_inbox{persons_[i].id, {}})
         .then(
             [this, i](const inbox_shown& shown) {
               std::vector<std::string> unread;
@@ -607,7 +615,8 @@ private:
               auto& p = persons_[i];
               if (p.told_from_us < 0)
                 p.told_from_us = on_.now_us();
-              client_->request(n->doors().notification, client_deadline, fetch_inbox{p.id, unread})
+              client()
+                  .request(n->doors().notification, client_deadline, fetch_inbox{p.id, unread})
                   .then(
                       [this, i](const inbox_shown&) {
                         if (persons_[i].told_by_us < 0)
@@ -647,9 +656,9 @@ private:
     if (!n)
       return again();
     auto shard = shard_of(persons_[i].id);
-    client_
-        ->request(n->shards()->primary(shard), client_deadline,
-                  candor::erase_user{shard, persons_[i].id, "sim"})
+    client()
+        .request(n->shards()->primary(shard), client_deadline,
+                 candor::erase_user{shard, persons_[i].id, "sim"})
         .then(
             [this, i](const receipt& proof) {
               auto& p = persons_[i];
@@ -679,10 +688,10 @@ private:
     made.to = what_.starts_at + 24h;
     made.creatives = {{"creative", "title", "body", "https://example.org"}};
     auto shard = shard_of(c.id);
-    client_
-        ->request(n->shards()->primary(shard), client_deadline,
-                  put_item{shard, static_cast<std::uint8_t>(model::item_kind::campaign), c.id,
-                           model::encode(made), "sim"})
+    client()
+        .request(n->shards()->primary(shard), client_deadline,
+                 put_item{shard, static_cast<std::uint8_t>(model::item_kind::campaign), c.id,
+                          model::encode(made), "sim"})
         .then([&c](const item_stored&) { c.stored = true; },
               [again](const caf::error&) { again(); });
   }
@@ -694,7 +703,8 @@ private:
     match_ads m;
     m.context.country = "US";
     const auto& rooms = n->doors().ad_matching;
-    client_->request(rooms[on_.below(rooms.size())], client_deadline, m)
+    client()
+        .request(rooms[on_.below(rooms.size())], client_deadline, m)
         .then(
             [this](const ads_matched& answer) {
               for (const auto& ad : answer.ads) {
@@ -722,9 +732,9 @@ private:
     if (!n)
       return again();
     auto shard = static_cast<shard_id>(std::stoul(impression.substr(2, 4), nullptr, 16));
-    client_
-        ->request(n->shards()->primary(shard), client_deadline,
-                  ad_event{shard, {}, impression, ad_happening::impression})
+    client()
+        .request(n->shards()->primary(shard), client_deadline,
+                 ad_event{shard, {}, impression, ad_happening::impression})
         .then([](const ad_event_taken&) {},
               [this, again, impression](const caf::error& e) {
                 auto why = from_caf(e);
@@ -742,8 +752,8 @@ private:
     auto n = some_node();
     if (!n)
       return again();
-    client_
-        ->request(n->shards()->primary(shard), client_deadline, read_spend{shard, campaigns_[i].id})
+    client()
+        .request(n->shards()->primary(shard), client_deadline, read_spend{shard, campaigns_[i].id})
         .then(
             [this, i](const spend_read& read) {
               spent_[i] += read.reserved + read.settled;
@@ -772,9 +782,9 @@ private:
     auto n = some_node();
     if (!n)
       return again();
-    client_
-        ->request(n->policy(), client_deadline,
-                  put_policy{policy_text(p, load_begins_), p.version, "sim"})
+    client()
+        .request(n->policy(), client_deadline,
+                 put_policy{policy_text(p, load_begins_), p.version, "sim"})
         .then([this, &p](const acknowledged&) { apply_policy_version(p); },
               [again](const caf::error&) { again(); });
   }
@@ -784,7 +794,8 @@ private:
     auto n = some_node();
     if (!n)
       return again();
-    client_->request(n->policy(), client_deadline, apply_version{p.version, true, "sim"})
+    client()
+        .request(n->policy(), client_deadline, apply_version{p.version, true, "sim"})
         .then(
             [this, &p, again](const version_applied& how) {
               if (!how.missing.empty())
