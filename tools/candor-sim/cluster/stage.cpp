@@ -39,8 +39,10 @@ randombytes_implementation from_seed{[] { return "seed"; }, sodium_random, nullp
 } // namespace
 
 void seed_sodium(std::uint64_t seed) {
-  sodium_numbers = seeded_rng{seed};
   randombytes_set_implementation(&from_seed);
+  CANDOR_ASSERT(sodium_init() >= 0);            // takes some numbers, the first time
+  (void)to_string(*user_id::parse("somebody")); // and so does this
+  sodium_numbers = seeded_rng{seed};
 }
 
 stage::stage(std::uint64_t seed)
