@@ -142,6 +142,8 @@ void replicator::restart(shard_id shard, found_shard found) {
   }
   step(shard, [&](replica& r, effects& out) {
     r.start({found.term, found.installing ? position{} : found.end, s.applied.at}, now(), out);
+    if (s.wanted) // the placement says it once
+      r.wanted(*s.wanted, now(), out);
   });
   tell_destroyed(shard);
   outbox_.config_reads.insert(shard);
@@ -422,6 +424,8 @@ void replicator::add_cut(shard_id shard, disk_job& job) {
   for (const auto& [where, copy] : leaving_)
     if (where.first == shard)
       to = std::min(to, copy.mark.at.seq + 1);
+  if (planted(bug::cut_too_far))
+    to = s.queued + 1;
   if (to > s.cut) {
     job.batch.push_back(cut_log(shard, s.cut, to));
     s.cut = to;
@@ -438,9 +442,7 @@ std::optional<disk_job> replicator::take_job() {
   for (auto& [shard, write] : std::exchange(writes_, {})) {
     auto& s = shards_[shard];
     if (write.truncate_from)
-      job.batch.push_back(cut_log(shard,
-                                  *write.truncate_from - (planted(bug::cut_too_far) ? 1 : 0),
-                                  ~std::uint64_t{0}));
+      job.batch.push_back(cut_log(shard, *write.truncate_from, ~std::uint64_t{0}));
     for (const auto& record : write.records)
       job.batch.push_back(put_record(shard, record));
     if (write.term)
