@@ -14,7 +14,7 @@ enum class bug : std::uint8_t {
   none,
   ack_before_copies,    ///< acknowledges before the other members have the entry
   no_fsync,             ///< a disk job is written and not synced
-  cut_too_far,          ///< truncating the log takes one entry more
+  cut_too_far,          ///< shortening the log takes what is not applied yet
   copy_short,           ///< a copy of a shard leaves out a table
   audit_tail_lost,      ///< a new primary forgets the chain's last record
   key_kept_by_copies,   ///< only the primary destroys the key of who is erased

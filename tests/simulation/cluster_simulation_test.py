@@ -21,23 +21,24 @@ REASON = "an event is refused only for a reason that holds"
 ERASED = "an erased person does not come back"
 KEY_GONE = "an erased person's key is gone everywhere"
 SETTLES = "the cluster settles after its faults"
+UNTOLD = "nothing is learned before the date, nor from who was not told"
 PLANTED = {
     "ack_before_copies": ("crashes", {LOST}),
-    "no_fsync": ("crashes", {LOST, "a node starts from what is on its disk"}),
+    "no_fsync": ("crashes", {LOST, SETTLES, "a node starts from what is on its disk"}),
     "cut_too_far": ("crashes", {LOST, "a node starts from what is on its disk", SETTLES}),
     "copy_short": ("erasures", {"copies of a shard are equal"}),
     "audit_tail_lost": ("erasures", {"the audit chain holds every receipt", "the audit chain verifies"}),
     "key_kept_by_copies": ("erasures", {KEY_GONE}),
     "erased_key_cached": ("erasures", {KEY_GONE, ERASED}),
-    "erased_rows_stay": ("erasures", {ERASED}),
+    "erased_rows_stay": ("erasures", {ERASED, SETTLES}),
     "dedupe_forgotten": ("crashes", {TWICE}),
     "applied_twice": ("crashes", {TWICE}),
     "policy_at_start_only": ("policies", {REASON, SETTLES}),
-    "learned_untold": ("policies", {"nothing is learned before the date, nor from who was not told"}),
+    "learned_untold": ("policies", {UNTOLD}),
     "intent_not_recorded": ("notices", {"a mail is sent only when its intent is recorded",
                                         "everybody in the audience is told",
                                         "one notice a person, version and channel"}),
-    "outcome_without_send": ("notices", {"a notice that was sent was sent"}),
+    "outcome_without_send": ("notices", {"a notice that was sent was sent", UNTOLD}),
     "money_forgotten": ("budgets", {"a campaign spends no more than its budget"}),
     "stale_map": ("crashes", {SETTLES, "a new cluster serves"}),
 }
@@ -57,7 +58,7 @@ class RealActors(unittest.TestCase):
         scenarios = len(list(SCENARIOS.glob("*.toml")))
         self.assertEqual(said["runs"], scenarios * seeds)
         for what in ("acknowledged", "withheld", "reads", "mails", "erased", "leaderships"):
-            self.assertGreater(said[what], said["runs"] // 2, f"a run without {what} tells nothing of them")
+            self.assertGreater(said[what], said["runs"] // 4, f"a run without {what} tells nothing of them")
         print(f"{said['runs']} runs, each twice: {said['simulated_hours']:.2f} simulated hours in "
               f"{said['seconds']:.0f} s", flush=True)
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <ranges>
 #include <set>
 
 #include <fmt/format.h>
@@ -333,14 +334,18 @@ private:
     lent_.resize(campaigns_.size());
   }
 
-  /// Until every person is known to the cluster.
+  std::size_t early() const {
+    return persons_.size() - std::min(persons_.size(), static_cast<std::size_t>(what_.load.late));
+  }
+
+  /// Until every person who is early is known to the cluster.
   void form() {
-    for (std::size_t i = 0; i < persons_.size(); ++i)
+    for (std::size_t i = 0; i < early(); ++i)
       on_.at(500 * ms + static_cast<std::int64_t>(i) * ms, [this, i] { put_person(i); });
     for (std::size_t i = 0; i < campaigns_.size(); ++i)
       on_.at(800 * ms + static_cast<std::int64_t>(i) * ms, [this, i] { put_campaign(i); });
     auto formed = [this] {
-      return std::ranges::all_of(persons_, &person_seen::created) &&
+      return std::ranges::all_of(persons_ | std::views::take(early()), &person_seen::created) &&
              std::ranges::all_of(campaigns_, &campaign_seen::stored);
     };
     while (!over() && on_.now_us() < forms_within_us && !formed())
@@ -395,6 +400,8 @@ private:
     every(what_.load.reads_per_second, [this] { read(on_.below(persons_.size())); });
     every(what_.load.inbox_per_second, [this] { look_into_inbox(on_.below(persons_.size())); });
     every(what_.load.ads_per_second, [this] { ask_for_ad(); });
+    for (std::size_t i = early(); i < persons_.size(); ++i)
+      on_.after(on_.between(0, load_us_), [this, i] { put_person(i); });
     for (int i = 0; i < what_.load.erasures; ++i)
       on_.after(on_.between(load_us_ / 4, load_us_), [this] { erase_somebody(); });
     for (const auto& p : what_.policies)
@@ -410,7 +417,7 @@ private:
   void say_something() {
     auto i = on_.below(persons_.size());
     auto& p = persons_[i];
-    if (p.erase_asked)
+    if (p.erase_asked || !p.created)
       return;
     said_event e;
     e.id = fmt::format("e{}", ++found_.events);
@@ -969,6 +976,8 @@ private:
   /// What is still to be waited for; empty: nothing.
   std::string unsettled() {
     for (const auto& p : persons_) {
+      if (!p.created)
+        return p.id + " is not known";
       if (!p.pending.empty())
         return fmt::format("{} of {} has no verdict", *p.pending.begin(), p.id);
       if (p.erase_asked && !p.erased)

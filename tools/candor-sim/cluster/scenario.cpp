@@ -159,10 +159,11 @@ result<scenario> load_scenario(const std::filesystem::path& path) {
   }
   CANDOR_TRY_VOID(
       in_table(file, top, "load",
-               {"persons", "events_per_second", "assistant_share", "sensitive_share",
+               {"persons", "late", "events_per_second", "assistant_share", "sensitive_share",
                 "reads_per_second", "inbox_per_second", "erasures", "campaigns", "ads_per_second"},
                [&](auto& r) {
                  r.whole("persons", made.load.persons, 1, 1000);
+                 r.whole("late", made.load.late, 0, 1000);
                  r.rate("events_per_second", made.load.events_per_second);
                  r.share("assistant_share", made.load.assistant_share);
                  r.share("sensitive_share", made.load.sensitive_share);

@@ -68,6 +68,7 @@ struct policy_plan {
 
 struct load_plan {
   int persons = 16;
+  int late = 0; ///< of them, who come during the load
   double events_per_second = 20;
   double assistant_share = 0.5;
   double sensitive_share = 0.1;
