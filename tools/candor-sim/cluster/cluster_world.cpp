@@ -201,11 +201,10 @@ public:
   }
 
   ~cluster_world() {
+    on_.kill(no_node, {client_handle_}); // the first: what it hears is about what is here
+    client_handle_ = nullptr;
     for (auto& n : nodes_)
       n->crash();
-    caf::anon_send_exit(client_handle_, caf::exit_reason::kill);
-    client_handle_ = nullptr;
-    persons_.clear();
   }
 
   cluster_outcome run() {
