@@ -65,6 +65,7 @@ json node_line(const membership::snapshot::node& n, const cluster_facts& facts) 
           {"disk_id", n.record.disk_id},
           {"incarnation", n.record.incarnation},
           {"started_at", format_time(n.record.started_at)},
+          {"low_on_disk", n.record.low_on_disk},
           {"led", led},
           {"held", held},
           {"in_sync", in_sync}};
@@ -84,7 +85,7 @@ json report(const cluster_facts& facts) {
   auto healthy = true;
   for (const auto& n : facts.known.nodes) {
     nodes.push_back(node_line(n, facts));
-    healthy &= n.alive;
+    healthy &= n.alive && !n.record.low_on_disk;
   }
   for (std::size_t i = 0; i < facts.shards; ++i) {
     shards.push_back(shard_line(static_cast<shard_id>(i), facts));

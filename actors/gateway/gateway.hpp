@@ -51,6 +51,7 @@ struct gateway_config {
   std::string user_token_secret; ///< at least 32 bytes; empty: no user tokens
   model::region_table regions;
   std::function<shard_id(const user_id&)> shard_of;
+  std::function<bool()> low_on_disk = {}; ///< what /readyz says of it. May be empty
   gateway_bounds bounds;
 };
 

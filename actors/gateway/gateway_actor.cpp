@@ -23,6 +23,7 @@
 #include "actors/gateway/problem.hpp"
 #include "actors/gateway/render.hpp"
 #include "actors/gateway/render_ads.hpp"
+#include "actors/gateway/session.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
 
@@ -118,6 +119,19 @@ reply make_reply(int status, std::string_view type, std::string body) {
   made.content_type = type;
   made.body = std::move(body);
   return made;
+}
+
+/// With the token of what it rests on.
+reply with_session(reply made, const session_seen& seen) {
+  if (auto header = seen.to_header(); !header.empty())
+    made.headers.emplace_back(session_header, std::move(header));
+  return made;
+}
+
+reply with_session(reply made, const session_token& token) {
+  session_seen seen;
+  seen.add(token);
+  return with_session(std::move(made), seen);
 }
 
 } // namespace
@@ -448,7 +462,10 @@ private:
 
   asio::awaitable<reply> get_readyz(exchange& x) {
     if (ready_)
-      co_return make_reply(200, "text/plain", "ready\n");
+      co_return make_reply(200, "text/plain",
+                           config_.low_on_disk && config_.low_on_disk()
+                               ? "ready; low on disk: no new data is taken\n"
+                               : "ready\n");
     error why{errc::unavailable, "the node is not ready"};
     co_return problem(x, why);
   }
@@ -481,6 +498,7 @@ private:
     std::uint32_t import_run = 0;
     millis until{0}; ///< of the monotonic clock
     bool given_up = false;
+    session_seen seen{};
   };
 
   result<errand_of_events> begin_events(const exchange& x) {
@@ -512,8 +530,10 @@ private:
     batch->import_run = errand.import_run;
     auto patience = std::min(left, millis{2 * config_.bounds.room_deadline + 1s});
     auto answer = co_await knocker_.ask<verdicts>(errand.room, patience, std::move(batch));
-    if (answer && answer->items.size() == count)
+    if (answer && answer->items.size() == count) {
+      errand.seen.add(answer->seen);
       co_return std::move(answer->items);
+    }
     errand.given_up = true;
     co_return std::vector<model::verdict>(count, model::verdict::unknown());
   }
@@ -551,7 +571,7 @@ private:
       verdict = verdict_of(parsed.event.error());
     }
     verdicts_.count(verdict);
-    co_return single_reply(x, parsed.id, verdict);
+    co_return with_session(single_reply(x, parsed.id, verdict), errand.seen);
   }
 
   reply single_reply(const exchange& x, const std::string& id, const model::verdict& v) {
@@ -562,13 +582,17 @@ private:
       case model::status::unknown:
         return make_problem(kind_of(errc::outcome_unknown), v.detail, x.trace_id, named);
       case model::status::overloaded:
-        return make_problem(kind_of(errc::overloaded), v.detail, x.trace_id, named);
+        return make_problem(kind_of(why_not_tried(v)), v.detail, x.trace_id, named);
       default:
         break;
     }
     std::string body;
     append_verdict(body, id, v);
     return make_reply(200, json_type, body + "\n");
+  }
+
+  static errc why_not_tried(const model::verdict& v) {
+    return v.reason == info(errc::disk_full).slug ? errc::disk_full : errc::overloaded;
   }
 
   /// Whatever is wrong with one event, the request is a bad one.
@@ -585,6 +609,7 @@ private:
                                    parse::event_stream& stream) {
     std::string out;
     std::size_t events_seen = 0, lines_seen = 0, not_tried = 0;
+    auto why_not = errc::overloaded;
     for (auto more = true; more;) {
       std::vector<judged_line> lines;
       std::vector<model::event> events;
@@ -615,7 +640,10 @@ private:
       for (auto& l : lines) {
         const auto& v = l.place ? judged[*l.place] : l.verdict;
         verdicts_.count(v);
-        not_tried += v.status == model::status::overloaded;
+        if (v.status == model::status::overloaded) {
+          ++not_tried;
+          why_not = why_not_tried(v);
+        }
         append_verdict(out, l.id, v, l.line);
         out += '\n';
       }
@@ -623,10 +651,10 @@ private:
     }
     wipe(x.body);
     if (lines_seen > 0 && not_tried == lines_seen) {
-      error why{errc::overloaded, {}};
+      error why{why_not, {}};
       co_return problem(x, why);
     }
-    co_return make_reply(200, ndjson_type, std::move(out));
+    co_return with_session(make_reply(200, ndjson_type, std::move(out)), errand.seen);
   }
 
   // -- persons -----------------------------------------------------------------------------------
@@ -638,8 +666,8 @@ private:
     profile_handle room;
   };
 
-  result<addressed> address(const exchange& x) {
-    CANDOR_TRY_VOID(check_query(x, {}));
+  result<addressed> address(const exchange& x, std::initializer_list<std::string_view> query = {}) {
+    CANDOR_TRY_VOID(check_query(x, query));
     auto user = user_id::parse(x.parameters.front());
     if (!user)
       return fail(user.error().code, "`id` in the path: " + user.error().detail);
@@ -663,54 +691,101 @@ private:
     if (!stored)
       co_return problem(x, stored.error());
     nlohmann::ordered_json body = {{"user", whom->user.value()}, {"created", stored->created}};
-    co_return make_reply(stored->created ? 201 : 200, json_type, body.dump() + "\n");
+    co_return with_session(make_reply(stored->created ? 201 : 200, json_type, body.dump() + "\n"),
+                           stored->seen);
   }
 
-  asio::awaitable<result<person_view>> look_up(exchange& x, bool exporting) {
+  /// What the session has seen of the shard; nothing: the read is a strong one.
+  static result<std::optional<session_token>> asked_session(const exchange& x, shard_id shard) {
+    auto asked = x.target.query.find("consistency");
+    auto named = asked != x.target.query.end();
+    if (named && asked->second != "strong" && asked->second != "session")
+      return fail(errc::bad_value, "`consistency` is strong or session");
+    CANDOR_TRY(seen, session_seen::parse(x.head.session));
+    if ((named && asked->second == "strong") || (!named && x.head.session.empty()) ||
+        seen.is_anything())
+      return std::nullopt;
+    return std::optional{seen.of(shard)};
+  }
+
+  /// Strong, or as the session asks. `also` is another key that the query may have.
+  asio::awaitable<result<user_answer>> read(exchange& x, std::string_view also = "consistency") {
+    auto whom = address(x, {"consistency", also});
+    if (!whom)
+      co_return tl::unexpected<error>{whom.error()};
+    auto session = asked_session(x, whom->shard);
+    if (!session)
+      co_return tl::unexpected<error>{session.error()};
+    if (*session) {
+      read_session message{whom->shard, whom->user.value(), **session};
+      co_return co_await knocker_.ask<user_answer>(whom->room, config_.bounds.room_deadline,
+                                                   std::move(message));
+    }
+    read_user message{whom->shard, whom->user.value(), false, x.caller.name};
+    co_return co_await knocker_.ask<user_answer>(whom->room, config_.bounds.room_deadline,
+                                                 std::move(message));
+  }
+
+  asio::awaitable<result<user_answer>> read_for_export(exchange& x) {
     auto whom = address(x);
     if (!whom)
       co_return tl::unexpected<error>{whom.error()};
-    read_user message{whom->shard, whom->user.value(), exporting, x.caller.name};
-    auto found = co_await knocker_.ask<user_answer>(whom->room, config_.bounds.room_deadline,
-                                                    std::move(message));
+    read_user message{whom->shard, whom->user.value(), true, x.caller.name};
+    co_return co_await knocker_.ask<user_answer>(whom->room, config_.bounds.room_deadline,
+                                                 std::move(message));
+  }
+
+  using show = std::string (*)(const person_view&);
+
+  /// The person as `shown` writes them, with the token of what was seen.
+  reply person_reply(const exchange& x, result<user_answer> found, show shown) {
     if (!found)
-      co_return tl::unexpected<error>{found.error()};
-    auto record = model::decode_user_record(found->record);
-    if (!record)
-      co_return tl::unexpected<error>{record.error()};
+      return problem(x, found.error());
+    auto seen = found->seen;
+    auto who = to_view(std::move(*found));
+    return with_session(who ? make_reply(200, json_type, shown(*who)) : problem(x, who.error()),
+                        seen);
+  }
+
+  static result<person_view> to_view(user_answer found) {
+    if (!found.known)
+      return fail(errc::user_not_found);
+    CANDOR_TRY(record, model::decode_user_record(found.record));
     person_view who;
-    who.record = std::move(*record);
-    for (auto& u : found->uses)
+    who.record = std::move(record);
+    for (auto& u : found.uses)
       who.interests.push_back({u.topic, static_cast<model::source>(u.source), u.strength, u.weight,
                                std::move(u.ads), std::move(u.content)});
-    who.policy_version = std::move(found->policy_version);
-    who.region_state = std::move(found->region_state);
-    who.at = found->at;
-    for (const auto& bytes : found->impressions) {
-      auto x = model::decode_impression(bytes);
-      if (!x)
-        co_return tl::unexpected<error>{x.error()};
-      who.impressions.push_back(std::move(*x));
+    who.policy_version = std::move(found.policy_version);
+    who.region_state = std::move(found.region_state);
+    who.at = found.at;
+    for (const auto& bytes : found.impressions) {
+      CANDOR_TRY(impression, model::decode_impression(bytes));
+      who.impressions.push_back(std::move(impression));
     }
-    co_return who;
+    return who;
   }
 
   asio::awaitable<reply> get_user(exchange& x) {
-    auto who = co_await look_up(x, false);
-    co_return who ? make_reply(200, json_type, user_json(*who)) : problem(x, who.error());
+    auto found = co_await read(x, "events");
+    auto asked = x.target.query.find("events");
+    auto with = asked != x.target.query.end() && asked->second == "true";
+    co_return person_reply(x, std::move(found), with ? user_json_with_events : user_json);
   }
 
   asio::awaitable<reply> get_interests(exchange& x) {
-    auto who = co_await look_up(x, false);
-    co_return who ? make_reply(200, json_type, interests_json(*who)) : problem(x, who.error());
+    auto found = co_await read(x);
+    co_return person_reply(x, std::move(found), interests_json);
   }
 
   asio::awaitable<reply> get_export(exchange& x) {
-    auto who = co_await look_up(x, x.head.method != "HEAD");
-    if (!who)
-      co_return problem(x, who.error());
-    auto made = make_reply(200, json_type, export_json(*who));
-    made.headers.emplace_back("Content-Disposition", "attachment; filename=\"candor-export.json\"");
+    // Asking for its head alone tells nobody anything: it is not audited.
+    auto asked = x.head.method == "HEAD" ? read(x) : read_for_export(x);
+    auto found = co_await std::move(asked);
+    auto made = person_reply(x, std::move(found), export_json);
+    if (made.status == 200)
+      made.headers.emplace_back("Content-Disposition",
+                                "attachment; filename=\"candor-export.json\"");
     co_return made;
   }
 
@@ -727,9 +802,11 @@ private:
     candor::forget_interest message{whom->shard, whom->user.value(), *topic, x.caller.name};
     auto done = co_await knocker_.ask<acknowledged>(whom->room, config_.bounds.room_deadline,
                                                     std::move(message));
-    co_return done
-        ? make_reply(200, json_type, fmt::format("{{\"forgotten\":\"{}\"}}\n", x.parameters[1]))
-        : problem(x, done.error());
+    if (!done)
+      co_return problem(x, done.error());
+    co_return with_session(
+        make_reply(200, json_type, fmt::format("{{\"forgotten\":\"{}\"}}\n", x.parameters[1])),
+        done->seen);
   }
 
   asio::awaitable<reply> delete_user(exchange& x) {
@@ -751,7 +828,7 @@ private:
          {{"shard", done->audit_shard}, {"entry", done->audit_entry}, {"hash", done->audit_hash}}}};
     if (done->final_at_ms >= 0)
       body["final_at"] = format_time(from_int(done->final_at_ms));
-    co_return make_reply(200, json_type, body.dump() + "\n");
+    co_return with_session(make_reply(200, json_type, body.dump() + "\n"), done->seen);
   }
 
   asio::awaitable<reply> post_opt_out(exchange& x) {
@@ -761,7 +838,7 @@ private:
     candor::opt_out_user message{whom->shard, whom->user.value(), x.caller.name};
     auto done = co_await knocker_.ask<acknowledged>(whom->room, config_.bounds.room_deadline,
                                                     std::move(message));
-    co_return done ? make_reply(200, json_type, "{\"opted_out\":true}\n")
+    co_return done ? with_session(make_reply(200, json_type, "{\"opted_out\":true}\n"), done->seen)
                    : problem(x, done.error());
   }
 
@@ -832,7 +909,7 @@ private:
   /// It goes by itself when the shard has a primary again: a stream waits for that.
   static bool will_pass(errc code) {
     return code == errc::not_primary || code == errc::unavailable || code == errc::timed_out ||
-           code == errc::outcome_unknown || code == errc::overloaded;
+           code == errc::outcome_unknown || code == errc::overloaded || code == errc::disk_full;
   }
 
   /// What the stream has not told yet.

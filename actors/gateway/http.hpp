@@ -23,6 +23,8 @@ namespace candor::gateway {
 
 namespace asio = boost::asio;
 
+inline constexpr char session_header[] = "Candor-Session";
+
 struct request_head {
   std::string method;
   std::string target;
@@ -32,6 +34,7 @@ struct request_head {
   std::string origin;
   std::string traceparent;
   std::string last_event_id;
+  std::string session;
   bool has_body = false;
 };
 

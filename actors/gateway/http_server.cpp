@@ -183,6 +183,7 @@ request_head read_head(const http::request<http::buffer_body>& from) {
   head.origin = text(http::field::origin);
   head.traceparent = text("traceparent");
   head.last_event_id = text("Last-Event-ID");
+  head.session = text(session_header);
   return head;
 }
 

@@ -116,6 +116,14 @@ std::string user_json(const person_view& who) {
   return text_of(person_of(who));
 }
 
+std::string user_json_with_events(const person_view& who) {
+  auto made = person_of(who);
+  made["events"] = json::array();
+  for (const auto& e : who.record.seen)
+    made["events"].push_back(format_time(e.at));
+  return text_of(made);
+}
+
 std::string interests_json(const person_view& who) {
   return text_of({{"user", who.record.user},
                   {"at", format_time(who.at)},

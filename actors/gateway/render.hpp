@@ -33,6 +33,8 @@ struct person_view {
 };
 
 std::string user_json(const person_view& who);
+/// With the times of the events whose ids are remembered, in the order in which they were taken.
+std::string user_json_with_events(const person_view& who);
 std::string interests_json(const person_view& who);
 std::string export_json(const person_view& who);
 

@@ -44,6 +44,7 @@ private:
     ingest_job job;
     caf::typed_response_promise<verdicts> promise;
     std::size_t answers_missing = 0;
+    std::map<shard_id, session_token> seen{};
   };
   using work_ptr = std::shared_ptr<work>;
 
@@ -55,6 +56,8 @@ private:
   void finish(const work_ptr& w) {
     --jobs_;
     verdicts answer{w->job.verdicts()};
+    for (const auto& [_, token] : w->seen)
+      answer.seen.push_back(token);
     for (const auto& v : answer.items)
       if (v.status == model::status::withheld && v.reason == to_string(model::reason::sensitive))
         withheld_.Increment();
@@ -81,6 +84,8 @@ private:
           .then(
               [w, take, arrived, shard = shard](const verdicts& answer) {
                 (w->job.*take)(shard, answer.items);
+                for (const auto& token : answer.seen)
+                  join(w->seen[shard], token);
                 arrived();
               },
               [w, take, arrived, shard = shard](const caf::error&) {

@@ -26,6 +26,23 @@
 
 namespace candor {
 
+// -- sessions ----------------------------------------------------------------------------------
+
+/// What a session has seen of a shard: everything up to an entry. Of another generation of the
+/// shard (a restore replaced its content) it says nothing. docs/replication.md.
+struct session_token {
+  shard_id shard = 0;
+  std::uint64_t generation = 0;
+  std::uint64_t seq = 0; ///< 0: nothing
+  friend bool operator==(const session_token&, const session_token&) = default;
+};
+
+/// Both are of one shard.
+inline void join(session_token& into, const session_token& more) {
+  if (std::pair{into.generation, into.seq} < std::pair{more.generation, more.seq})
+    into = more;
+}
+
 // -- events ------------------------------------------------------------------------------------
 
 /// gateway -> ingestion: in one process only.
@@ -40,6 +57,7 @@ using event_batch_ptr = std::shared_ptr<event_batch>;
 /// `learn_signals`: one for each, in order.
 struct verdicts {
   std::vector<model::verdict> items;
+  std::vector<session_token> seen{}; ///< of each shard that was asked and answered
 };
 
 /// ingestion -> profile
@@ -71,6 +89,15 @@ struct read_user {
   std::string caller;
 };
 
+/// A person as a session may see them: by the copy of any node that has applied what the session
+/// has seen, and all that anybody was acknowledged `limits::session_age` ago; else by the primary.
+/// Error: `not_primary` (this copy may not answer), `not_applied` (not yet).
+struct read_session {
+  shard_id shard = 0;
+  std::string user;
+  session_token seen;
+};
+
 /// What an interest may serve now, and what not and why.
 struct interest_use {
   std::uint16_t topic = 0;
@@ -88,10 +115,13 @@ struct user_answer {
   std::string policy_version;           ///< in force now, or empty
   std::string region_state; ///< "unknown", "allowed" or "excluded" for assistant interactions
   timestamp at;
+  bool known = true; ///< false: there is no such person, as of `seen`
+  session_token seen{};
 };
 
 struct user_stored {
   bool created = false;
+  session_token seen{};
 };
 
 struct forget_interest {
@@ -116,6 +146,7 @@ struct receipt {
   shard_id audit_shard = 0;
   std::uint64_t audit_entry = 0;
   std::string audit_hash; ///< hexadecimal
+  session_token seen{};
 };
 
 struct record_notice {
@@ -275,7 +306,9 @@ struct shard_status {
 };
 
 /// It is durable: nothing else to say.
-struct acknowledged {};
+struct acknowledged {
+  session_token seen{}; ///< of what a shard acknowledged
+};
 
 // -- backup (admin -> profile) -----------------------------------------------------------------
 
@@ -747,18 +780,21 @@ typename Inspector::result_type inspect(Inspector& f, verdict& x) {
     return f(caf::meta::type_name(#type) __VA_OPT__(, ) __VA_ARGS__);                              \
   }
 
-CANDOR_INSPECT(verdicts, x.items)
+CANDOR_INSPECT(session_token, x.shard, x.generation, x.seq)
+CANDOR_INSPECT(verdicts, x.items, x.seen)
 CANDOR_INSPECT(admit_events, x.shard, x.items)
 CANDOR_INSPECT(learn_signals, x.shard, x.items)
 CANDOR_INSPECT(put_user, x.shard, x.user, x.details, x.caller)
 CANDOR_INSPECT(read_user, x.shard, x.user, x.exporting, x.caller)
+CANDOR_INSPECT(read_session, x.shard, x.user, x.seen)
 CANDOR_INSPECT(interest_use, x.topic, x.source, x.strength, x.weight, x.ads, x.content)
-CANDOR_INSPECT(user_answer, x.record, x.uses, x.impressions, x.policy_version, x.region_state, x.at)
-CANDOR_INSPECT(user_stored, x.created)
+CANDOR_INSPECT(user_answer, x.record, x.uses, x.impressions, x.policy_version, x.region_state, x.at,
+               x.known, x.seen)
+CANDOR_INSPECT(user_stored, x.created, x.seen)
 CANDOR_INSPECT(forget_interest, x.shard, x.user, x.topic, x.caller)
 CANDOR_INSPECT(erase_user, x.shard, x.user, x.caller)
 CANDOR_INSPECT(receipt, x.id, x.subject, x.erased_at, x.unreadable_at, x.final_at_ms, x.audit_shard,
-               x.audit_entry, x.audit_hash)
+               x.audit_entry, x.audit_hash, x.seen)
 CANDOR_INSPECT(record_notice, x.shard, x.user, x.policy, x.revision, x.channel, x.at, x.caller)
 CANDOR_INSPECT(opt_out_user, x.shard, x.user, x.caller)
 CANDOR_INSPECT(find_notices, x.shard, x.persons, x.lines_max)
@@ -782,7 +818,7 @@ CANDOR_INSPECT(follow_clock, x.shard, x.now, x.caller)
 CANDOR_INSPECT(shard_status_request, x.shard)
 CANDOR_INSPECT(shard_status, x.shard, x.term, x.seq, x.log_time, x.users_cached, x.audit_entries,
                x.audit_hash, x.policies, x.imports_open)
-CANDOR_INSPECT(acknowledged)
+CANDOR_INSPECT(acknowledged, x.seen)
 CANDOR_INSPECT(cut_shard, x.shard, x.backup, x.step)
 CANDOR_INSPECT(shard_cut, x.seq, x.term, x.chain, x.log_time, x.audit_entries, x.audit_hash,
                x.secrets)
@@ -859,11 +895,13 @@ CAF_ADD_TYPE_ID(candor, (candor::event_batch_ptr))
 CAF_ADD_TYPE_ID(candor, (candor::model::verdict))
 CAF_ADD_TYPE_ID(candor, (candor::model::admission))
 CAF_ADD_TYPE_ID(candor, (candor::model::sanitized_signal))
+CAF_ADD_TYPE_ID(candor, (candor::session_token))
 CAF_ADD_TYPE_ID(candor, (candor::verdicts))
 CAF_ADD_TYPE_ID(candor, (candor::admit_events))
 CAF_ADD_TYPE_ID(candor, (candor::learn_signals))
 CAF_ADD_TYPE_ID(candor, (candor::put_user))
 CAF_ADD_TYPE_ID(candor, (candor::read_user))
+CAF_ADD_TYPE_ID(candor, (candor::read_session))
 CAF_ADD_TYPE_ID(candor, (candor::user_answer))
 CAF_ADD_TYPE_ID(candor, (candor::user_stored))
 CAF_ADD_TYPE_ID(candor, (candor::forget_interest))
@@ -949,6 +987,7 @@ using ingestion_handle = caf::typed_actor<caf::replies_to<event_batch_ptr>::with
 using profile_handle = caf::typed_actor<
     caf::replies_to<admit_events>::with<verdicts>, caf::replies_to<learn_signals>::with<verdicts>,
     caf::replies_to<put_user>::with<user_stored>, caf::replies_to<read_user>::with<user_answer>,
+    caf::replies_to<read_session>::with<user_answer>,
     caf::replies_to<forget_interest>::with<acknowledged>,
     caf::replies_to<erase_user>::with<receipt>, caf::replies_to<record_notice>::with<acknowledged>,
     caf::replies_to<apply_policy>::with<acknowledged>,

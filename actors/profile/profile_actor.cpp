@@ -7,6 +7,7 @@
 
 #include "actors/profile/catalogue_table.hpp"
 #include "actors/profile/held_cut.hpp"
+#include "actors/profile/session_reader.hpp"
 #include "actors/profile/shard_filling.hpp"
 #include "actors/profile/spend_table.hpp"
 #include "storage/base/limits.hpp"
@@ -111,6 +112,7 @@ public:
     , catalogue_{shard, around.db}
     , spend_{shard, around.db}
     , filling_{shard, around.db, around.keys}
+    , sessions_{shard, around}
     , door_{std::move(door)} {}
 
   const char* name() const override { return "profile"; }
@@ -141,35 +143,43 @@ public:
         [this](const put_user& m) {
           return with_user<user_stored>(
               m.user, [&](const user_id& user) -> result<pending<user_stored>> {
+                CANDOR_TRY_VOID(room_for_more());
                 CANDOR_TRY(details, model::decode_user_details(m.details));
                 CANDOR_TRY(stored, table_.put(user, details));
                 return after(std::move(stored.entry), user_stored{stored.answer});
               });
         },
         [this](const read_user& m) {
-          return with_user<user_answer>(
-              m.user, [&](const user_id& user) -> result<pending<user_answer>> {
-                if (!m.exporting) {
-                  CANDOR_TRY(view, table_.read(user));
-                  return after<user_answer>(std::nullopt, to_message(view));
-                }
-                CANDOR_TRY(exported, table_.export_user(user, m.caller));
-                auto whole = to_message(exported.answer);
-                CANDOR_TRY(impressions, table_.impressions(user));
-                for (const auto& x : impressions)
-                  whole.impressions.push_back(model::encode(x));
-                return after(std::move(exported.entry), std::move(whole));
-              });
+          return with_user<user_answer>(m.user,
+                                        [&](const user_id& user) -> result<pending<user_answer>> {
+                                          if (!m.exporting)
+                                            return read_person(user);
+                                          CANDOR_TRY(exported, table_.export_user(user, m.caller));
+                                          auto whole = to_message(exported.answer);
+                                          CANDOR_TRY(impressions, table_.impressions(user));
+                                          for (const auto& x : impressions)
+                                            whole.impressions.push_back(model::encode(x));
+                                          return after(std::move(exported.entry), std::move(whole));
+                                        });
+        },
+        [this](const read_session& m) -> caf::result<user_answer> {
+          if (open_ && may_answer())
+            return with_user<user_answer>(m.user,
+                                          [&](const user_id& user) { return read_person(user); });
+          auto told = read_copy(m);
+          return told ? caf::result<user_answer>{std::move(*told)} : to_caf(told.error());
         },
         [this](const candor::forget_interest& m) {
           return with_user<acknowledged>(
               m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY_VOID(room_for_rights());
                 CANDOR_TRY(forgotten, table_.forget_interest(user, m.topic, m.caller));
                 return after(std::move(forgotten.entry), acknowledged{});
               });
         },
         [this](const candor::erase_user& m) {
           return with_user<receipt>(m.user, [&](const user_id& user) -> result<pending<receipt>> {
+            CANDOR_TRY_VOID(room_for_rights());
             CANDOR_TRY(erased, table_.erase(user, m.caller));
             return pending<receipt>{
                 std::move(erased.entry),
@@ -183,6 +193,7 @@ public:
         [this](const candor::record_notice& m) {
           return with_user<acknowledged>(
               m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY_VOID(room_for_more());
                 CANDOR_TRY(recorded,
                            table_.record_notice(
                                user,
@@ -194,6 +205,7 @@ public:
         [this](const candor::opt_out_user& m) {
           return with_user<acknowledged>(m.user,
                                          [&](const user_id& user) -> result<pending<acknowledged>> {
+                                           CANDOR_TRY_VOID(room_for_rights());
                                            return only_entry(table_.opt_out(user, m.caller));
                                          });
         },
@@ -201,6 +213,7 @@ public:
         [this](const candor::record_mail& m) {
           return with_user<acknowledged>(
               m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY_VOID(room_for_rights()); // it was sent
                 return only_entry(table_.record_mail(user, m.notice,
                                                      static_cast<mail_result>(m.outcome), m.at,
                                                      m.next_try, m.caller));
@@ -209,12 +222,14 @@ public:
         [this](const candor::retry_mails& m) {
           return with_user<acknowledged>(m.user,
                                          [&](const user_id& user) -> result<pending<acknowledged>> {
+                                           CANDOR_TRY_VOID(room_for_more());
                                            return only_entry(table_.retry_mails(user, m.caller));
                                          });
         },
         [this](const candor::read_inbox& m) {
           return with_user<candor::inbox>(
               m.user, [&](const user_id& user) -> result<pending<candor::inbox>> {
+                CANDOR_TRY_VOID(room_for_rights());
                 CANDOR_TRY(read, table_.inbox(user, m.reached));
                 return after(std::move(read.entry), to_inbox(read.answer));
               });
@@ -231,15 +246,20 @@ public:
                                effect->newly_excluded, effect->interests_to_purge};
         },
         [this](const candor::apply_policy& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.apply_policy(m.text, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
+            return only_entry(table_.apply_policy(m.text, m.caller));
+          });
         },
         [this](const candor::store_policy& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.store_policy(m.text, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
+            return only_entry(table_.store_policy(m.text, m.caller));
+          });
         },
         [this](const candor::record_step& m) {
-          return answer<acknowledged>([&] {
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
             return only_entry(table_.record_step(m.action, m.subject, m.detail, m.caller, m.once));
           });
         },
@@ -257,6 +277,7 @@ public:
         },
         [this](const put_item& m) {
           return answer<item_stored>([&]() -> result<pending<item_stored>> {
+            CANDOR_TRY_VOID(room_for_more());
             auto entry = table_.begin_entry();
             auto kind = static_cast<model::item_kind>(m.kind);
             CANDOR_TRY(is_new, catalogue_.put(entry, kind, m.id, m.bytes));
@@ -266,6 +287,7 @@ public:
         },
         [this](const pause_campaign& m) {
           return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
             auto entry = table_.begin_entry();
             CANDOR_TRY(changes, catalogue_.pause(entry, m.id, m.paused));
             if (!changes)
@@ -277,6 +299,7 @@ public:
         },
         [this](const drop_item& m) {
           return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
             auto entry = table_.begin_entry();
             auto kind = static_cast<model::item_kind>(m.kind);
             CANDOR_TRY_VOID(catalogue_.erase(entry, kind, m.id));
@@ -311,6 +334,7 @@ public:
           return answer<money_answer>([&]() -> result<pending<money_answer>> {
             if (money_stands_still())
               return fail(errc::unavailable, "a backup is being cut");
+            CANDOR_TRY_VOID(room_for_more());
             auto entry = table_.begin_entry();
             CANDOR_TRY(lent, catalogue_.lend(entry, m.campaign,
                                              {m.borrower, m.lent_seen, m.returned, m.day,
@@ -349,16 +373,22 @@ public:
               });
         },
         [this](const candor::open_import& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.open_import(m.run, m.name, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_more());
+            return only_entry(table_.open_import(m.run, m.name, m.caller));
+          });
         },
         [this](const candor::close_import& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.close_import(m.run, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
+            return only_entry(table_.close_import(m.run, m.caller));
+          });
         },
         [this](const candor::follow_clock& m) {
-          return answer<acknowledged>(
-              [&] { return only_entry(table_.follow_clock(m.now, m.caller)); });
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
+            return only_entry(table_.follow_clock(m.now, m.caller));
+          });
         },
         [this](const cut_shard& m) { return cut(m); },
         [this](const candor::read_cut& m) { return read_cut(m); },
@@ -410,6 +440,21 @@ private:
     return {errc::not_primary, "this shard is not led here at the moment"};
   }
 
+  bool has_room() const { return door_.room(table_.shard()) == disk_room::ample; }
+
+  static tl::unexpected<error> no_room() {
+    return fail(errc::disk_full, "a disk that holds this shard is too full");
+  }
+
+  /// Asked before anything is decided: nothing was tried.
+  result<void> room_for_more() const { return has_room() ? result<void>{} : no_room(); }
+
+  /// The reserve is there for what people have a right to, for operators, and for what was done
+  /// already and must be written down.
+  result<void> room_for_rights() const {
+    return door_.room(table_.shard()) != disk_room::none ? result<void>{} : no_room();
+  }
+
   /// Nobody else can have changed the shard since what is to be answered was read.
   bool may_answer() const {
     return door_.may_answer(table_.shard(), term_at_opening_, around_.time.monotonic());
@@ -427,6 +472,33 @@ private:
     return after(std::move(decision.entry), acknowledged{});
   }
 
+  /// That nobody is known is an answer too: a session must not find them again elsewhere.
+  result<pending<user_answer>> read_person(const user_id& user) {
+    auto view = table_.read(user);
+    if (!view && view.error().code == errc::user_not_found)
+      return after<user_answer>(std::nullopt, nobody());
+    if (!view)
+      return tl::unexpected<error>{view.error()};
+    return after<user_answer>(std::nullopt, to_message(*view));
+  }
+
+  static user_answer nobody() {
+    user_answer answer;
+    answer.known = false;
+    return answer;
+  }
+
+  result<user_answer> read_copy(const read_session& m) {
+    CANDOR_TRY(user, user_id::parse(m.user));
+    CANDOR_TRY(told, sessions_.read(user, m.seen, door_.for_sessions(table_.shard())));
+    auto answer = told.person ? to_message(*told.person) : nobody();
+    answer.seen = told.seen;
+    return answer;
+  }
+
+  /// What whoever is answered now has seen: every entry that the answer rests on is committed.
+  session_token seen_now() const { return {table_.shard(), generation_, seq_}; }
+
   template <class Answer, class Decide>
   caf::result<Answer> with_user(const std::string& id, Decide decide) {
     return answer<Answer>([&]() -> result<pending<Answer>> {
@@ -441,15 +513,25 @@ private:
     if (!open_)
       return to_caf(not_open());
     auto decided = decide();
-    if (!decided)
-      return to_caf(decided.error());
+    if (!decided) {
+      // That somebody is not there is read too: it is told as everything that is read.
+      auto promise = make_response_promise<Answer>();
+      append(std::vector<replication::draft>{},
+             [promise, why = decided.error()](const replication::append_result& before) mutable {
+               promise.deliver(to_caf(before ? why : before.error()));
+             });
+      return caf::delegated<Answer>{};
+    }
     std::vector<replication::draft> drafts;
     if (decided->entry)
       drafts.push_back(std::move(*decided->entry));
     auto promise = make_response_promise<Answer>();
-    append(std::move(drafts), [promise, finish = std::move(decided->finish)](
+    append(std::move(drafts), [this, promise, finish = std::move(decided->finish)](
                                   const replication::append_result& outcome) mutable {
       auto final_answer = outcome ? finish(*outcome) : tl::unexpected<error>{outcome.error()};
+      if constexpr (requires { final_answer->seen; })
+        if (final_answer)
+          final_answer->seen = seen_now();
       if (final_answer)
         promise.deliver(std::move(*final_answer));
       else
@@ -465,6 +547,11 @@ private:
     auto answers = std::make_shared<verdicts>();
     if (door_.full() || items.size() > limits::batch_events) {
       answers->items.assign(items.size(), model::verdict::overloaded());
+      return std::move(*answers);
+    }
+    if (!has_room()) {
+      answers->items.assign(
+          items.size(), {model::status::overloaded, std::string{info(errc::disk_full).slug}, {}});
       return std::move(*answers);
     }
     std::vector<replication::draft> drafts;
@@ -484,13 +571,17 @@ private:
       probe_.count(judged->answer);
       answers->items.push_back(std::move(judged->answer));
     }
-    if (drafts.empty() && !rests_on_entries)
+    if (drafts.empty() && !rests_on_entries) {
+      answers->seen = {seen_now()};
       return may_answer() ? caf::result<verdicts>{std::move(*answers)} : to_caf(not_open());
+    }
     auto promise = make_response_promise<verdicts>();
     append(std::move(drafts),
-           [promise, answers](const replication::append_result& outcome) mutable {
+           [this, promise, answers](const replication::append_result& outcome) mutable {
              if (!outcome)
                answers->items.assign(answers->items.size(), model::verdict::unknown());
+             else
+               answers->seen = {seen_now()};
              promise.deliver(std::move(*answers));
            });
     return caf::delegated<verdicts>{};
@@ -500,7 +591,7 @@ private:
     if (!open_)
       return to_caf(not_open());
     auto round = table_.find_notices(std::min<std::size_t>(m.persons, limits::batch_events),
-                                     door_.full() ? 0 : m.lines_max);
+                                     door_.full() || !has_room() ? 0 : m.lines_max);
     if (!round)
       return to_caf(round.error());
     auto answer = std::make_shared<notices_found>();
@@ -566,6 +657,8 @@ private:
       return refuse(*r, not_open());
     if (door_.full() || spend_.is_full())
       return refuse(*r, {errc::overloaded, "too many ads are reserved"});
+    if (auto room = room_for_more(); !room)
+      return refuse(*r, room.error());
     ads_reserved said;
     if (auto fits = still_fits(*r, said); !fits)
       return refuse(*r, fits.error());
@@ -705,6 +798,7 @@ private:
   }
 
   result<pending<ad_event_taken>> take_event(const ad_event& m) {
+    CANDOR_TRY_VOID(room_for_more());
     auto entry = table_.begin_entry();
     auto reserved = spend_.find(m.impression);
     error gone{errc::not_found,
@@ -871,6 +965,7 @@ private:
                  read_pages(table_.shard(), around_.keys, m.cursor, limits::backup_part_wanted));
       std::optional<replication::draft> entry;
       if (m.cursor.empty()) {
+        CANDOR_TRY_VOID(room_for_rights());
         entry = table_.begin_entry();
         entry->audit.push_back({around_.time.now(), m.caller, "keys_backed_up", m.backup, {}});
       }
@@ -884,6 +979,8 @@ private:
   caf::result<shard_filled> fill(const fill_shard& m) {
     if (!open_ && !is_filling_)
       return to_caf(not_open());
+    if (m.step != fill_step::look && !has_room())
+      return to_caf(no_room().value());
     auto drafted = m.step == fill_step::look     ? look_at(m)
                    : m.step == fill_step::begin  ? begin_filling(m)
                    : m.step == fill_step::finish ? end_filling(m)
@@ -1123,6 +1220,7 @@ private:
               epoch_ = opening->epoch;
               term_ = opening->term;
               seq_ = opening->seq;
+              generation_ = opening->generation;
               audit_ = opening->audit;
               term_at_opening_ = term_;
               if (auto opened = open_what_is_there(*opening); !opened)
@@ -1167,9 +1265,10 @@ private:
     note_applied();
     if (cut_ && around_.time.monotonic() >= cut_->until)
       cut_.reset();
-    if (!open_ || door_.full())
+    if (!open_ || door_.full() || door_.room(table_.shard()) == disk_room::none)
       return;
-    tidy_money();
+    if (has_room())
+      tidy_money();
     auto destroyed = (*door_.progress)[table_.shard()].destroyed.load(std::memory_order_relaxed);
     auto drafts = table_.sweep(sweep_persons, destroyed);
     if (!drafts)
@@ -1217,6 +1316,7 @@ private:
   std::vector<take_asked> takes_;
   shard_filling filling_;
   bool is_filling_ = false; ///< from a backup: it serves nothing else
+  session_reader sessions_;
   replication::write_door door_;
   verdict_probe probe_;
   bool open_ = false;
@@ -1224,6 +1324,7 @@ private:
   std::uint64_t term_ = 0;
   std::uint64_t term_at_opening_ = 0;
   std::uint64_t seq_ = 0;
+  std::uint64_t generation_ = 0;
   stores::audit_head audit_;
   std::uint64_t ordinal_ = 0; ///< appends handed to the door
   std::uint64_t settled_ = 0; ///< appends answered

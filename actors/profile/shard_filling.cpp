@@ -52,11 +52,15 @@ result<filling_mark> decode_filling_mark(std::string_view bytes) {
   return mark;
 }
 
+std::string filling_key(shard_id shard) {
+  return engine::named_key(shard, mark_name);
+}
+
 result<std::optional<filling_mark>> shard_filling::open() {
   last_ = {};
   mark_ = {};
   filled_from_.clear();
-  CANDOR_TRY(row, db_.get(table::meta, engine::named_key(shard_, mark_name)));
+  CANDOR_TRY(row, db_.get(table::meta, filling_key(shard_)));
   if (!row)
     return std::nullopt;
   CANDOR_TRY(mark, decode_filling_mark(*row));
@@ -94,7 +98,7 @@ result<void> shard_filling::check_empty() const {
 }
 
 replication::draft_row shard_filling::mark_row() const {
-  return replication::put_row(table::meta, engine::named_key(shard_, mark_name), encode(mark_));
+  return replication::put_row(table::meta, filling_key(shard_), encode(mark_));
 }
 
 result<void> shard_filling::check(const std::string& backup) const {
@@ -159,8 +163,8 @@ result<bool> shard_filling::has_key(stores::key_ref key, bool drop_unreadable) {
 /// Whether the row is put; notes the pages that it needs.
 result<bool> shard_filling::keeps(const backup::row& r, bool drop_unreadable,
                                   std::set<std::uint64_t>& pages) {
-  if (r.table == table::meta && (r.key == engine::named_key(shard_, mark_name) ||
-                                 r.key == engine::named_key(shard_, filled_name)))
+  if (r.table == table::meta &&
+      (r.key == filling_key(shard_) || r.key == engine::named_key(shard_, filled_name)))
     return false; // of an earlier restore
   if (r.table != table::user)
     return true;
@@ -217,7 +221,7 @@ replication::draft shard_filling::complete() {
 
 replication::draft shard_filling::finish() {
   replication::draft entry{mark_.log_time, {}, {}};
-  entry.rows.push_back(replication::erase_row(table::meta, engine::named_key(shard_, mark_name)));
+  entry.rows.push_back(replication::erase_row(table::meta, filling_key(shard_)));
   entry.rows.push_back(
       replication::put_row(table::meta, engine::named_key(shard_, filled_name), mark_.backup));
   return entry;

@@ -42,6 +42,8 @@ struct filling_mark {
 
 std::string encode(const filling_mark& mark);
 result<filling_mark> decode_filling_mark(std::string_view bytes);
+/// Where the row stands, in table::meta.
+std::string filling_key(shard_id shard);
 
 class shard_filling {
 public:

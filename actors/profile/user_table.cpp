@@ -113,10 +113,7 @@ result<tombstone> decode_tombstone(std::string_view bytes) {
 result<void> user_table::open(const replication::shard_opening& opening) {
   cache_.clear();
   recency_.clear();
-  policies_ = {};
-  imports_.clear();
-  stored_.clear();
-  steps_.clear();
+  rules_read_.clear();
   key_cursor_ = {};
   not_final_.clear();
   sweep_from_.clear();
@@ -134,32 +131,7 @@ result<void> user_table::open(const replication::shard_opening& opening) {
     key_cursor_ = ref;
   }
 
-  struct row {
-    timestamp at;
-    std::string name, text;
-  };
-  std::vector<row> rows;
-  CANDOR_TRY_VOID(around_.db.scan(
-      table::policy, engine::shard_begin(shard_), engine::shard_end(shard_),
-      [&](std::string_view key, std::string_view value) {
-        if (value.size() >= 8)
-          rows.push_back({from_int(static_cast<std::int64_t>(engine::read_big_endian(value, 8))),
-                          std::string{key.substr(2)}, std::string{value.substr(8)}});
-        return true;
-      }));
-  std::ranges::stable_sort(rows, {}, &row::at);
-  for (auto& r : rows) {
-    if (r.name.starts_with("policy/")) {
-      CANDOR_TRY(policy, model::parse_policy(r.text, r.name, around_.regions));
-      CANDOR_TRY_VOID(policies_.apply(std::move(policy), r.at));
-    } else if (r.name.starts_with("stored/")) {
-      stored_[r.name.substr(7)] = r.text;
-    } else if (r.name.starts_with("step/")) {
-      steps_.insert(r.name.substr(5));
-    } else if (r.name.starts_with("import/")) {
-      imports_[static_cast<std::uint32_t>(std::stoul(r.name.substr(7)))] = {r.text, r.at};
-    }
-  }
+  CANDOR_TRY_VOID(read_rules(around_.db));
 
   std::vector<std::pair<storage_key, std::string>> graves;
   CANDOR_TRY_VOID(around_.db.scan(table::timer, engine::shard_begin(shard_),
@@ -173,6 +145,40 @@ result<void> user_table::open(const replication::shard_opening& opening) {
     CANDOR_TRY_VOID(around_.keys.destroy(grave.key));
     if (!grave.final_at) // its entry was this one or an earlier one
       not_final_.push_back({who, std::move(grave), opening.seq});
+  }
+  return {};
+}
+
+template <class Tables>
+result<void> user_table::read_rules(const Tables& tables) {
+  std::vector<rule_row> rows;
+  CANDOR_TRY_VOID(tables.scan(
+      table::policy, engine::shard_begin(shard_), engine::shard_end(shard_),
+      [&](std::string_view key, std::string_view value) {
+        if (value.size() >= 8)
+          rows.push_back({from_int(static_cast<std::int64_t>(engine::read_big_endian(value, 8))),
+                          std::string{key.substr(2)}, std::string{value.substr(8)}});
+        return true;
+      }));
+  if (!rows.empty() && rows == rules_read_)
+    return {};
+  policies_ = {};
+  imports_.clear();
+  stored_.clear();
+  steps_.clear();
+  rules_read_ = rows;
+  std::ranges::stable_sort(rows, {}, &rule_row::at);
+  for (auto& r : rows) {
+    if (r.name.starts_with("policy/")) {
+      CANDOR_TRY(policy, model::parse_policy(r.text, r.name, around_.regions));
+      CANDOR_TRY_VOID(policies_.apply(std::move(policy), r.at));
+    } else if (r.name.starts_with("stored/")) {
+      stored_[r.name.substr(7)] = r.text;
+    } else if (r.name.starts_with("step/")) {
+      steps_.insert(r.name.substr(5));
+    } else if (r.name.starts_with("import/")) {
+      imports_[static_cast<std::uint32_t>(std::stoul(r.name.substr(7)))] = {r.text, r.at};
+    }
   }
   return {};
 }
@@ -197,6 +203,11 @@ stores::audit_event user_table::audit(const std::string& actor, std::string acti
 }
 
 result<user_table::slot> user_table::load(const storage_key& key) const {
+  return load_from(around_.db, key);
+}
+
+template <class Tables>
+result<user_table::slot> user_table::load_from(const Tables& tables, const storage_key& key) const {
   slot s;
   s.key = key;
   struct row {
@@ -206,15 +217,16 @@ result<user_table::slot> user_table::load(const storage_key& key) const {
   };
   std::vector<row> rows;
   auto prefix = engine::user_prefix(shard_, key);
-  CANDOR_TRY_VOID(around_.db.scan(
-      table::user, prefix, engine::prefix_end(prefix),
-      [&](std::string_view row_key, std::string_view value) {
-        auto rest = row_key.substr(prefix.size());
-        auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
-        auto version = engine::is_numbered(kind) ? engine::read_big_endian(rest.substr(1), 8) : 0;
-        rows.push_back({kind, version, std::string{value}});
-        return true;
-      }));
+  CANDOR_TRY_VOID(tables.scan(table::user, prefix, engine::prefix_end(prefix),
+                              [&](std::string_view row_key, std::string_view value) {
+                                auto rest = row_key.substr(prefix.size());
+                                auto kind = static_cast<user_row>(engine::read_big_endian(rest, 1));
+                                auto version = engine::is_numbered(kind)
+                                                   ? engine::read_big_endian(rest.substr(1), 8)
+                                                   : 0;
+                                rows.push_back({kind, version, std::string{value}});
+                                return true;
+                              }));
   for (const auto& r : rows) {
     switch (r.kind) {
       case user_row::key_ref: {
@@ -507,6 +519,16 @@ result<user_view> user_table::read(const user_id& user) {
   if (!s->exists)
     return fail(errc::user_not_found);
   return view(*s);
+}
+
+result<user_view> user_table::read_copy(const engine::snapshot& tables, timestamp log_time,
+                                        const user_id& user) {
+  CANDOR_TRY_VOID(read_rules(tables));
+  log_clock_ = {log_time, around_.time.monotonic()};
+  CANDOR_TRY(s, load_from(tables, stores::derive_storage_key(around_.secrets, user)));
+  if (!s.exists)
+    return fail(errc::user_not_found);
+  return view(s);
 }
 
 result<decided<user_view>> user_table::export_user(const user_id& user, const std::string& caller) {

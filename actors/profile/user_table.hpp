@@ -154,6 +154,10 @@ public:
   result<decided<bool>> put(const user_id& user, const model::user_details& details);
   /// Error: `user_not_found`.
   result<user_view> read(const user_id& user);
+  /// From a copy that this node does not lead, as `tables` has it at `log_time`; of a table that
+  /// was never opened. Error: `user_not_found`, and the engine's and the key store's.
+  result<user_view> read_copy(const engine::snapshot& tables, timestamp log_time,
+                              const user_id& user);
   /// What an export leaves behind: an audit event.
   result<decided<user_view>> export_user(const user_id& user, const std::string& caller);
   /// Error: `user_not_found`, `not_found` (no such interest).
@@ -263,6 +267,18 @@ private:
 
   result<slot*> find(const storage_key& key);
   result<slot> load(const storage_key& key) const;
+  template <class Tables>
+  result<slot> load_from(const Tables& tables, const storage_key& key) const;
+
+  /// A row of the policy table.
+  struct rule_row {
+    timestamp at;
+    std::string name, text;
+    friend bool operator==(const rule_row&, const rule_row&) = default;
+  };
+  /// Policies, imports and the steps of campaigns; nothing where the rows are as they were.
+  template <class Tables>
+  result<void> read_rules(const Tables& tables);
   void evict();
   void touch(slot& s) { s.pinned_until = appended_ + 1; }
 
@@ -315,6 +331,7 @@ private:
   model::timeline policies_;
   std::map<std::uint32_t, import_run> imports_;
   std::map<std::string, std::string> stored_;
+  std::vector<rule_row> rules_read_;
   std::set<std::string> steps_; ///< of campaigns, that are recorded once
   stores::key_ref key_cursor_;  ///< the last key given out
   std::uint64_t term_ = 0;      ///< in which this node leads the shard

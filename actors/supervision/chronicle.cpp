@@ -93,6 +93,9 @@ void chronicle::node(const sharding::node_record& now) {
     write(
         *to_, time_, "node_state_changed",
         {{"node", now.name}, {"state", name_of(now.state)}, {"before", name_of(it->second.state)}});
+  if (now.low_on_disk != (it != nodes_.end() && it->second.low_on_disk))
+    write(*to_, time_, now.low_on_disk ? "node_low_on_disk" : "node_has_room",
+          {{"node", now.name}});
   nodes_[now.name] = now;
 }
 

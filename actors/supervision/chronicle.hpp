@@ -33,7 +33,8 @@ public:
   void link_up(const std::string& node);
   /// node_lost
   void link_down(const std::string& node, const std::string& why);
-  /// node_registered (a node this one did not know, or a new start of it), node_state_changed
+  /// node_registered (a node this one did not know, or a new start of it), node_state_changed,
+  /// node_low_on_disk, node_has_room
   void node(const sharding::node_record& now);
   /// coordinator_lost, coordinator_back
   void coordinator(bool answers);

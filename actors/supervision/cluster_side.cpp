@@ -100,7 +100,6 @@ public:
     options.self = self_;
     options.shards = shards;
     options.log_kept_bytes = is_alone() ? alone_log_kept_bytes : config_.log_kept_bytes;
-    options.protocol.replicas = is_alone() ? 1 : config_.replicas;
     options.protocol.in_sync_least = is_alone() ? 1 : config_.in_sync_min;
     CANDOR_TRY(door, replication::spawn_replication(
                          around_.system,
@@ -112,7 +111,7 @@ public:
                             written->config(shard, config);
                             look_again(*shards);
                           },
-                          around_.edges.make_worker},
+                          around_.look_at_disk, around_.edges.make_worker},
                          std::move(options)));
     door_ = door;
     return {};
@@ -261,6 +260,7 @@ private:
     options.replicas = is_alone() ? 1 : config_.replicas;
     options.in_sync_min = is_alone() ? 1 : config_.in_sync_min;
     options.cluster_nodes = is_alone() ? 1 : config_.cluster_nodes;
+    options.alone = is_alone();
     membership::participant_surroundings around{
         *coordinator_,
         around_.time,
@@ -284,6 +284,7 @@ private:
                   std::make_shared<const std::vector<replication::config_seen>>(std::move(seen))});
         },
         {},
+        [disk = door_.disk] { return *disk != disk_room::ample; },
         [written = chronicle_](const sharding::node_record& record) { written->node(record); },
         [written = chronicle_](bool answers) { written->coordinator(answers); },
         [written = chronicle_](const std::string& node) { written->placement_leader(node); }};

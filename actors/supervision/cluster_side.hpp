@@ -42,6 +42,7 @@ struct beneath_the_rooms {
   const clock& time;
   rng& random;
   std::shared_ptr<shard_directory> shards;
+  std::function<disk_room()> look_at_disk;  ///< on a thread that may wait for it
   std::function<void(result<void>)> failed; ///< from any thread: the node must end
   cluster_edges edges;
 };

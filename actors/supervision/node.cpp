@@ -10,6 +10,9 @@
 #include "actors/supervision/node_rooms.hpp"
 #include "actors/topic_filter/filter.hpp"
 #include "storage/base/log.hpp"
+#include "storage/base/metrics.hpp"
+#include "storage/engine/disk_faults.hpp"
+#include "storage/stores/disk_watch.hpp"
 
 namespace candor::supervision {
 
@@ -94,10 +97,15 @@ private:
     if (ec)
       return fail(errc::io_failed, config.data.string() + ": " + ec.message());
     std::filesystem::permissions(config.data, std::filesystem::perms::owner_all, ec);
+    disk_ = std::make_unique<stores::disk_watch>(
+        config.data, stores::disk_marks{config.disk_low_bytes, config.disk_reserve_bytes});
+    disk_->look(); // what follows may need what is set aside
     CANDOR_TRY(secrets, stores::load_or_make_secrets(config.data / "keys"));
     secrets_ = secrets;
     CANDOR_TRY(keys, stores::open_user_keys(config.data / "keys", secrets_));
     keys_ = std::move(keys);
+    if (!config.testing_disk_faults.empty())
+      engine::make_disks_faulty(config.testing_disk_faults);
     CANDOR_TRY(db, engine::open_rocksdb(config.data / "db", {config.block_cache_bytes}));
     db_ = std::move(db);
     return {};
@@ -125,6 +133,7 @@ private:
                                                  files_,
                                                  filter_,
                                                  mailer_of(config),
+                                                 [this] { return look_at_disk(); },
                                                  {},
                                                  [this, outcome](result<void> how) {
                                                    if (how)
@@ -136,6 +145,13 @@ private:
                                                  stop_asked_}));
     rooms_ = std::move(opened);
     return activated;
+  }
+
+  disk_room look_at_disk() {
+    auto room = disk_->look();
+    disk_free_.Set(static_cast<double>(disk_->free_bytes()));
+    disk_low_.Set(room == disk_room::ample ? 0 : 1);
+    return room;
   }
 
   /// A settable clock goes on where the shards' logs stand.
@@ -196,6 +212,9 @@ private:
     settings.user_token_secret = files_.user_token_secret;
     settings.regions = files_.regions;
     settings.shard_of = [this](const user_id& user) { return shard_of(user); };
+    settings.low_on_disk = [disk = rooms_->cluster().door().disk] {
+      return *disk != disk_room::ample;
+    };
     CANDOR_TRY(opened,
                gateway::gateway::start(*system_, rooms_->doors(), std::move(settings), *clock_));
     {
@@ -223,6 +242,11 @@ private:
   shard_count count_;
   std::unique_ptr<rng> random_ = make_system_rng();
   std::unique_ptr<clock> clock_;
+  std::unique_ptr<stores::disk_watch> disk_;
+  prometheus::Gauge& disk_free_ =
+      metrics::gauge("candor_disk_free_bytes", "Free on the disk of the data folder.");
+  prometheus::Gauge& disk_low_ =
+      metrics::gauge("candor_disk_low", "1: below its mark, so that no new data is taken.");
   std::unique_ptr<stores::user_keys> keys_;
   std::unique_ptr<engine::engine> db_;
   bool alone_ = true; ///< no cluster

@@ -87,7 +87,8 @@ public:
       shards_->set_leader(i, {}); // as the coordinator will say
     CANDOR_TRY(opened, cluster_side::open(config_, {ground_.system, ground_.db, ground_.keys,
                                                     ground_.secrets, ground_.time, ground_.random,
-                                                    shards_, ground_.stop_asked, ground_.edges}));
+                                                    shards_, ground_.look_at_disk,
+                                                    ground_.stop_asked, ground_.edges}));
     cluster_ = std::move(opened);
     return {};
   }

@@ -31,6 +31,7 @@ struct node_ground {
   std::shared_ptr<const topic_filter::filter> filter;
   /// One for each sending thread; empty: mails wait as intents.
   std::function<std::unique_ptr<notification::mailer>()> make_mailer;
+  std::function<disk_room()> look_at_disk; ///< waits for the disk; empty: there is always room
   cluster_edges edges;
   /// Called once: every shard has logged the policies, or one refused.
   std::function<void(result<void>)> activated;

@@ -221,6 +221,7 @@ result<void> participant::work() {
   if (!registered_)
     return {};
   CANDOR_TRY_VOID(object_to_claims());
+  CANDOR_TRY_VOID(tell_of_disk());
   CANDOR_TRY_VOID(keep_leading());
   if (!leads_placement())
     return {};
@@ -296,6 +297,20 @@ result<void> participant::object_to_claims() {
   return {};
 }
 
+/// Others show it to operators.
+result<void> participant::tell_of_disk() {
+  auto own = view_.nodes.find(options_.self.name);
+  if (!around_.low_on_disk || own == view_.nodes.end())
+    return {};
+  auto record = own->second;
+  if (std::exchange(record.low_on_disk, around_.low_on_disk()) == record.low_on_disk)
+    return {};
+  auto key = sharding::node_key(record.name);
+  CANDOR_TRY(written, write({{key, view_.version_of(key), sharding::to_json(record)}}));
+  (void)written; // it was changed meanwhile: again
+  return {};
+}
+
 // -- who is there
 // ------------------------------------------------------------------------------------
 
@@ -363,7 +378,7 @@ bool participant::leads_placement() const {
 
 result<void> participant::keep_leading() {
   const auto is_mine = leads_placement();
-  if (is_mine && now() < beat_at_)
+  if (is_mine && (now() < beat_at_ || options_.alone))
     return {};
   if (!is_mine && view_.version_of(leader_key) != 0) {
     // A process before this one had this name: it is no more.

@@ -40,6 +40,7 @@ struct participant_options {
   std::uint32_t replicas = 3;
   std::uint32_t in_sync_min = 2;
   std::uint32_t cluster_nodes = 3; ///< a new cluster is made when so many are there
+  bool alone = false; ///< nobody else has this coordinator: no need to show that one lives
   millis replace_after = limits::replace_after;
   millis replace_after_at_min = limits::replace_after_at_min;
 };
@@ -56,6 +57,8 @@ struct participant_surroundings {
   std::function<void(std::vector<replication::config_seen>)> on_configs;
   /// From any thread: something may be new, call `hear` soon. May be empty.
   std::function<void()> on_hint;
+  /// What the node's record says of its disk. May be empty.
+  std::function<bool()> low_on_disk = {};
   // For whoever writes down what happens; each may be empty.
   std::function<void(const sharding::node_record&)> on_node = {}; ///< new, or changed
   std::function<void(bool answers)> on_coordinator = {};
@@ -137,6 +140,7 @@ private:
   result<void> register_self();
   result<bool> name_is_free(const sharding::node_record& before, std::uint64_t version);
   result<void> object_to_claims();
+  result<void> tell_of_disk();
   result<bool> write(std::vector<coordination::change> changes);
   result<bool> set_state(const std::string& node, sharding::node_state state);
 

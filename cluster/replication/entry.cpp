@@ -2,35 +2,20 @@
 
 #include <algorithm>
 
-#include <msgpack.hpp>
 #include <sodium.h>
 #include <xxhash.h>
 
+#include "storage/base/packing.hpp"
 #include "storage/engine/keys.hpp"
 
 namespace candor::replication {
+
+using namespace packing;
 
 namespace {
 
 constexpr unsigned entry_version = 2;
 constexpr std::size_t checksum_bytes = 8;
-
-void pack_bytes(msgpack::packer<msgpack::sbuffer>& to, std::string_view bytes) {
-  to.pack_bin(static_cast<std::uint32_t>(bytes.size()));
-  to.pack_bin_body(bytes.data(), static_cast<std::uint32_t>(bytes.size()));
-}
-
-std::string_view view(const msgpack::object& bytes) {
-  if (bytes.type != msgpack::type::BIN)
-    throw msgpack::type_error{};
-  return {bytes.via.bin.ptr, bytes.via.bin.size};
-}
-
-const msgpack::object* array(const msgpack::object& from, std::uint32_t size) {
-  if (from.type != msgpack::type::ARRAY || from.via.array.size != size)
-    throw msgpack::type_error{};
-  return from.via.array.ptr;
-}
 
 template <class E>
 E choice(const msgpack::object& from, unsigned count) {
@@ -44,7 +29,7 @@ E choice(const msgpack::object& from, unsigned count) {
 
 std::string encode(entry& e, const chain_hash& previous) {
   msgpack::sbuffer buffer;
-  msgpack::packer to{buffer};
+  packer to{buffer};
   to.pack_array(8);
   to.pack(entry_version);
   to.pack(e.shard);
@@ -56,8 +41,8 @@ std::string encode(entry& e, const chain_hash& previous) {
     to.pack_array(4);
     to.pack(static_cast<unsigned>(o.kind));
     to.pack(static_cast<unsigned>(o.table));
-    pack_bytes(to, o.key);
-    pack_bytes(to, o.value);
+    put_bytes(to, o.key);
+    put_bytes(to, o.value);
   }
   to.pack(e.pages);
   to.pack_array(static_cast<std::uint32_t>(e.destroys.size()));
@@ -88,31 +73,27 @@ result<entry> decode_entry(std::string_view bytes) {
   bytes.remove_suffix(e.chain.size());
   try {
     auto handle = msgpack::unpack(bytes.data(), bytes.size());
-    auto field = array(handle.get(), 8);
+    auto field = fields(handle.get(), 8);
     if (field[0].as<unsigned>() != entry_version)
       return fail(errc::corrupt, "a log entry was written by another version of Candor");
     e.shard = field[1].as<shard_id>();
     e.term = field[2].as<std::uint64_t>();
     e.seq = field[3].as<std::uint64_t>();
     e.time = from_int(field[4].as<std::int64_t>());
-    if (field[5].type != msgpack::type::ARRAY)
-      throw msgpack::type_error{};
-    for (std::uint32_t i = 0; i < field[5].via.array.size; ++i) {
-      auto part = array(field[5].via.array.ptr[i], 4);
+    for_each(field[5], [&](const msgpack::object& one) {
+      auto part = fields(one, 4);
       engine::operation o;
       o.kind = choice<engine::operation::what>(part[0], 3);
       o.table = choice<engine::table>(part[1], engine::table_count);
-      o.key = view(part[2]);
-      o.value = view(part[3]);
+      o.key = bytes_of(part[2]);
+      o.value = bytes_of(part[3]);
       e.operations.push_back(std::move(o));
-    }
+    });
     e.pages = field[6].as<std::vector<std::uint64_t>>();
-    if (field[7].type != msgpack::type::ARRAY)
-      throw msgpack::type_error{};
-    for (std::uint32_t i = 0; i < field[7].via.array.size; ++i) {
-      auto part = array(field[7].via.array.ptr[i], 2);
+    for_each(field[7], [&](const msgpack::object& one) {
+      auto part = fields(one, 2);
       e.destroys.push_back({part[0].as<std::uint64_t>(), part[1].as<std::uint16_t>()});
-    }
+    });
     return e;
   } catch (const std::exception&) {
     return fail(errc::corrupt, "a log entry does not decode");

@@ -1,47 +1,29 @@
 #include <algorithm>
 
-#include <msgpack.hpp>
-
 #include "cluster/replication/replica.hpp"
 #include "storage/base/limits.hpp"
+#include "storage/base/packing.hpp"
 
 namespace candor::replication {
 
+using namespace packing;
+
 namespace {
 
-constexpr unsigned message_version = 1;
+constexpr unsigned message_version = 2;
 enum kinds : unsigned { prepare_kind, acknowledgement_kind, released_kind };
-
-using packer = msgpack::packer<msgpack::sbuffer>;
-
-void pack_bytes(packer& to, std::string_view bytes) {
-  to.pack_bin(static_cast<std::uint32_t>(bytes.size()));
-  to.pack_bin_body(bytes.data(), static_cast<std::uint32_t>(bytes.size()));
-}
 
 void pack_position(packer& to, const position& at) {
   to.pack_array(3);
   to.pack_uint64(at.seq);
   to.pack_uint64(at.term);
-  pack_bytes(to, {reinterpret_cast<const char*>(at.chain.data()), at.chain.size()});
-}
-
-std::string_view view(const msgpack::object& bytes, std::size_t most) {
-  if (bytes.type != msgpack::type::BIN || bytes.via.bin.size > most)
-    throw msgpack::type_error{};
-  return {bytes.via.bin.ptr, bytes.via.bin.size};
-}
-
-const msgpack::object* array(const msgpack::object& from, std::uint32_t size) {
-  if (from.type != msgpack::type::ARRAY || from.via.array.size != size)
-    throw msgpack::type_error{};
-  return from.via.array.ptr;
+  put_bytes(to, {reinterpret_cast<const char*>(at.chain.data()), at.chain.size()});
 }
 
 position position_from(const msgpack::object& from) {
-  const auto* field = array(from, 3);
+  const auto* field = fields(from, 3);
   position at{field[0].as<std::uint64_t>(), field[1].as<std::uint64_t>(), {}};
-  auto chain = view(field[2], at.chain.size());
+  auto chain = bytes_of(field[2], at.chain.size());
   if (chain.size() != at.chain.size())
     throw msgpack::type_error{};
   std::ranges::copy(chain, at.chain.begin());
@@ -49,22 +31,26 @@ position position_from(const msgpack::object& from) {
 }
 
 prepare prepare_from(const msgpack::object& from) {
-  const auto* field = array(from, 3);
-  prepare p{position_from(field[0]), field[1].as<std::uint64_t>(), {}};
-  if (field[2].type != msgpack::type::ARRAY || field[2].via.array.size > limits::prepare_entries)
+  const auto* field = fields(from, 4);
+  prepare p{position_from(field[0]),
+            field[1].as<std::uint64_t>(),
+            {},
+            millis{field[3].as<std::int64_t>()}};
+  if (array_of(field[2]).size > limits::prepare_entries)
     throw msgpack::type_error{};
-  for (std::uint32_t i = 0; i < field[2].via.array.size; ++i) {
-    const auto* part = array(field[2].via.array.ptr[i], 2);
-    p.entries.push_back({position_from(part[0]), std::make_shared<const std::string>(view(
+  for_each(field[2], [&](const msgpack::object& one) {
+    const auto* part = fields(one, 2);
+    p.entries.push_back({position_from(part[0]), std::make_shared<const std::string>(bytes_of(
                                                      part[1], limits::replica_message_bytes))});
-  }
+  });
   return p;
 }
 
 acknowledgement acknowledgement_from(const msgpack::object& from) {
-  const auto* field = array(from, 5);
-  return {field[0].as<std::uint64_t>(), field[1].as<bool>(), position_from(field[2]),
-          field[3].as<std::uint64_t>(), field[4].as<std::uint64_t>()};
+  const auto* field = fields(from, 7);
+  return {field[0].as<std::uint64_t>(),       field[1].as<bool>(),          position_from(field[2]),
+          field[3].as<std::uint64_t>(),       field[4].as<std::uint64_t>(), field[5].as<bool>(),
+          millis{field[6].as<std::int64_t>()}};
 }
 
 } // namespace
@@ -76,27 +62,30 @@ std::string encode(const message& m) {
   to.pack(message_version);
   to.pack(m.shard);
   to.pack_uint64(m.term);
-  pack_bytes(to, m.from.node);
-  pack_bytes(to, m.from.disk_id);
+  put_bytes(to, m.from.node);
+  put_bytes(to, m.from.disk_id);
   if (const auto* p = std::get_if<prepare>(&m.body)) {
     to.pack(static_cast<unsigned>(prepare_kind));
-    to.pack_array(3);
+    to.pack_array(4);
     pack_position(to, p->previous);
     to.pack_uint64(p->committed);
     to.pack_array(static_cast<std::uint32_t>(p->entries.size()));
     for (const auto& r : p->entries) {
       to.pack_array(2);
       pack_position(to, r.at);
-      pack_bytes(to, *r.bytes);
+      put_bytes(to, *r.bytes);
     }
+    to.pack_int64(p->vouched.count());
   } else if (const auto* a = std::get_if<acknowledgement>(&m.body)) {
     to.pack(static_cast<unsigned>(acknowledgement_kind));
-    to.pack_array(5);
+    to.pack_array(7);
     to.pack_uint64(a->verified);
     to.pack(a->apart);
     pack_position(to, a->committed);
     to.pack_uint64(a->applied);
     to.pack_uint64(a->destroyed);
+    to.pack(a->low_on_disk);
+    to.pack_int64(a->sent.count());
   } else {
     to.pack(static_cast<unsigned>(released_kind));
     to.pack_nil();
@@ -109,14 +98,14 @@ result<message> decode_message(std::string_view bytes) {
     return fail(errc::corrupt, "a message between replicas is too large");
   try {
     auto handle = msgpack::unpack(bytes.data(), bytes.size());
-    const auto* field = array(handle.get(), 7);
+    const auto* field = fields(handle.get(), 7);
     if (field[0].as<unsigned>() != message_version)
       return fail(errc::corrupt, "a message between replicas is of a later version of Candor");
     message m;
     m.shard = field[1].as<shard_id>();
     m.term = field[2].as<std::uint64_t>();
-    m.from.node = view(field[3], limits::node_name_bytes);
-    m.from.disk_id = view(field[4], limits::node_name_bytes);
+    m.from.node = bytes_of(field[3], limits::node_name_bytes);
+    m.from.disk_id = bytes_of(field[4], limits::node_name_bytes);
     switch (field[5].as<unsigned>()) {
       case prepare_kind:
         m.body = prepare_from(field[6]);

@@ -2,41 +2,16 @@
 
 #include <algorithm>
 
-#include <msgpack.hpp>
+#include "storage/base/packing.hpp"
 
 namespace candor::replication {
 
-namespace {
+using namespace packing;
 
-using packer = msgpack::packer<msgpack::sbuffer>;
+namespace {
 
 /// Numbers of the wire, in the order of peer_item.
 enum class kind : unsigned { message, page_copies, page_request, copy_begin, copy_part, copy_taken };
-
-void put_bytes(packer& to, std::string_view bytes) {
-  to.pack_bin(static_cast<std::uint32_t>(bytes.size()));
-  to.pack_bin_body(bytes.data(), static_cast<std::uint32_t>(bytes.size()));
-}
-
-std::string_view bytes_of(const msgpack::object& from) {
-  if (from.type != msgpack::type::BIN)
-    throw msgpack::type_error{};
-  return {from.via.bin.ptr, from.via.bin.size};
-}
-
-const msgpack::object* fields(const msgpack::object& from, std::uint32_t count) {
-  if (from.type != msgpack::type::ARRAY || from.via.array.size != count)
-    throw msgpack::type_error{};
-  return from.via.array.ptr;
-}
-
-template <class Each>
-void for_each(const msgpack::object& from, Each each) {
-  if (from.type != msgpack::type::ARRAY)
-    throw msgpack::type_error{};
-  for (std::uint32_t i = 0; i < from.via.array.size; ++i)
-    each(from.via.array.ptr[i]);
-}
 
 void put_pages(packer& to, const std::vector<page_copy>& pages) {
   to.pack_array(static_cast<std::uint32_t>(pages.size()));

@@ -67,7 +67,7 @@ void replica::start(const recovered& found, millis now, effects& out) {
   committed_ = found.committed;
   durable_ = end_.seq;
   applied_ = committed_.seq;
-  heard_at_ = now;
+  heard_at_ = started_at_ = now;
   promises_.withhold(shard_);
   promises_.stop_leading(shard_);
   set_role(role::follower, now);
@@ -162,11 +162,12 @@ void replica::written(ticket number, millis now, effects& out) {
     for (auto& p : peers_)
       heartbeat(p, now, out);
     advance(now);
+    leave(now, out);
   } else {
     if (role_ == role::follower)
       grant_again();
     if (matched_)
-      acknowledge(false, out);
+      acknowledge(false, now, out);
     consider(now, out);
   }
 }
@@ -236,6 +237,29 @@ void replica::swapped(ticket number, swap_outcome outcome, millis now, effects& 
   configured(config, found->swap.expected_version + 1, now, out);
 }
 
+// -- what a session may be told
+// ------------------------------------------------------------------------
+
+/// What was acknowledged by then is durable on every member of the in-sync set; so it is in the
+/// tables where nothing waits to be applied.
+void replica::confirmed(const shard_config& record, millis asked) {
+  if (!installing_ && contains(record.in_sync, self_) && applied_ == end_.seq)
+    holds_all_of_ = std::max(holds_all_of_, asked);
+}
+
+void replica::note_what_is_held() {
+  if (!vouched_ || applied_ < vouched_->first)
+    return;
+  holds_all_of_ = std::max(holds_all_of_, vouched_->second);
+  vouched_.reset();
+}
+
+std::optional<millis> replica::holds_all_of() const {
+  if (installing_ || holds_all_of_ == millis{0} || config_version_ == 0 || config_.term != term_)
+    return std::nullopt;
+  return holds_all_of_;
+}
+
 void replica::wanted(std::vector<member> members, millis now, effects& /*out*/) {
   wanted_ = std::move(members);
   if (leading()) {
@@ -261,6 +285,7 @@ void replica::follow(std::uint64_t term, const member& primary, millis now, effe
   matched_.reset();
   told_committed_ = 0;
   heard_at_ = now;
+  vouched_.reset();
   swaps_.clear(); // a later term: each of them was refused, or is overtaken
   ready_at_.reset();
   set_role(role::follower, now);
@@ -301,7 +326,7 @@ void replica::receive(const message& m, millis now, effects& out) {
     take_acknowledgement(m, std::get<acknowledgement>(m.body), now, out);
 }
 
-void replica::acknowledge(bool apart, effects& out) {
+void replica::acknowledge(bool apart, millis now, effects& out) {
   if (!primary_ || leading() || installing_ || !settled_term())
     return;
   acknowledgement a;
@@ -316,6 +341,8 @@ void replica::acknowledge(bool apart, effects& out) {
   a.committed = committed_;
   a.applied = applied_;
   a.destroyed = destroyed_;
+  a.low_on_disk = room_ != disk_room::ample;
+  a.sent = now;
   out.messages.push_back({*primary_, {shard_, term_, self_, a}});
 }
 
@@ -343,12 +370,12 @@ void replica::take_prepare(const message& m, const prepare& p, millis now, effec
   std::size_t i = 0;
   if (previous.seq < committed_.seq) {
     if (last.seq < committed_.seq)
-      return acknowledge(!matched_, out);
+      return acknowledge(!matched_, now, out);
     i = committed_.seq - previous.seq;
     previous = entries[i - 1].at;
   }
   if (auto mine = place(previous.seq); !mine || *mine != previous)
-    return acknowledge(true, out);
+    return acknowledge(true, now, out);
   while (i < entries.size() && entries[i].at.seq <= end_.seq) {
     auto mine = place(entries[i].at.seq);
     if (!mine || *mine != entries[i].at)
@@ -358,6 +385,10 @@ void replica::take_prepare(const message& m, const prepare& p, millis now, effec
   }
 
   bool writes = i < entries.size();
+  if (writes && room_ == disk_room::none) { // what is here already it acknowledges
+    writes = false;
+    last = previous;
+  }
   if (writes) {
     std::optional<std::uint64_t> cut;
     auto from = entries[i].at.seq;
@@ -384,17 +415,23 @@ void replica::take_prepare(const message& m, const prepare& p, millis now, effec
   }
   matched_ = std::max(matched_.value_or(0), last.seq);
   told_committed_ = std::max(told_committed_, p.committed);
+  // What was handed to a process before this one says nothing of this one's clock.
+  if (!vouched_ && p.vouched >= started_at_ && p.vouched > millis{0} && p.vouched <= now)
+    vouched_ = {p.committed, p.vouched};
+  note_what_is_held();
   if (!writes || broken(variant::nosync))
-    acknowledge(false, out);
+    acknowledge(false, now, out);
 }
 
 bool replica::begin_install(std::uint64_t term, const position& at) {
-  if (leading() || installing_ || term != term_ || !writes_.empty())
+  if (room_ != disk_room::ample || leading() || installing_ || term != term_ || !writes_.empty())
     return false;
   // The primary asks only for one that does not count; it may have caught up by the log since.
   if (matched_ && std::max(committed_.seq, std::min(durable(), *matched_)) >= at.seq)
     return false;
   installing_ = true;
+  vouched_.reset();
+  holds_all_of_ = millis{0};
   return true;
 }
 
@@ -536,6 +573,7 @@ void replica::step_down(millis now) {
   promises_.stop_leading(shard_);
   promises_.withhold(shard_);
   peers_.clear();
+  leaving_.reset();
   counted_.reset();
   swaps_.clear();
   primary_.reset();
@@ -547,21 +585,29 @@ void replica::step_down(millis now) {
 }
 
 bool replica::hand_off(const member& to, millis now, effects& out) {
-  if (role_ != role::serving || !swaps_.empty() || same_member(to, self_) ||
+  if (role_ != role::serving || leaving_ || !swaps_.empty() || same_member(to, self_) ||
       !contains(config_.in_sync, to))
     return false;
-  auto next = config_;
-  ++next.version;
-  ++next.term;
-  next.primary = to;
-  step_down(now);
-  set_role(role::candidate, now); // should the swap fail, it leads again
-  swap(std::move(next), purpose::hand_off, now, out);
+  leaving_ = to;
+  leaving_since_ = now;
+  leave(now, out);
   return true;
 }
 
+void replica::leave(millis now, effects& out) {
+  if (!leaving_ || (committed_.seq < end_.seq && now - leaving_since_ < options_.leave_within))
+    return;
+  auto next = config_;
+  ++next.version;
+  ++next.term;
+  next.primary = *leaving_;
+  step_down(now);
+  set_role(role::candidate, now); // should the swap fail, it leads again
+  swap(std::move(next), purpose::hand_off, now, out);
+}
+
 bool replica::renew(std::uint64_t term_floor, millis now, effects& out) {
-  if (role_ != role::serving || !swaps_.empty())
+  if (role_ != role::serving || leaving_ || !swaps_.empty())
     return false;
   auto next = config_;
   ++next.version;
@@ -658,6 +704,8 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
     return;
   p->applied = std::max(p->applied, a.applied);
   p->destroyed = std::max(p->destroyed, a.destroyed);
+  p->low_on_disk = a.low_on_disk;
+  p->told = a.sent;
   auto before = p->acked;
   if (!a.apart || p->acked)
     p->acked = std::max(p->acked.value_or(0), a.verified);
@@ -694,9 +742,12 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
   send(*p, now, out);
   if (more)
     advance(now);
+  leave(now, out);
 }
 
 void replica::send(peer& to, millis now, effects& out) {
+  if (to.low_on_disk && !to.must_since)
+    return; // what does not count need not fill the disk up
   while (to.connected && !to.no_log && settled_term() && to.sent < end_.seq &&
          to.in_flight_bytes < options_.in_flight_bytes && !(to.paced && !to.in_flight.empty())) {
     auto previous = place(to.sent);
@@ -713,7 +764,9 @@ void replica::send(peer& to, millis now, effects& out) {
     to.in_flight.push_back({to.sent, bytes});
     to.in_flight_bytes += bytes;
     out.messages.push_back(
-        {to.who, {shard_, term_, self_, prepare{*previous, committed_.seq, std::move(records)}}});
+        {to.who,
+         {shard_, term_, self_,
+          prepare{*previous, committed_.seq, std::move(records), vouch(to, now)}}});
   }
 }
 
@@ -739,12 +792,19 @@ void replica::heartbeat(peer& to, millis now, effects& out) {
   // reach up to what we know: a member of the in-sync set holds all of that.
   auto previous = to.no_log ? committed_ : to.connected ? place(to.sent) : end_;
   to.sent_at = now;
-  out.messages.push_back(
-      {to.who, {shard_, term_, self_, prepare{previous.value_or(end_), committed_.seq, {}}}});
+  out.messages.push_back({to.who,
+                          {shard_, term_, self_,
+                           prepare{previous.value_or(end_), committed_.seq, {}, vouch(to, now)}}});
+}
+
+/// Its acknowledgement came before this moment, at which nobody else leads. Before it serves, what
+/// an earlier primary acknowledged may not be known as committed.
+millis replica::vouch(const peer& to, millis now) const {
+  return role_ == role::serving && promises_.held(shard_, term_, now) ? to.told : millis{0};
 }
 
 void replica::append(std::vector<log_record> records, millis now, effects& out) {
-  CANDOR_ASSERT(role_ == role::serving);
+  CANDOR_ASSERT(role_ == role::serving && !leaving_);
   for (const auto& r : records) {
     CANDOR_ASSERT(r.at.seq == end_.seq + 1 && r.at.term == term_ && r.bytes);
     end_ = r.at;
@@ -758,7 +818,19 @@ void replica::append(std::vector<log_record> records, millis now, effects& out) 
 }
 
 bool replica::writable() const {
-  return role_ == role::serving && must().size() >= config_.in_sync_min;
+  return role_ == role::serving && !leaving_ && must().size() >= config_.in_sync_min;
+}
+
+bool replica::is_low(const member& who) const {
+  const auto* p = find(who);
+  return p && p->low_on_disk;
+}
+
+disk_room replica::room() const {
+  if (room_ != disk_room::ample || config_.in_sync.size() > config_.in_sync_min)
+    return room_;
+  auto low = std::ranges::any_of(config_.in_sync, [&](const member& m) { return is_low(m); });
+  return low ? disk_room::low : disk_room::ample;
 }
 
 void replica::advance(millis now) {
@@ -807,10 +879,12 @@ bool replica::ready(const peer& learner) const {
   return learner.acked && *learner.acked >= (role_ == role::serving ? committed_.seq : end_.seq);
 }
 
-/// One change of the in-sync set at a time: first away with what is silent, then in with what has
-/// caught up, then out with what the placement does not want, then to the primary it wants.
+/// One change of the in-sync set at a time: first away with what is silent or has no room, then in
+/// with what has caught up, then out with what the placement does not want, then to the primary it
+/// wants.
 void replica::next_step(millis now, effects& out) {
-  if (counted_ && (silent(*counted_, now) || now - counted_at_ > options_.drop_after) &&
+  if (counted_ &&
+      (silent(*counted_, now) || is_low(*counted_) || now - counted_at_ > options_.drop_after) &&
       swaps_.empty()) {
     counted_.reset();
     must_changed(now);
@@ -841,14 +915,19 @@ void replica::next_step(millis now, effects& out) {
     advance(now);
   };
 
-  const member* dead = nullptr;
+  const member *dead = nullptr, *low = nullptr;
   for (const auto& m : config_.in_sync)
     if (silent(m, now))
       dead = &m;
+    else if (is_low(m))
+      low = &m;
   bool spare = config_.in_sync.size() > config_.in_sync_min;
   // Who hears nobody is the one that is cut off: it leaves the set to those who hear each other.
   if (dead && spare && live(now, config_.in_sync) >= config_.in_sync_min)
     return change(nullptr, dead);
+  if (low && !dead && spare) // it lives: whoever it hears, this primary is not cut off
+    return change(nullptr, low);
+  const member* leaves = dead ? dead : low;
 
   if (counted_ || broken(variant::add_late)) {
     const peer* p = nullptr;
@@ -860,13 +939,13 @@ void replica::next_step(millis now, effects& out) {
           p = &x;
     if (p && ready(*p)) {
       auto in = p->who;
-      return change(&in, dead && !spare ? dead : nullptr);
+      return change(&in, leaves && !spare ? leaves : nullptr);
     }
   }
   if (!counted_ && !broken(variant::add_late))
     for (const auto& p : peers_)
       if (!contains(config_.in_sync, p.who) && contains(wanted_, p.who) && !silent(p.who, now) &&
-          p.acked && p.connected && p.sent == end_.seq &&
+          !p.low_on_disk && p.acked && p.connected && p.sent == end_.seq &&
           p.in_flight_bytes <= options_.prepare_bytes) {
         bool at_once = ready(p);
         counted_ = p.who;
@@ -875,7 +954,7 @@ void replica::next_step(millis now, effects& out) {
         return at_once ? next_step(now, out) : void();
       }
 
-  if (role_ != role::serving || wanted_.empty() || dead ||
+  if (role_ != role::serving || wanted_.empty() || leaves ||
       !std::ranges::all_of(wanted_, [&](auto& m) { return contains(config_.in_sync, m); }))
     return;
   for (const auto& m : config_.in_sync)
@@ -906,7 +985,8 @@ bool replica::fence_where_grants_are_missing(millis now, effects& out) {
 void replica::ask_exports(millis now, effects& out) {
   auto needed = must();
   for (auto& p : peers_)
-    if (p.no_log && !contains(needed, p.who) && now - p.export_asked >= export_again) {
+    if (p.no_log && !p.low_on_disk && !contains(needed, p.who) &&
+        now - p.export_asked >= export_again) {
       p.export_asked = now;
       out.exports.push_back(p.who);
     }
@@ -917,7 +997,10 @@ void replica::tick(millis now, effects& out) {
     for (auto& p : peers_)
       heartbeat(p, now, out);
     advance(now);
-    next_step(now, out);
+    if (leaving_)
+      leave(now, out);
+    else
+      next_step(now, out);
     if (leading())
       ask_exports(now, out);
   }
@@ -942,7 +1025,7 @@ std::uint64_t replica::needed_from() const {
   auto least = committed_.seq;
   if (leading())
     for (const auto& p : peers_)
-      if (p.must_since || (p.acked && !p.no_log))
+      if (p.must_since || (p.acked && !p.no_log && !p.low_on_disk))
         least = std::min(least, p.acked.value_or(0));
   return least;
 }

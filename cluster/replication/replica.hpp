@@ -29,6 +29,7 @@
 #include "cluster/replication/entry.hpp"
 #include "cluster/replication/leases.hpp"
 #include "cluster/sharding/shard_map.hpp"
+#include "storage/base/disk_room.hpp"
 
 namespace candor::replication {
 
@@ -54,6 +55,9 @@ struct prepare {
   position previous; ///< the entries connect here
   std::uint64_t committed = 0;
   std::vector<log_record> entries;
+  /// At this time of the receiver's own clock, or later, nobody but the sender led, and all that
+  /// had been acknowledged was up to `committed`. 0: the sender cannot say.
+  millis vouched{0};
 };
 
 /// The answer. Counts only with the disk that the primary knows (message::from).
@@ -63,6 +67,8 @@ struct acknowledgement {
   position committed;         ///< the end of what this disk knows to be committed
   std::uint64_t applied = 0;
   std::uint64_t destroyed = 0; ///< keys that entries up to here destroy are destroyed on this disk
+  bool low_on_disk = false;    ///< do without this disk where that is possible
+  millis sent{0};              ///< by the sender's clock: the primary hands it back in `vouched`
 };
 
 /// The old primary handed the shard over on purpose: look at the configuration now.
@@ -129,13 +135,13 @@ struct recovered {
 };
 
 struct replica_options {
-  std::uint32_t replicas = 3;   ///< wanted
   millis silence{700};          ///< without an echo: suspected
   millis silence_doubted{1400}; ///< the same where another member still hears it; once
   millis drop_after{500};    ///< a member that has not acknowledged is dropped from the in-sync set
   millis heartbeat{50};      ///< an idle primary's prepares; also when it sends again
   millis fence_after{1000};  ///< without grants of all of `must`
   millis candidate_step{15}; ///< by which candidates of lower rank wait longer
+  millis leave_within{100};  ///< of being asked to hand over, whatever is not committed
   millis settled_after{1000}; ///< of serving, before the shard is moved as the placement wants
   /// Where a change makes the in-sync set this large, its minimum is raised to this; 0: left alone.
   std::uint32_t in_sync_least = 0;
@@ -158,16 +164,19 @@ public:
   void receive(const message& m, millis now, effects& out);
   void written(ticket number, millis now, effects& out);
   void swapped(ticket number, swap_outcome outcome, millis now, effects& out);
+  /// The coordinator, asked at `asked` or later, had this record (a read; a watch proves nothing).
+  void confirmed(const sharding::shard_config& record, millis asked);
   /// Members that the placement wants, first the wanted primary, with the disks that they have now.
   void wanted(std::vector<member> members, millis now, effects& out);
   /// Entries placed by this primary in `term()`, connecting to `end()`. Only while `role::serving`.
   void append(std::vector<log_record> records, millis now, effects& out);
   void tick(millis now, effects& out);
-  /// Stops serving and hands the shard to `to`, an in-sync member. False: it cannot (not serving, a
-  /// swap is in flight, `to` is not in sync).
+  /// Takes no more entries, and hands the shard to `to`, an in-sync member, as soon as those it has
+  /// are committed, so that nobody is left without an answer; after `leave_within` in any case.
+  /// False: it cannot (not serving, a swap is in flight, it leaves already, `to` is not in sync).
   bool hand_off(const member& to, millis now, effects& out);
-  /// Stops serving and leads again in a term of at least `term_floor`, with the next generation: the
-  /// shard's content was replaced. False: it cannot now (not serving, a swap is in flight).
+  /// Stops serving and leads again in a term of at least `term_floor`, with the next generation:
+  /// the shard's content was replaced. False: it cannot now (not serving, a swap is in flight).
   bool renew(std::uint64_t term_floor, millis now, effects& out);
   /// Gives up leading at once (the disk hangs or failed); nothing more is acknowledged.
   void fence(millis now, effects& out);
@@ -179,19 +188,33 @@ public:
   /// The shell put a whole copy of the shard's state here, durably, that ends at `at`.
   void installed(const position& at, millis now, effects& out);
   /// What the shell has put into the tables, and the keys it has destroyed.
-  void applied(std::uint64_t seq) { applied_ = seq; }
+  void applied(std::uint64_t seq) {
+    applied_ = seq;
+    note_what_is_held();
+  }
   void destroyed(std::uint64_t seq) { destroyed_ = seq; }
+  /// What the disk has room for. Below `ample` this member says so, and is done without where that
+  /// is possible; with `none` it takes no entries.
+  void set_room(disk_room room) { room_ = room; }
 
   role now_is() const noexcept { return role_; }
+  bool leaving() const noexcept { return leaving_.has_value(); }
   std::uint64_t term() const noexcept { return term_; }
   const position& end() const noexcept { return end_; }
   /// Every entry up to here may be applied.
   std::uint64_t committed() const noexcept { return committed_.seq; }
   /// Serving, and with enough members for what is appended now to become committed.
   bool writable() const;
+  /// For new data, as a primary: where this disk is low, or a member that cannot be done without.
+  disk_room room() const;
+  /// As this primary heard last.
+  bool is_low(const member& who) const;
   /// Nobody else's acknowledgement counts: what is durable here is committed.
   bool alone() const { return must().size() == 1; }
   const sharding::shard_config& config() const noexcept { return config_; }
+  /// All that anybody had been acknowledged by then is in what is applied here, of the generation
+  /// that `config` names. nullopt: not known.
+  std::optional<millis> holds_all_of() const;
   /// Up to where every copy that may hold keys has destroyed them, as far as this primary knows the
   /// copies: the in-sync members and the wanted ones.
   std::uint64_t destroyed_everywhere() const;
@@ -218,6 +241,8 @@ private:
     millis export_asked{0};
     std::uint64_t applied = 0;
     std::uint64_t destroyed = 0;
+    bool low_on_disk = false;
+    millis told{0}; ///< when it sent its last acknowledgement, by its own clock
   };
   enum class purpose : std::uint8_t { take_over, hand_off, renew, membership, settle };
   struct pending_swap {
@@ -246,7 +271,8 @@ private:
   void follow(std::uint64_t term, const member& primary, millis now, effects& out);
   void grant_again();
   void take_prepare(const message& m, const prepare& p, millis now, effects& out);
-  void acknowledge(bool apart, effects& out);
+  void acknowledge(bool apart, millis now, effects& out);
+  void note_what_is_held();
 
   // becoming primary
   bool eligible() const;
@@ -256,6 +282,7 @@ private:
   void take_over(millis now, effects& out);
   void lead(millis now, effects& out);
   void step_down(millis now);
+  void leave(millis now, effects& out);
   std::uint32_t rank() const;
 
   // leading
@@ -268,6 +295,7 @@ private:
   void send(peer& to, millis now, effects& out);
   void rewind(peer& to, millis now);
   void heartbeat(peer& to, millis now, effects& out);
+  millis vouch(const peer& to, millis now) const;
   void advance(millis now);
   void next_step(millis now, effects& out);
   bool ready(const peer& learner) const;
@@ -298,6 +326,7 @@ private:
   std::uint64_t applied_ = 0;
   std::uint64_t destroyed_ = 0;
   bool installing_ = false;
+  disk_room room_ = disk_room::ample;
 
   sharding::shard_config config_;
   std::uint64_t config_version_ = 0; ///< the coordinator's
@@ -312,11 +341,17 @@ private:
   std::optional<std::uint64_t> matched_; ///< equal to the primary's log up to here, in this term
   std::uint64_t told_committed_ = 0;     ///< by the primary, in this term
   millis heard_at_{0};                   ///< a prepare of this term
-  std::optional<millis> ready_at_;       ///< as a candidate: when it could first swap
-  millis hold_back_until_{0};            ///< fenced: others first
+  millis started_at_{0};
+  millis holds_all_of_{0};
+  /// When this is applied, it holds all of that time.
+  std::optional<std::pair<std::uint64_t, millis>> vouched_;
+  std::optional<millis> ready_at_; ///< as a candidate: when it could first swap
+  millis hold_back_until_{0};      ///< fenced: others first
 
   // as a primary
   std::vector<peer> peers_;
+  std::optional<member> leaving_; ///< to whom
+  millis leaving_since_{0};
   std::optional<member> counted_; ///< a learner that counts already, to be added
   millis counted_at_{0};
   millis since_{0};      ///< of the role

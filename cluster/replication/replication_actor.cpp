@@ -13,6 +13,7 @@ namespace candor::replication {
 namespace {
 
 constexpr auto heartbeat_every = std::chrono::milliseconds{20};
+constexpr auto look_at_disk_every = std::chrono::milliseconds{250};
 /// More reads than this at a time are one list of all.
 constexpr std::size_t reads_one_by_one = 8;
 
@@ -162,10 +163,9 @@ public:
         [this](flush_atom) { flush(); },
         [this](heartbeat_atom) {
           delayed_send(this, heartbeat_every, heartbeat_atom_v);
+          look_at_disk();
           core_->tick();
-          for (std::size_t i = 0; i < door_.progress->size(); ++i)
-            (*door_.progress)[i].destroyed.store(
-                core_->destroyed_everywhere(static_cast<shard_id>(i)), std::memory_order_relaxed);
+          show();
           flush();
         },
     };
@@ -217,6 +217,8 @@ private:
   void flush() {
     flushing_ = false;
     core_->flush();
+    // Before an erasure that was received is written, and so before it is acknowledged.
+    tell_sessions();
     // First what others do beside the disk.
     hand_out(core_->take_outbox());
     while (auto job = core_->take_job()) {
@@ -227,6 +229,42 @@ private:
     for (std::size_t i = 0; i < door_.progress->size(); ++i)
       (*door_.progress)[i].applied.store(core_->applied(static_cast<shard_id>(i)),
                                          std::memory_order_release);
+  }
+
+  void show() {
+    for (std::size_t i = 0; i < door_.progress->size(); ++i) {
+      auto shard = static_cast<shard_id>(i);
+      auto& shown = (*door_.progress)[i];
+      shown.destroyed.store(core_->destroyed_everywhere(shard), std::memory_order_relaxed);
+      shown.room.store(core_->room(shard), std::memory_order_relaxed);
+    }
+  }
+
+  /// Between the writes: while one hangs, nothing is looked at.
+  void look_at_disk() {
+    auto now = around_.time.monotonic();
+    if (!around_.look_at_disk || looking_ || now - looked_at_ < look_at_disk_every)
+      return;
+    looking_ = true;
+    looked_at_ = now;
+    request(disk_, caf::infinite, work_ptr{std::make_shared<const work>([this]() -> outcome {
+              return [this, room = around_.look_at_disk()] {
+                looking_ = false;
+                core_->found_room(room);
+                show();
+                door_.disk->store(room, std::memory_order_relaxed);
+              };
+            })})
+        .then([](const outcome_ptr& then) { (*then)(); });
+  }
+
+  void tell_sessions() {
+    for (std::size_t i = 0; i < door_.progress->size(); ++i) {
+      auto state = core_->for_sessions(static_cast<shard_id>(i));
+      (*door_.progress)[i].generation.store(state.generation, std::memory_order_relaxed);
+      (*door_.progress)[i].holds_all_of_ms.store(state.holds_all_of.count(),
+                                                 std::memory_order_release);
+    }
   }
 
   // No deadlines here: the workers are in this process, answer all they are given, and are given
@@ -243,31 +281,43 @@ private:
         });
   }
 
-  void ask_coordinator(work what) {
+  /// All swaps that have come up since it was asked last go in one, so that shards that are handed
+  /// over together share a transaction; reads wait for them.
+  void ask_coordinator() {
+    if (asking_ || (swaps_.empty() && config_reads_.empty()))
+      return;
+    asking_ = true;
+    work what;
+    if (!swaps_.empty())
+      what = [this, swaps = std::exchange(swaps_, {})]() -> outcome {
+        return [this, told = swap_all(around_.coordinator, swaps)] {
+          for (const auto& t : told)
+            core_->swapped(t.shard, t.number, t.outcome);
+        };
+      };
+    else
+      what = [this, shards = std::exchange(config_reads_, {})]() -> outcome {
+        auto asked = around_.time.monotonic();
+        return [this, asked, seen = read_configs(around_.coordinator, shards)] {
+          for (const auto& s : seen)
+            core_->config_read(s.shard, s.config, s.version, asked);
+        };
+      };
     request(coordination_, caf::infinite, work_ptr{std::make_shared<const work>(std::move(what))})
         .then([this](const outcome_ptr& then) {
+          asking_ = false;
           (*then)();
-          flush_soon();
+          flush();
         });
   }
 
   void hand_out(outbox all) {
     for (auto& [node, items] : all.items)
       send_items(node, std::move(items));
-    if (!all.swaps.empty())
-      ask_coordinator([this, swaps = std::move(all.swaps)]() -> outcome {
-        return [this, told = swap_all(around_.coordinator, swaps)] {
-          for (const auto& t : told)
-            core_->swapped(t.shard, t.number, t.outcome);
-        };
-      });
-    if (!all.config_reads.empty())
-      ask_coordinator([this, shards = std::move(all.config_reads)]() -> outcome {
-        return [this, seen = read_configs(around_.coordinator, shards)] {
-          for (const auto& s : seen)
-            core_->configured(s.shard, s.config, s.version);
-        };
-      });
+    swaps_.insert(swaps_.end(), std::make_move_iterator(all.swaps.begin()),
+                  std::make_move_iterator(all.swaps.end()));
+    config_reads_.merge(all.config_reads);
+    ask_coordinator();
     for (const auto& [shard, epoch] : all.closed)
       if (auto owner = owners_.find(shard); owner != owners_.end())
         if (auto handle = caf::actor_cast<caf::actor>(owner->second))
@@ -319,7 +369,12 @@ private:
   worker_handle disk_, coordination_;
   std::map<std::string, peer> peers_;
   std::map<shard_id, caf::actor_addr> owners_; ///< who opened the shard
+  std::vector<shard_swap> swaps_;              ///< to be asked of the coordinator next
+  std::set<shard_id> config_reads_;            ///< the same
+  bool asking_ = false;
   bool flushing_ = false;
+  bool looking_ = false; ///< at the disk
+  millis looked_at_ = -look_at_disk_every;
   prometheus::Counter& entries_;
   prometheus::Counter& groups_;
   prometheus::Counter& failures_;
@@ -332,6 +387,10 @@ bool write_door::full() const noexcept {
   return *waiting >= limits::commit_queue_entries;
 }
 
+disk_room write_door::room(shard_id shard) const noexcept {
+  return (*progress)[shard].room.load(std::memory_order_relaxed);
+}
+
 result<write_door> spawn_replication(caf::actor_system& system, replication_surroundings around,
                                      replicator_options options) {
   auto self = options.self;
@@ -342,6 +401,7 @@ result<write_door> spawn_replication(caf::actor_system& system, replication_surr
   door.waiting = std::make_shared<std::atomic<std::size_t>>(0);
   door.progress = std::make_shared<std::vector<shard_progress>>(shards);
   door.promises = around.promises;
+  door.disk = std::make_shared<std::atomic<disk_room>>(disk_room::ample);
   door.actor = transport::spawn_waiting<replication_actor>(
       system, std::move(around), std::shared_ptr<replicator>{std::move(core)}, std::move(self),
       door);

@@ -120,6 +120,9 @@ using replication_handle =
 struct shard_progress {
   std::atomic<std::uint64_t> applied{0};   ///< up to here the tables hold what the log says
   std::atomic<std::uint64_t> destroyed{0}; ///< up to here erased keys are gone from every copy
+  std::atomic<disk_room> room{disk_room::ample}; ///< for new data, where it is led here
+  std::atomic<std::uint64_t> generation{0}; ///< as in session_state
+  std::atomic<std::int64_t> holds_all_of_ms{0};
 };
 
 /// The handle with the number of entries that wait: whoever appends asks it first, and refuses its
@@ -129,11 +132,21 @@ struct write_door {
   std::shared_ptr<std::atomic<std::size_t>> waiting;
   std::shared_ptr<std::vector<shard_progress>> progress;
   std::shared_ptr<const leases> promises;
+  std::shared_ptr<std::atomic<disk_room>> disk; ///< of this node, as found last
 
   bool full() const noexcept;
+  /// Whoever appends new data asks first, and refuses with `disk_full` below `ample`; with `none`
+  /// that goes for all data.
+  disk_room room(shard_id shard) const noexcept;
   /// True while nobody but this node can lead the shard: ask it after reading what is answered.
   bool may_answer(shard_id shard, std::uint64_t term, millis monotonic) const {
     return promises->held(shard, term, monotonic);
+  }
+  /// Ask it before reading what a session is told.
+  session_state for_sessions(shard_id shard) const {
+    const auto& of = (*progress)[shard];
+    millis held{of.holds_all_of_ms.load(std::memory_order_acquire)};
+    return {of.generation.load(std::memory_order_relaxed), held};
   }
 };
 
@@ -149,6 +162,8 @@ struct replication_surroundings {
   const clock& time;
   /// Called on the actor's thread with each configuration that this node learns.
   std::function<void(shard_id, const sharding::shard_config&)> on_config;
+  /// Waits for the disk; called on the thread that does. Empty: there is always room.
+  std::function<disk_room()> look_at_disk = {};
   /// Makes the two workers; empty: each with a thread of its own.
   spawn_worker make_worker = {};
 };

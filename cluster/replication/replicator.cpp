@@ -92,8 +92,7 @@ disk_outcome carry_out(const disk_job& job, engine::engine& db, stores::user_key
 result<std::unique_ptr<replicator>> replicator::open(engine::engine& db, stores::user_keys& keys,
                                                      leases& promises, const clock& time,
                                                      replicator_options options) {
-  std::unique_ptr<replicator> self{
-      new replicator{db, keys, promises, time, std::move(options)}};
+  std::unique_ptr<replicator> self{new replicator{db, keys, promises, time, std::move(options)}};
   self->shards_.resize(self->options_.shards.value);
   CANDOR_TRY_VOID(self->recover());
   return self;
@@ -112,6 +111,7 @@ void replicator::restart(shard_id shard, found_shard found) {
   auto& s = shards_[shard];
   ++s.machines;
   s.machine = std::make_unique<replica>(shard, options_.self, options_.protocol, leases_, *this);
+  s.machine->set_room(room_);
   s.unapplied.assign(std::make_move_iterator(found.unapplied.begin()),
                      std::make_move_iterator(found.unapplied.end()));
   s.heard.clear();
@@ -119,6 +119,10 @@ void replicator::restart(shard_id shard, found_shard found) {
   s.arriving.reset();
   s.published = 0;
   s.queued = found.end.seq;
+  s.last_erasure = 0;
+  for (const auto& e : s.unapplied)
+    if (!e.destroys.empty())
+      s.last_erasure = e.seq;
   s.found_term = s.term = found.term;
   s.in_use = now();
   s.applied = s.applying = found.applied;
@@ -197,7 +201,8 @@ void replicator::empty_where_nobody_wants_it(shard_id shard) {
   empty(shard);
 }
 
-// -- one step of a replica, and what comes of it -----------------------------------------------------
+// -- one step of a replica, and what comes of it
+// -----------------------------------------------------
 
 template <class Step>
 void replicator::step(shard_id shard, Step step) {
@@ -230,6 +235,7 @@ void replicator::queue_write(shard_id shard, log_write write) {
     CANDOR_ASSERT(from > s.applying.at.seq);
     while (!s.unapplied.empty() && s.unapplied.back().seq >= from)
       s.unapplied.pop_back();
+    s.last_erasure = std::min(s.last_erasure, from - 1);
   }
   for (const auto& record : write.records) {
     auto heard = s.heard.extract(record.at.seq);
@@ -240,6 +246,8 @@ void replicator::queue_write(shard_id shard, log_write write) {
       CANDOR_ASSERT(decoded && place_of(*decoded) == record.at);
       s.unapplied.push_back(std::move(*decoded));
     }
+    if (!s.unapplied.back().destroys.empty())
+      s.last_erasure = record.at.seq;
     s.bytes_since_cut += record.bytes->size();
   }
   writes_.emplace_back(shard, std::move(write));
@@ -251,6 +259,8 @@ void replicator::review(shard_id shard) {
   auto& r = *s.machine;
   if (s.led_term != 0 && (r.now_is() != role::serving || r.term() != s.led_term))
     close(shard);
+  else if (s.place && r.leaving())
+    take_no_more(shard);
   if (r.now_is() == role::serving)
     s.led_term = r.term();
   while (!s.waiting.empty() &&
@@ -265,7 +275,7 @@ void replicator::review(shard_id shard) {
     s.published = r.config().version;
     outbox_.changed[shard] = r.config();
   }
-  if (s.openers.empty() || s.led_term == 0 || failed_ || !s.waiting.empty() ||
+  if (s.openers.empty() || s.led_term == 0 || r.leaving() || failed_ || !s.waiting.empty() ||
       s.applied.at.seq != r.end().seq)
     return;
   if (!s.place) {
@@ -275,30 +285,36 @@ void replicator::review(shard_id shard) {
                  audit.error().to_string());
       return;
     }
-    s.place = placing{r.end().seq, r.end().chain, std::max(s.applied.time, timestamp{}),
-                      *audit};
+    s.place = placing{r.end().seq, r.end().chain, std::max(s.applied.time, timestamp{}), *audit};
     if (r.end().seq == 0)
       s.place->time = clock_.now();
   }
-  shard_opening opening{s.epoch, r.term(), s.place->seq, log_clock{s.place->time, now()},
-                        s.place->audit};
+  shard_opening opening{
+      s.epoch,       r.term(), s.place->seq, r.config().generation, log_clock{s.place->time, now()},
+      s.place->audit};
   for (auto& then : std::exchange(s.openers, {}))
     then(opening);
 }
 
-void replicator::close(shard_id shard) {
+void replicator::take_no_more(shard_id shard) {
   auto& s = shards_[shard];
   outbox_.closed.emplace_back(shard, s.epoch);
   ++s.epoch;
-  s.led_term = 0;
   s.place.reset();
+}
+
+void replicator::close(shard_id shard) {
+  auto& s = shards_[shard];
+  take_no_more(shard);
+  s.led_term = 0;
   s.placed.clear();
   s.pages_sent.clear();
   for (auto& w : std::exchange(s.waiting, {}))
     w.then(fail(errc::outcome_unknown, "the shard went to another primary meanwhile"));
 }
 
-// -- appends -------------------------------------------------------------------------------------------
+// -- appends
+// -------------------------------------------------------------------------------------------
 
 void replicator::open_shard(shard_id shard, opened then) {
   CANDOR_ASSERT(shard < shards_.size());
@@ -387,13 +403,15 @@ void replicator::flush() {
       step(shard, [&](replica& r, effects& out) { r.append(std::move(records), now(), out); });
 }
 
-// -- the disk --------------------------------------------------------------------------------------------
+// -- the disk
+// --------------------------------------------------------------------------------------------
 
 void replicator::add_applies(shard_id shard, disk_job& job) {
   auto& s = shards_[shard];
   auto& r = *s.machine;
   // Where nobody else counts, an entry is committed by the very write that makes it durable.
-  auto up_to = r.alone() && r.now_is() == role::serving ? s.queued : std::min(r.committed(), s.queued);
+  auto up_to =
+      r.alone() && r.now_is() == role::serving ? s.queued : std::min(r.committed(), s.queued);
   auto before = s.applying.at.seq;
   while (!s.unapplied.empty() && s.unapplied.front().seq <= up_to) {
     auto& e = s.unapplied.front();
@@ -496,8 +514,7 @@ void replicator::job_done(const disk_outcome& outcome) {
       continue;
     if (asked.term)
       shards_[asked.shard].term = *asked.term;
-    step(asked.shard,
-         [&](replica& r, effects& out) { r.written(asked.number, now(), out); });
+    step(asked.shard, [&](replica& r, effects& out) { r.written(asked.number, now(), out); });
   }
   for (auto& call : done.then)
     call();
@@ -536,7 +553,8 @@ std::vector<log_record> replicator::read(shard_id shard, std::uint64_t from,
   return std::move(*records);
 }
 
-// -- from outside ---------------------------------------------------------------------------------------
+// -- from outside
+// ---------------------------------------------------------------------------------------
 
 void replicator::configured(shard_id shard, const sharding::shard_config& config,
                             std::uint64_t version) {
@@ -546,18 +564,25 @@ void replicator::configured(shard_id shard, const sharding::shard_config& config
   // others lead without what is here.
   if (config.term < shards_[shard].found_term) {
     if (!std::exchange(shards_[shard].told_behind, true))
-      log::error("replication",
-                 "shard={} the coordinator is at term {}, this disk at {}: was etcd restored from an "
-                 "old copy, or made anew? This node takes no part in the shard",
-                 shard, config.term, shards_[shard].found_term);
+      log::error(
+          "replication",
+          "shard={} the coordinator is at term {}, this disk at {}: was etcd restored from an "
+          "old copy, or made anew? This node takes no part in the shard",
+          shard, config.term, shards_[shard].found_term);
     return;
   }
-  step(shard,
-       [&](replica& r, effects& out) { r.configured(config, version, now(), out); });
+  step(shard, [&](replica& r, effects& out) { r.configured(config, version, now(), out); });
 }
 
 void replicator::swapped(shard_id shard, ticket number, swap_outcome outcome) {
   step(shard, [&](replica& r, effects& out) { r.swapped(number, outcome, now(), out); });
+}
+
+void replicator::config_read(shard_id shard, const sharding::shard_config& config,
+                             std::uint64_t version, millis asked) {
+  configured(shard, config, version);
+  if (shard < shards_.size() && config.term >= shards_[shard].found_term)
+    shards_[shard].machine->confirmed(config, asked);
 }
 
 void replicator::wanted(shard_id shard, std::vector<sharding::member> members) {
@@ -570,6 +595,7 @@ void replicator::wanted(shard_id shard, std::vector<sharding::member> members) {
 result<void> replicator::hand_off(shard_id shard, const std::string& to) {
   if (shard >= shards_.size())
     return fail(errc::not_found, fmt::format("there is no shard {}", shard));
+  flush(); // what was taken goes before
   const auto& members = shards_[shard].machine->config().in_sync;
   auto found = std::ranges::find(members, to, &sharding::member::node);
   if (found == members.end())
@@ -586,6 +612,12 @@ result<void> replicator::renew(shard_id shard, std::uint64_t term_floor) {
   step(shard, [&](replica& r, effects& out) { done = r.renew(term_floor, now(), out); });
   return done ? result<void>{}
               : fail(errc::conflict, "this node does not lead it, or it is being changed");
+}
+
+void replicator::found_room(disk_room room) {
+  room_ = room;
+  for (auto& s : shards_)
+    s.machine->set_room(room);
 }
 
 void replicator::tick() {
@@ -605,6 +637,7 @@ void replicator::tick() {
     }
     log::info("replication", "writes go on");
   }
+  flush(); // what was taken goes before a shard is left
   auto hanging = under_way_ ? now() - under_way_->since : millis{0};
   auto leave = hanging > options_.hand_off_after && now() - left_others_ > leave_others_every;
   if (leave) {
@@ -620,9 +653,9 @@ void replicator::tick() {
         return;
       if (hanging > options_.fence_after) {
         r.fence(now(), out);
-      } else if (leave) {
+      } else if (leave || room_ != disk_room::ample) {
         for (const auto& m : r.config().in_sync)
-          if (m != options_.self && r.hand_off(m, now(), out))
+          if (m != options_.self && !r.is_low(m) && r.hand_off(m, now(), out))
             break;
       }
     });
@@ -647,11 +680,20 @@ std::vector<replica_status> replicator::status() const {
   return all;
 }
 
+session_state replicator::for_sessions(shard_id shard) const {
+  const auto& s = shards_[shard];
+  auto held = s.machine->holds_all_of();
+  if (!held || failed_ || s.arriving || s.applied.at.seq < s.last_erasure)
+    return {};
+  return {s.machine->config().generation, *held};
+}
+
 std::uint64_t replicator::destroyed_everywhere(shard_id shard) const {
   return shards_.at(shard).machine->destroyed_everywhere();
 }
 
-// -- between nodes -----------------------------------------------------------------------------------------
+// -- between nodes
+// -----------------------------------------------------------------------------------------
 
 void replicator::send(const std::string& node, peer_item item) {
   outbox_.items[node].push_back(std::move(item));
@@ -763,12 +805,12 @@ void replicator::begin_copy(shard_id shard, const sharding::member& to) {
   copy.state = db_.snapshot();
   copy.heard = now();
   auto key = applied_key(shard);
-  auto read = copy.state->scan(table::meta, key, key + '\0',
-                               [&](std::string_view, std::string_view value) {
-                                 if (auto mark = decode_applied(value))
-                                   copy.mark = *mark;
-                                 return false;
-                               });
+  auto read =
+      copy.state->scan(table::meta, key, key + '\0', [&](std::string_view, std::string_view value) {
+        if (auto mark = decode_applied(value))
+          copy.mark = *mark;
+        return false;
+      });
   if (!read) {
     log::error("replication", "shard={} cannot be copied", shard);
     return;
@@ -828,18 +870,18 @@ std::optional<copy_part> replicator::next_part(leaving_copy& copy, shard_id shar
       continue;
     }
     auto whole = true;
-    auto read = copy.state->scan(from, copy.key, engine::shard_end(shard),
-                                 [&](std::string_view key, std::string_view value) {
-                                   if (bytes >= limits::copy_part_bytes) {
-                                     copy.key = key;
-                                     whole = false;
-                                     return false;
-                                   }
-                                   bytes += key.size() + value.size();
-                                   part.rows.push_back(
-                                       {from, std::string{key}, std::string{value}});
-                                   return true;
-                                 });
+    auto read =
+        copy.state->scan(from, copy.key, engine::shard_end(shard),
+                         [&](std::string_view key, std::string_view value) {
+                           if (bytes >= limits::copy_part_bytes) {
+                             copy.key = key;
+                             whole = false;
+                             return false;
+                           }
+                           bytes += key.size() + value.size();
+                           part.rows.push_back({from, std::string{key}, std::string{value}});
+                           return true;
+                         });
     if (!read) {
       log::error("replication", "shard={} cannot be copied: {}", shard, read.error().to_string());
       return std::nullopt;
@@ -865,6 +907,7 @@ void replicator::receive(const std::string& node, const copy_begin& x) {
             node);
   s.arriving = arriving_copy{node, x.id, x.mark, 0, now()};
   s.unapplied.clear();
+  s.last_erasure = 0;
   s.heard.clear();
   s.held.clear();
   s.applied = s.applying = {};
@@ -911,21 +954,21 @@ void replicator::receive(const std::string& node, copy_part x) {
     next_.batch.push_back(put_applied(x.shard, s.arriving->mark));
     next_.batch.push_back(erase_installing(x.shard));
   }
-  next_under_way_.then.push_back([this, node, shard = x.shard, id = x.id, index = x.index,
-                                  last = x.last] {
-    auto& s = shards_[shard];
-    if (!s.arriving || s.arriving->id != id)
-      return;
-    send(node, copy_taken{shard, id, index});
-    if (!last)
-      return;
-    auto mark = s.arriving->mark;
-    s.arriving.reset();
-    s.applied = s.applying = mark;
-    s.queued = mark.at.seq;
-    s.cut = mark.at.seq + 1;
-    step(shard, [&](replica& r, effects& out) { r.installed(mark.at, now(), out); });
-  });
+  next_under_way_.then.push_back(
+      [this, node, shard = x.shard, id = x.id, index = x.index, last = x.last] {
+        auto& s = shards_[shard];
+        if (!s.arriving || s.arriving->id != id)
+          return;
+        send(node, copy_taken{shard, id, index});
+        if (!last)
+          return;
+        auto mark = s.arriving->mark;
+        s.arriving.reset();
+        s.applied = s.applying = mark;
+        s.queued = mark.at.seq;
+        s.cut = mark.at.seq + 1;
+        step(shard, [&](replica& r, effects& out) { r.installed(mark.at, now(), out); });
+      });
 }
 
 } // namespace candor::replication

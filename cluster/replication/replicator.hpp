@@ -1,17 +1,17 @@
 /// The one door for writes of a disk: owns the replica of every shard that lies on it, and is the
-/// core of their shell (replication_actor). Rooms hand in drafts for shards that this node leads; the
-/// replicator places, seals and chains them, feeds the replicas, gathers what all of them want
-/// written into one synced batch, applies what is committed, and answers once it is durable on every
-/// member that must hold it. On one node that is the node itself.
+/// core of their shell (replication_actor). Rooms hand in drafts for shards that this node leads;
+/// the replicator places, seals and chains them, feeds the replicas, gathers what all of them want
+/// written into one synced batch, applies what is committed, and answers once it is durable on
+/// every member that must hold it. On one node that is the node itself.
 ///
-/// Guarantees: an answer means durable on all of `must`; entries of a shard are applied in the order
-/// of their seq, without gaps, and only when committed; no (key, nonce) pair is used twice, since
-/// every leadership begins a new term; nothing is acknowledged whose pages of keys are not durable
-/// here; after a failed write everything handed in under the same epoch fails too. Must never
-/// interpret a row.
+/// Guarantees: an answer means durable on all of `must`; entries of a shard are applied in the
+/// order of their seq, without gaps, and only when committed; no (key, nonce) pair is used twice,
+/// since every leadership begins a new term; nothing is acknowledged whose pages of keys are not
+/// durable here; after a failed write everything handed in under the same epoch fails too. Must
+/// never interpret a row.
 ///
-/// It does no waiting: `take_job` hands out what is to be written, `job_done` tells the outcome, and
-/// meanwhile everything else goes on. Not thread-safe: its actor owns it.
+/// It does no waiting: `take_job` hands out what is to be written, `job_done` tells the outcome,
+/// and meanwhile everything else goes on. Not thread-safe: its actor owns it.
 #pragma once
 
 #include <deque>
@@ -39,6 +39,7 @@ struct shard_opening {
   std::uint64_t epoch = 0; ///< to be named with every append
   std::uint64_t term = 0;
   std::uint64_t seq = 0; ///< of the last committed entry
+  std::uint64_t generation = 0;
   log_clock time;
   stores::audit_head audit;
 };
@@ -69,7 +70,7 @@ struct disk_job {
 };
 
 struct disk_outcome {
-  result<void> written; ///< error: how much of the batch is there is unknown
+  result<void> written;                       ///< error: how much of the batch is there is unknown
   std::vector<stores::key_ref> not_destroyed; ///< tried again after the next start
 };
 
@@ -83,6 +84,12 @@ struct outbox {
   std::set<shard_id> config_reads;
   std::vector<std::pair<shard_id, std::uint64_t>> closed; ///< with the epoch that ended
   std::map<shard_id, sharding::shard_config> changed;     ///< configurations that this node learned
+};
+
+/// What a session may be told from this disk's copy of a shard.
+struct session_state {
+  std::uint64_t generation = 0;
+  millis holds_all_of{0}; ///< all that anybody had been acknowledged by then; 0: tell it nothing
 };
 
 struct replica_status {
@@ -112,12 +119,17 @@ public:
   result<void> receive(const std::string& node, std::string_view frame);
   void configured(shard_id shard, const sharding::shard_config& config, std::uint64_t version);
   void swapped(shard_id shard, ticket number, swap_outcome outcome);
+  /// `configured`, by a read of the coordinator that began at `asked`.
+  void config_read(shard_id shard, const sharding::shard_config& config, std::uint64_t version,
+                   millis asked);
   void wanted(shard_id shard, std::vector<sharding::member> members);
   /// Error: `conflict` (not led here, `to` is not in sync, a change is under way).
   result<void> hand_off(shard_id shard, const std::string& to);
   /// The shard's content was replaced by a restore: leads it on in a term of at least `term_floor`,
   /// and with the next generation. Error: `conflict` (not led here, or a change is under way).
   result<void> renew(shard_id shard, std::uint64_t term_floor);
+  /// What was found of the disk's room. Below `ample` this node leads only what nobody else can.
+  void found_room(disk_room room);
   /// Every 20 ms or so.
   void tick();
 
@@ -130,8 +142,13 @@ public:
   outbox take_outbox() { return std::exchange(outbox_, {}); }
 
   std::vector<replica_status> status() const;
+  /// Nothing while the log holds an erasure that is not applied: on a member of the in-sync set
+  /// that is from before anybody hears of it.
+  session_state for_sessions(shard_id shard) const;
   /// Up to where erasures of the shard are final: every copy has destroyed its keys.
   std::uint64_t destroyed_everywhere(shard_id shard) const;
+  /// For new data of a shard that is led here.
+  disk_room room(shard_id shard) const { return shards_.at(shard).machine->room(); }
   std::uint64_t applied(shard_id shard) const { return shards_.at(shard).applied.at.seq; }
 
 private:
@@ -179,22 +196,24 @@ private:
     std::uint64_t term = 0;       ///< that it follows durably
     std::uint64_t machines = 0;   ///< made so far: tickets of an earlier one count for nothing
     std::optional<std::vector<sharding::member>> wanted; ///< as the placement said last
-    millis in_use{0};        ///< when a primary last spoke to it, or it counted for something
+    millis in_use{0};             ///< when a primary last spoke to it, or it counted for something
     bool asked_once_more = false; ///< the coordinator, whether it may be emptied
     bool told_behind = false;
-    std::optional<placing> place; ///< while the shard is open here
-    std::uint64_t led_term = 0;   ///< whose leadership `place` and `waiting` belong to
+    std::optional<placing> place;   ///< while the shard is open here
+    std::uint64_t led_term = 0;     ///< whose leadership `place` and `waiting` belong to
     std::vector<log_record> placed; ///< for the next flush
     std::deque<waiting_append> waiting;
     std::vector<opened> openers;
     std::deque<entry> unapplied;          ///< contiguous, from after `applying` on
     std::map<std::uint64_t, entry> heard; ///< decoded from prepares, until the replica takes them
-    std::uint64_t queued = 0; ///< the last entry that is in a batch, done or under way
+    std::uint64_t queued = 0;             ///< the last entry that is in a batch, done or under way
     applied_mark applied, applying;
-    std::uint64_t cut = 1;          ///< the log begins here
-    std::uint64_t next_cut = 0;     ///< and may begin here when it has grown by `log_kept_bytes`
+    std::uint64_t cut = 1;      ///< the log begins here
+    std::uint64_t next_cut = 0; ///< and may begin here when it has grown by `log_kept_bytes`
     std::uint64_t bytes_since_cut = 0;
     std::vector<doomed_key> doomed; ///< keys that this disk has still to destroy
+    std::uint64_t last_erasure =
+        0; ///< the last entry of the log that destroys keys, or a later one
     std::map<std::string, std::set<std::uint64_t>> pages_sent; ///< by node, in this leadership
     std::vector<message> held;                                 ///< until their pages are here
     millis pages_asked{0};
@@ -241,6 +260,7 @@ private:
   void step(shard_id shard, Step step);
   void carry_out_effects(shard_id shard, effects& out);
   void review(shard_id shard);
+  void take_no_more(shard_id shard); ///< what was taken is still answered
   void close(shard_id shard);
   void fail_all(const error& why);
 
@@ -278,6 +298,7 @@ private:
   std::optional<job_under_way> under_way_;
   bool failed_ = false; ///< the last write did; its outcome is unknown
   millis tried_again_{0};
+  disk_room room_ = disk_room::ample;
   millis left_others_{-10'000}; ///< when shards were last handed off because of the disk
 };
 

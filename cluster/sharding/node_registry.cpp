@@ -13,15 +13,17 @@ std::string node_key(std::string_view name) {
 
 std::string to_json(const node_record& record) {
   CANDOR_ASSERT(record.state != node_state::gone);
-  return json{{"name", record.name},
-              {"disk_id", record.disk_id},
-              {"incarnation", record.incarnation},
-              {"address", record.address},
-              {"http", record.http},
-              {"zone", record.zone},
-              {"state", record.state == node_state::draining ? "draining" : "active"},
-              {"started_at", format_time(record.started_at)}}
-      .dump();
+  json value = {{"name", record.name},
+                {"disk_id", record.disk_id},
+                {"incarnation", record.incarnation},
+                {"address", record.address},
+                {"http", record.http},
+                {"zone", record.zone},
+                {"state", record.state == node_state::draining ? "draining" : "active"},
+                {"started_at", format_time(record.started_at)}};
+  if (record.low_on_disk)
+    value["low_on_disk"] = true;
+  return value.dump();
 }
 
 result<node_record> node_record_from_json(std::string_view text) {
@@ -29,8 +31,15 @@ result<node_record> node_record_from_json(std::string_view text) {
   try {
     auto value = json::parse(text);
     auto word = [&](const char* name) { return value.at(name).get<std::string>(); };
-    node_record record{word("name"), word("disk_id"), word("incarnation"), word("address"),
-                       word("http"), word("zone"),    node_state::active,  {}};
+    node_record record{word("name"),
+                       word("disk_id"),
+                       word("incarnation"),
+                       word("address"),
+                       word("http"),
+                       word("zone"),
+                       node_state::active,
+                       {},
+                       value.value("low_on_disk", false)};
     auto state = word("state");
     if (state == "draining")
       record.state = node_state::draining;

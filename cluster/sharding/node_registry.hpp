@@ -29,6 +29,7 @@ struct node_record {
   std::string zone;
   node_state state = node_state::active;
   timestamp started_at;
+  bool low_on_disk = false; ///< takes no new data
   friend bool operator==(const node_record&, const node_record&) = default;
 };
 

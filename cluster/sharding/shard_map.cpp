@@ -1,6 +1,5 @@
 #include "cluster/sharding/shard_map.hpp"
 
-#include <algorithm>
 #include <charconv>
 
 #include <fmt/format.h>
@@ -66,16 +65,6 @@ result<shard_config> shard_config_from_json(std::string_view text) {
   } catch (const json::exception&) {
     return fail(errc::corrupt, "a shard's configuration does not parse");
   }
-}
-
-shard_config appoint(const shard_config& previous, const member& self) {
-  auto next = previous;
-  ++next.version;
-  ++next.term;
-  next.primary = self;
-  if (std::ranges::find(next.in_sync, self) == next.in_sync.end())
-    next.in_sync.push_back(self);
-  return next;
 }
 
 } // namespace candor::sharding

@@ -42,8 +42,4 @@ std::string to_json(const shard_config& config);
 /// Error: `corrupt`.
 result<shard_config> shard_config_from_json(std::string_view text);
 
-/// The configuration in which `self` leads with a new term. `previous` is empty for a shard that
-/// was never led.
-shard_config appoint(const shard_config& previous, const member& self);
-
 } // namespace candor::sharding

@@ -2,59 +2,37 @@
 
 #include <algorithm>
 
-#include <msgpack.hpp>
 #include <sodium.h>
 
 #include "storage/base/limits.hpp"
+#include "storage/base/packing.hpp"
 
 namespace candor::backup {
+
+using namespace packing;
 
 namespace {
 
 constexpr unsigned version = 1;
 constexpr unsigned page_counter_bits = 48; ///< of a page's number, beneath its shard
 
-using packer = msgpack::packer<msgpack::sbuffer>;
-
-void put_bytes(packer& to, std::string_view bytes) {
-  to.pack_bin(static_cast<std::uint32_t>(bytes.size()));
-  to.pack_bin_body(bytes.data(), static_cast<std::uint32_t>(bytes.size()));
-}
-
-std::string bytes_of(const msgpack::object& from) {
-  if (from.type != msgpack::type::BIN)
-    throw msgpack::type_error{};
-  return {from.via.bin.ptr, from.via.bin.size};
-}
-
-const msgpack::object_array& array_of(const msgpack::object& from) {
-  if (from.type != msgpack::type::ARRAY)
-    throw msgpack::type_error{};
-  return from.via.array;
-}
-
-/// The items of a part of this kind, each an array of `fields`.
+/// The items of a part of this kind, each an array of `field_count`.
 template <class Item, class Take>
 result<std::vector<Item>> decode(std::string_view bytes, std::string_view kind,
-                                 std::uint32_t fields, Take take) {
+                                 std::uint32_t field_count, Take take) {
   if (bytes.size() > limits::backup_part_bytes)
     return fail(errc::too_large, "a part of a backup is larger than any that is written");
   try {
     std::size_t end = 0;
     auto handle = msgpack::unpack(bytes.data(), bytes.size(), end);
-    const auto& whole = array_of(handle.get());
-    if (end != bytes.size() || whole.size != 3 || whole.ptr[0].as<unsigned>() != version ||
-        whole.ptr[1].as<std::string>() != kind)
+    const auto* whole = fields(handle.get(), 3);
+    if (end != bytes.size() || whole[0].as<unsigned>() != version ||
+        whole[1].as<std::string>() != kind)
       return fail(errc::corrupt, "this is no part of a backup of this kind and version");
-    const auto& items = array_of(whole.ptr[2]);
     std::vector<Item> made;
-    made.reserve(items.size);
-    for (std::uint32_t i = 0; i < items.size; ++i) {
-      const auto& item = array_of(items.ptr[i]);
-      if (item.size != fields)
-        throw msgpack::type_error{};
-      made.push_back(take(item.ptr));
-    }
+    made.reserve(array_of(whole[2]).size);
+    for_each(whole[2],
+             [&](const msgpack::object& one) { made.push_back(take(fields(one, field_count))); });
     return made;
   } catch (const std::exception&) {
     return fail(errc::corrupt, "a part of a backup does not decode");
@@ -80,9 +58,9 @@ std::string encode(const std::vector<row>& rows) {
 }
 
 result<std::vector<row>> decode_rows(std::string_view bytes) {
-  return decode<row>(bytes, "rows", 3, [](const msgpack::object* fields) {
-    row r{static_cast<engine::table>(fields[0].as<std::uint8_t>()), bytes_of(fields[1]),
-          bytes_of(fields[2])};
+  return decode<row>(bytes, "rows", 3, [](const msgpack::object* field) {
+    row r{static_cast<engine::table>(field[0].as<std::uint8_t>()), std::string{bytes_of(field[1])},
+          std::string{bytes_of(field[2])}};
     if (std::ranges::find(tables_of_a_shard, r.table) == tables_of_a_shard.end())
       throw msgpack::type_error{};
     return r;
@@ -106,9 +84,9 @@ std::string encode(const std::vector<page>& pages) {
 }
 
 result<std::vector<page>> decode_pages(std::string_view bytes) {
-  return decode<page>(bytes, "pages", 3, [](const msgpack::object* fields) {
-    return page{fields[0].as<std::uint64_t>(), bytes_of(fields[1]),
-                fields[2].as<std::vector<std::uint16_t>>()};
+  return decode<page>(bytes, "pages", 3, [](const msgpack::object* field) {
+    return page{field[0].as<std::uint64_t>(), std::string{bytes_of(field[1])},
+                field[2].as<std::vector<std::uint16_t>>()};
   });
 }
 

@@ -20,6 +20,7 @@
 #include "storage/base/ids.hpp"
 #include "storage/base/log.hpp"
 #include "storage/engine/engine.hpp"
+#include "storage/engine/faulty_disk.hpp"
 #include "storage/engine/keys.hpp"
 
 namespace candor::engine {
@@ -163,6 +164,7 @@ struct session {
     return families[static_cast<std::size_t>(of)];
   }
 
+  std::unique_ptr<rocksdb::Env> faulty_env; ///< of a trial; outlives the database
   std::shared_ptr<failure_listener> listener = std::make_shared<failure_listener>();
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> families; ///< by number of table; the default one last
@@ -195,6 +197,10 @@ result<std::unique_ptr<session>> open_session(const fs::path& folder,
   auto opened = std::make_unique<session>();
   auto database = database_options(options);
   database.listeners.push_back(opened->listener);
+  if (auto disk = faulty_disk_of_this_process()) {
+    opened->faulty_env = rocksdb::NewCompositeEnv(std::move(disk));
+    database.env = opened->faulty_env.get();
+  }
   auto cache = rocksdb::NewLRUCache(options.block_cache_bytes);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (std::size_t i = 0; i < table_count; ++i)

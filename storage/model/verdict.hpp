@@ -36,7 +36,7 @@ std::string_view to_string(reason r) noexcept;
 
 struct verdict {
   model::status status = model::status::unknown;
-  std::string reason; ///< slug of a `reason`, or of an input error; empty where accepted
+  std::string reason; ///< slug of a `reason` or an error; of overloaded: `disk_full`, or empty
   std::string detail; ///< for a person; never a word of the event's text
 
   static verdict accepted() { return {model::status::accepted, {}, {}}; }

@@ -10,18 +10,13 @@ import base64
 import datetime
 import itertools
 import json
-import random
-import string
 import struct
 import unittest
 
 import process_case
 from replication_case import ReplicationCase
 
-
-def word(prefix):
-    """Letters only, so that no normalization takes it apart."""
-    return prefix + "".join(random.choices(string.ascii_lowercase, k=16))
+from canary import disguises, word  # noqa: E402 (in tools/cluster_tool)
 
 
 def pack(value):
@@ -34,16 +29,6 @@ def pack(value):
     if isinstance(value, list):
         return struct.pack(">BI", 0xDD, len(value)) + b"".join(map(pack, value))
     return struct.pack(">BI", 0xDF, len(value)) + b"".join(pack(k) + pack(v) for k, v in value.items())
-
-
-def disguises(secret):
-    """How it may stand in a file: as it is, in UTF-16, in hexadecimal, in base64 at any alignment. Lower case."""
-    raw = secret.encode()
-    found = {raw, secret.encode("utf-16-le"), raw.hex().encode()}
-    for shift in range(3):
-        encoded = base64.b64encode(b"\0" * shift + raw)
-        found.add(encoded[4 if shift else 0:len(encoded) // 4 * 4 - 4].lower())
-    return found
 
 
 class Canary:

@@ -299,6 +299,8 @@ class TheContract(HttpTest):
         self.keeps_to("audit_verified", verified)
         self.assertTrue(verified["ok"])
         self.check_cluster()
+        self.check_backup()
+        self.check_verbs()
         clock = self.found("POST", "/v1/admin/clock_show")
         self.assertTrue(clock["settable"])
         self.assertGreaterEqual(clock["now"], NOW)
@@ -307,6 +309,46 @@ class TheContract(HttpTest):
 
     def keeps_to(self, schema, value):
         contract.validate(value, contract.api["components"]["schemas"][schema])
+
+    def check_backup(self):
+        """All steps of a backup, and of a restore what a node that holds data answers."""
+        backup = {"backup": "contract"}
+        cut = self.found("POST", "/v1/admin/backup_cut", backup)
+        self.keeps_to("backup_cut", cut)
+        found = {True: 0, False: 0}
+        for keys in found:
+            for shard in cut["shards"]:
+                cursor = ""
+                while True:
+                    part = self.found("POST", "/v1/admin/backup_part",
+                                      {**backup, "shard": shard["shard"], "keys": keys, "cursor": cursor})
+                    self.keeps_to("backup_part", part)
+                    found[keys] += part["count"]
+                    cursor = part["next"]
+                    if not cursor:
+                        break
+        self.assertGreater(min(found.values()), 0, "neither rows nor keys may be missing")
+        self.keeps_to("backup_stepped", self.found("POST", "/v1/admin/backup_keep", backup))
+        self.keeps_to("backup_stepped", self.found("POST", "/v1/admin/backup_end", backup))
+        self.ask("POST", "/v1/admin/backup_keep", backup, status=404, code="not_found")
+        self.ask("POST", "/v1/admin/backup_part", {**backup, "shard": 9999, "keys": False}, status=404,
+                 code="not_found")
+        look = {**backup, "step": "look", "secrets": cut["secrets"], "term_floor": 1, "log_time": cut["cut_at"],
+                "shards": len(cut["shards"])}
+        answers = [node.call("POST", "/v1/admin/restore_step", json.dumps({**look, "shard": s["shard"]}), JSON)
+                   for s in cut["shards"]]
+        self.assertEqual({a.status for a in answers}, {200, 409}, "some shards are empty, some are not")
+        for a in answers:
+            self.keeps_to("restore_step" if a.status == 200 else "problem", json.loads(a.text))
+        self.ask("POST", "/v1/admin/restore_step", {**backup, "shard": 0, "step": "leap"}, status=400, code="bad_value")
+
+    def check_verbs(self):
+        """Each that there is has a line in the document."""
+        with open(os.path.join(ROOT, "actors", "admin", "admin_actor.cpp"), encoding="utf-8") as f:
+            verbs = re.findall(r'{"([a-z_]+)", &admin_actor::', f.read())
+        self.assertGreater(len(verbs), 25)
+        said = contract.api["paths"]["/v1/admin/{verb}"]["post"]["description"]
+        self.assertEqual([v for v in verbs if f"`{v}`" not in said], [])
 
     def check_cluster(self):
         """A node that is alone is a cluster of one, to be asked in the same way."""

@@ -7,8 +7,8 @@ from a set of event ids.
 
 import collections
 import concurrent.futures
+import contextlib
 import datetime
-import http.client
 import itertools
 import json
 import os
@@ -21,12 +21,10 @@ import time
 import process_case
 
 sys.path.insert(0, str(process_case.SOURCE / "tools" / "cluster_tool"))
+from connection import AGAIN, BROKEN, Connection  # noqa: E402
 from local_cluster import LocalCluster  # noqa: E402
 
 TOPICS = ("books", "gaming", "music", "outdoors", "pets", "travel")
-AGAIN = {"unknown", "overloaded"}  # verdicts after which the same id is sent again
-BROKEN = (OSError, http.client.HTTPException, ValueError)
-
 # Nothing here asserts that something is fast; these only end a test that hangs.
 PATIENCE_S = 240 if process_case.SANITIZED else 90
 
@@ -39,49 +37,30 @@ def can_make_networks():
     return os.geteuid() == 0 and shutil.which("ip") and shutil.which("iptables")
 
 
-class Connection:
-    """A kept connection to a node, made anew where it broke."""
+class Busy:
+    """Threads that do something until they are told to end."""
 
-    def __init__(self, node, timeout_s):
-        self.node = node
-        self.timeout_s = timeout_s
-        self.open = None
+    def __init__(self, do, each):
+        self.ended = threading.Event()
+        self.threads = [threading.Thread(target=do, args=(x,), daemon=True) for x in each]
 
-    def request(self, method, path, body=None, content_type=None):
-        """(status, body); raises one of BROKEN."""
-        headers = {"Authorization": f"Bearer {self.node.cluster.key}"} if self.node.cluster.key else {}
-        if content_type:
-            headers["Content-Type"] = content_type
-        try:
-            if self.open is None:
-                self.open = self.node.open_connection(self.timeout_s)
-            self.open.request(method, path, body=body, headers=headers)
-            answer = self.open.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
-        except BROKEN:
-            self.close()
-            raise
+    def start(self):
+        for t in self.threads:
+            t.start()
+        return self
 
-    def close(self):
-        if self.open is not None:
-            self.open.close()
-        self.open = None
-
-    def send_events(self, events):
-        """{id: verdict} of those that have one now; the others are to be sent again."""
-        body = "".join(json.dumps(e) + "\n" for e in events)
-        status, text = self.request("POST", "/v1/events", body, "application/x-ndjson")
-        if status != 200:
-            raise ValueError(f"{self.node.name} answered {status}: {text[:300]}")
-        verdicts = [json.loads(line) for line in text.splitlines() if line.strip()]
-        return {v["id"]: v for v in verdicts if v["status"] not in AGAIN}
+    def end(self):
+        self.ended.set()
+        for t in self.threads:
+            t.join(PATIENCE_S)
 
 
-class Load:
+class Load(Busy):
     """Events through all nodes until it is stopped. What is not answered is sent again with the same id, through
-    another node."""
+    another node; with `tries_most` it is given up after so many tries."""
 
-    def __init__(self, cluster, users=120, workers=4, batch=20, timeout_s=3, prefix="e"):
+    def __init__(self, cluster, users=120, workers=4, batch=20, timeout_s=3, prefix="e", tries_most=None):
+        super().__init__(self.work, range(workers))
         self.cluster = cluster
         self.users = [f"u-{i}" for i in range(users)]
         self.batch = batch
@@ -95,19 +74,15 @@ class Load:
         self.last_ack = {}   # user -> when their last acknowledged event was begun
         self.unexpected = []  # verdicts that no event of this load may get
         self.failures = collections.Counter()
-        self.ended = threading.Event()
-        self.threads = [threading.Thread(target=self.work, args=(i,), daemon=True) for i in range(workers)]
-
-    def start(self):
-        for t in self.threads:
-            t.start()
-        return self
+        self.tries_most = tries_most
+        self.requests = 0
+        self.given_up = 0     # events, after `tries_most`
+        self.most_tries = 0   # that a batch took
+        self.longest_s = 0.0  # from an event's first sending to its acknowledgement
 
     def stop(self):
         """What is on its way may still be acknowledged."""
-        self.ended.set()
-        for t in self.threads:
-            t.join(PATIENCE_S)
+        self.end()
         if self.unexpected:
             raise AssertionError(f"verdicts that must not be: {self.unexpected[:5]}")
         return self
@@ -129,6 +104,7 @@ class Load:
             with self.guard:
                 self.sent.update(open_events)
             gave_up_at = None
+            first, tries = time.monotonic(), 0
             while open_events:
                 nodes = self.cluster.nodes
                 node = nodes[turn % len(nodes)]
@@ -138,9 +114,15 @@ class Load:
                     self.take(open_events, connection.send_events(list(open_events.values())), began)
                 except BROKEN as e:
                     self.failures[type(e).__name__] += 1
+                tries += 1
+                self.note_try(tries, time.monotonic() - first)
                 if open_events:
                     turn += 1
                     time.sleep(0.02)
+                if self.tries_most and tries >= self.tries_most:
+                    with self.guard:
+                        self.given_up += len(open_events)
+                    break
                 if self.ended.is_set():  # a last few tries, so that little stays unknown
                     gave_up_at = gave_up_at or time.monotonic() + 2 * self.timeout_s
                     if time.monotonic() > gave_up_at:
@@ -148,6 +130,12 @@ class Load:
             turn += 1
         for c in connections.values():
             c.close()
+
+    def note_try(self, tries, passed_s):
+        with self.guard:
+            self.requests += 1
+            self.most_tries = max(self.most_tries, tries)
+            self.longest_s = max(self.longest_s, passed_s)
 
     def take(self, open_events, verdicts, began):
         with self.guard:
@@ -190,28 +178,19 @@ class Load:
             time.sleep(0.02)
 
 
-class Watcher:
+class Watcher(Busy):
     """Reads persons through every node while the load runs. Not being answered is allowed; an answer that lacks what
     was acknowledged before the read began is not."""
 
     def __init__(self, load, nodes=None, timeout_s=3):
+        super().__init__(self.watch, nodes or load.cluster.nodes)
         self.load = load
-        self.nodes = nodes or load.cluster.nodes
         self.timeout_s = timeout_s
         self.reads = collections.Counter()
         self.stale = []
-        self.ended = threading.Event()
-        self.threads = [threading.Thread(target=self.watch, args=(n,), daemon=True) for n in self.nodes]
-
-    def start(self):
-        for t in self.threads:
-            t.start()
-        return self
 
     def stop(self):
-        self.ended.set()
-        for t in self.threads:
-            t.join(PATIENCE_S)
+        self.end()
         if self.stale:
             raise AssertionError(f"{len(self.stale)} stale reads of {sum(self.reads.values())}: {self.stale[:5]}")
         return self
@@ -266,6 +245,27 @@ class ReplicationCase(process_case.ProcessCase):
         self.addCleanup(watcher.ended.set)
         return watcher
 
+    @contextlib.contextmanager
+    def cluster_under_load(self, load_options=None, **options):
+        """A cluster, a load and a watcher; what was acknowledged is counted when the body has ended."""
+        cluster = self.start_cluster(**options)
+        load = self.start_load(cluster, **(load_options or {}))
+        watcher = self.start_watcher(load)
+        yield cluster, load, watcher
+        watcher.stop()
+        self.verify(cluster, load)
+
+    def kill_and_bring_back(self, cluster, node, load):
+        """kill -9; the others serve all of it, then it comes back."""
+        node.kill()
+        load.wait_until_all_are_served()
+        node.start()
+        cluster.wait_until_healthy()
+
+    def say(self, text):
+        """A figure, beside the test's name."""
+        print(f"{text} ...", end=" ", file=sys.stderr, flush=True)
+
     def leader_of_most(self, cluster):
         """The node that leads most shards."""
         led = collections.Counter(s["primary"] for s in cluster.view()["shards"] if s.get("primary"))
@@ -296,8 +296,8 @@ class ReplicationCase(process_case.ProcessCase):
         for node in cluster.nodes:
             self.assertEqual(self.count(node, load.users), wanted, f"seen through {node.name}")
             self.assertTrue(node.admin("audit_verify")["ok"], node.name)
-        print(f"{len(load.acked)} acknowledged of {len(load.sent)}, {sum(load.failures.values())} requests failed ...",
-              end=" ", file=sys.stderr, flush=True)
+        self.say(f"{len(load.acked)} acknowledged of {len(load.sent)} and none lost or twice, "
+                 f"{sum(load.failures.values())} of {load.requests} requests failed {dict(load.failures) or ''}")
 
     def send_all_again(self, cluster, load):
         """{id: verdict} of all of it, through the nodes in turn."""

@@ -50,6 +50,7 @@ class RightProtocol(unittest.TestCase):
                 self.assertEqual(code, 0, json.dumps({k: v for k, v in said.items() if k != "trace"}))
                 self.assertGreater(said["acknowledged"], 10_000, "a cluster that takes nothing loses nothing")
                 self.assertGreater(said["strong_reads"], 10_000)
+                self.assertGreater(said["copy_reads"], 10_000)
 
     def test_a_seed_repeats_itself_to_the_last_event(self):
         self.assertEqual(sim("candor-sim", "--seeds", 100, "--verify")[0], 0)

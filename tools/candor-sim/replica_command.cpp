@@ -69,8 +69,8 @@ int replica_command(int argc, char** argv) {
   }
 
   auto began = std::chrono::steady_clock::now();
-  std::uint64_t runs = 0, events = 0, acknowledged = 0, reads = 0, terms = 0, first_seed = 0,
-                found_after = 0, found = 0, best_seed = 0;
+  std::uint64_t runs = 0, events = 0, acknowledged = 0, reads = 0, copy_reads = 0, terms = 0,
+                first_seed = 0, found_after = 0, found = 0, best_seed = 0;
   std::optional<outcome> best;
   outcome last;
   for (auto seed = from; seed < from + seeds; ++seed) {
@@ -84,6 +84,7 @@ int replica_command(int argc, char** argv) {
     events += run.events;
     acknowledged += run.acknowledged;
     reads += run.strong_reads;
+    copy_reads += run.copy_reads;
     terms += run.terms;
     if (!run.violated.empty()) {
       if (found++ == 0) {
@@ -103,9 +104,9 @@ int replica_command(int argc, char** argv) {
   auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 
   if (form == "json") {
-    json all = {{"scenario", scenario}, {"profile", o.profile},         {"seeds", runs},
-                {"events", events},     {"acknowledged", acknowledged}, {"strong_reads", reads},
-                {"seconds", seconds},   {"violations", found}};
+    json all = {{"scenario", scenario},     {"profile", o.profile},         {"seeds", runs},
+                {"events", events},         {"acknowledged", acknowledged}, {"strong_reads", reads},
+                {"copy_reads", copy_reads}, {"seconds", seconds},           {"violations", found}};
     if (best) {
       all["first_seed"] = first_seed;
       all["found_after_seeds"] = found_after;

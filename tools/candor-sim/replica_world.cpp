@@ -326,8 +326,9 @@ private:
   void in(std::int64_t us, int node, std::function<void()> act) {
     at(now_ + us, node, std::move(act));
   }
-  millis local(const node& n) const {
-    return millis{n.offset_ms + now_ / ms + now_ / ms * n.rate_ppm / 1'000'000};
+  millis local(const node& n) const { return local(n, now_); }
+  static millis local(const node& n, std::int64_t at) {
+    return millis{n.offset_ms + at / ms + at / ms * n.rate_ppm / 1'000'000};
   }
   void fold(std::uint64_t value) { hash_ = mix(hash_, value); }
   template <class... T>
@@ -384,6 +385,7 @@ private:
   void send_event(int c);
   void take_event(node& n, int c, std::uint64_t id, std::uint64_t attempt);
   void reply(node& n, int c, std::uint64_t attempt, bool ok);
+  void check_copies();
   void strong_read();
   void acknowledge(node& n, std::uint64_t id, std::uint64_t seq);
 
@@ -430,6 +432,7 @@ private:
   std::set<std::uint64_t> committed_ids_;
   std::uint64_t acked_seq_ = 0; ///< every acknowledged event stands at or before it
   std::map<std::uint64_t, std::uint64_t> acked_; ///< id to seq
+  std::vector<std::pair<std::int64_t, std::uint64_t>> acked_at_; ///< when acked_seq_ rose, to what
   std::map<std::uint64_t, std::pair<int, std::uint64_t>> leaders_;
 };
 
@@ -673,7 +676,10 @@ void world::finish_write(node& n) {
   auto c = std::min<std::uint64_t>(n.seen_committed, n.disk.log.size());
   if (c > n.disk.applied.seq)
     n.disk.applied = n.disk.log[c - 1].at;
-  step(n, [&](replica& r, millis now, effects& out) { r.written(w.number, now, out); });
+  step(n, [&](replica& r, millis now, effects& out) {
+    r.applied(n.disk.applied.seq);
+    r.written(w.number, now, out);
+  });
 }
 
 void world::observe(node& n) {
@@ -900,11 +906,14 @@ void world::ask_swap(node& n, config_swap s) {
 void world::ask_config(node& n) {
   if (!reaches_coordinator(n.number) || (!calm_ && dice_.percent(plan_.coordinator_loss_percent)))
     return;
-  in(dice_.between(300, 3 * ms), -1, [this, &n, process = n.process] {
+  in(dice_.between(300, 3 * ms), -1, [this, &n, asked = local(n), process = n.process] {
     if (!n.up || n.process != process)
       return;
-    in(dice_.between(300, 3 * ms), n.number, [this, &n, c = config_, v = version_] {
-      step(n, [&](replica& r, millis now, effects& out) { r.configured(c, v, now, out); });
+    in(dice_.between(300, 3 * ms), n.number, [this, &n, asked, c = config_, v = version_] {
+      step(n, [&](replica& r, millis now, effects& out) {
+        r.configured(c, v, now, out);
+        r.confirmed(c, asked);
+      });
     });
   });
 }
@@ -986,11 +995,31 @@ void world::acknowledge(node& n, std::uint64_t id, std::uint64_t seq) {
     return;
   say(&n, "acknowledges event {} at {}", id, seq);
   acked_seq_ = std::max(acked_seq_, seq);
+  acked_at_.emplace_back(now_, acked_seq_);
   check_members("an acknowledgement");
+}
+
+/// A copy holds everything that was acknowledged by the time that it names, whoever led then.
+void world::check_copies() {
+  if (built_variant() != variant::none)
+    return;
+  for (const auto& n : nodes_) {
+    auto holds = n->up && n->self ? n->self->holds_all_of() : std::nullopt;
+    if (!holds)
+      continue;
+    ++out_.copy_reads;
+    auto after = std::ranges::partition_point(
+        acked_at_, [&](const auto& a) { return local(*n, a.first) < *holds; });
+    if (after != acked_at_.begin() && n->disk.applied.seq < std::prev(after)->second)
+      violate("a copy holds all that it says",
+              fmt::format("{} has applied {} and says to hold {}", n->name, n->disk.applied.seq,
+                          std::prev(after)->second));
+  }
 }
 
 void world::strong_read() {
   in(dice_.between(1, calm_ ? 200 : 10) * ms, -1, [this] { strong_read(); });
+  check_copies();
   // Any node that believes to serve may be asked: a client's map may be old.
   auto first = dice_.next() % nodes_.size();
   for (std::size_t i = 0; i < nodes_.size(); ++i) {

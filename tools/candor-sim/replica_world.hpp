@@ -74,6 +74,7 @@ struct outcome {
   std::uint64_t events = 0;
   std::uint64_t acknowledged = 0;
   std::uint64_t strong_reads = 0;
+  std::uint64_t copy_reads = 0; ///< what a copy says to hold, held against what was acknowledged
   std::uint64_t terms = 0;
 };
 

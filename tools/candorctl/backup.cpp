@@ -60,6 +60,7 @@ bool passes(const http_client::failure& why) {
     case errc::timed_out:
     case errc::not_primary:
     case errc::overloaded:
+    case errc::disk_full:
     case errc::outcome_unknown:
     case errc::io_failed:
       return true;

@@ -126,6 +126,8 @@ std::vector<std::string> find_problems(const json& cluster) {
                          ? fmt::format("{} is down, last seen {} ago", field(n, "name"),
                                        age(number(n, "last_seen_ms")))
                          : fmt::format("{} is down", field(n, "name")));
+    else if (at(n, "low_on_disk") == true)
+      made.push_back(fmt::format("{} is low on disk: it takes no new data", field(n, "name")));
   std::vector<std::uint64_t> without, few;
   auto nodes = count_nodes(cluster);
   for (const auto& s : list(cluster, "shards"))

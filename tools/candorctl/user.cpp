@@ -14,6 +14,16 @@ std::string path_of(const std::string& user, std::string_view rest = {}) {
   return fmt::format("/v1/users/{}{}", http_client::escape(user), rest);
 }
 
+std::shared_ptr<std::string> add_consistency(CLI::App& to) {
+  auto chosen = std::make_shared<std::string>("strong");
+  to.add_option(
+        "--consistency", *chosen,
+        "strong, or session: by the copy of the node that is asked, at most 3 s behind [strong]")
+      ->type_name("HOW")
+      ->check(CLI::IsMember({"strong", "session"}).description(""));
+  return chosen;
+}
+
 void print_interests(const json& answer) {
   fmt::print("{} at {}, policy {}\n", field(answer, "user"), field(answer, "at"),
              field(answer, "policy_version"));
@@ -91,9 +101,10 @@ void add_show(CLI::App& group, session& with, command& chosen) {
                         "  candorctl user show u-42");
   auto user = std::make_shared<std::string>();
   c->add_option("USER", *user, "the person")->required();
+  auto consistency = add_consistency(*c);
   c->callback([=, &with, &chosen] {
     chosen = [=, &with] {
-      auto answer = with.connect().get(path_of(*user));
+      auto answer = with.connect().get(path_of(*user, "?consistency=" + *consistency));
       if (!answer)
         return with.complain(answer.error());
       with.print(*answer, print_fields);
@@ -109,9 +120,11 @@ void add_interests(CLI::App& group, session& with, command& chosen) {
                   "  candorctl user interests u-42 -o jsonl | jq -r .topic");
   auto user = std::make_shared<std::string>();
   c->add_option("USER", *user, "the person")->required();
+  auto consistency = add_consistency(*c);
   c->callback([=, &with, &chosen] {
     chosen = [=, &with] {
-      auto answer = with.connect().get(path_of(*user, "/interests"));
+      auto answer =
+          with.connect().get(path_of(*user, "/interests?consistency=" + *consistency));
       if (!answer)
         return with.complain(answer.error());
       with.print_list(*answer, "interests", print_interests);

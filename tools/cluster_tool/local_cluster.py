@@ -193,10 +193,12 @@ class LocalCluster:
     @classmethod
     def up(cls, folder, bin_dir, nodes=3, etcd=1, shards=64, replicas=None, in_sync_min=None, settable_clock=False,
            clock_start=None, netns=False, settings=None, first_http_port=None, secrets_from=None,
-           say=lambda text: None):
+           node_environment=None, data_mib=None, prepare=lambda cluster: None, say=lambda text: None):
         """A new cluster, ready. Where it fails, nothing of it runs on and its logs stay in the folder. On loopback the
         nodes serve HTTP at `first_http_port` and the next ones that are free, or at any. `secrets_from` is a folder
-        with the master.key and cluster.secret of another cluster."""
+        with the master.key and cluster.secret of another cluster. In the values of `settings` and `node_environment`
+        {folder} is the node's own. With `data_mib` (as root) each node's data lies in a file system of that size in
+        memory. `prepare` is called when the folders are there and nothing runs yet."""
         folder = pathlib.Path(folder).resolve()
         for program in (pathlib.Path(bin_dir) / "candord", "etcd", "openssl"):
             if not shutil.which(program):
@@ -216,6 +218,7 @@ class LocalCluster:
             "bin_dir": str(pathlib.Path(bin_dir).resolve()), "cluster": f"local-{id}", "shards": shards,
             "cluster_nodes": nodes, "replicas": replicas, "in_sync_min": in_sync_min or min(2, replicas),
             "settable_clock": settable_clock, "clock_start": clock_start, "settings": dict(settings or {}),
+            "node_environment": dict(node_environment or {}), "data_mib": data_mib,
             "first_http_port": first_http_port,
             "netns": f"candor-{id}" if netns else None, "key": None, "key_hash": None, "cut": [],
             "etcd": [], "nodes": []})
@@ -227,6 +230,7 @@ class LocalCluster:
                 self.make_etcd_member(f"etcd-{i + 1}")
             for i in range(nodes):
                 self.make_node(f"node-{i + 1}")
+            prepare(self)
             self.save()
             say(f"starting etcd ({etcd})")
             for m in self.etcd:
@@ -241,6 +245,7 @@ class LocalCluster:
             self.save()
             self.end_processes()
             self.remove_networks()
+            self.unmount()
             raise
         return self
 
@@ -257,6 +262,8 @@ class LocalCluster:
         with self.changing():
             self.end_processes()
             self.remove_networks()
+            if not keep:
+                self.unmount()
         if not keep:
             shutil.rmtree(self.folder)
 
@@ -274,6 +281,12 @@ class LocalCluster:
             for m in self.members:
                 network.remove(m.facts["namespace"])
             network.remove(self.client_namespace)
+
+    def unmount(self):
+        if self.state.get("data_mib"):
+            for n in self.nodes:
+                if os.path.ismount(n.data):
+                    network.run("umount", str(n.data))
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -367,6 +380,10 @@ class LocalCluster:
         if self.netns:
             self.authority("http").sign(f"{name}-http", addresses, ["localhost"])
         keys = pathlib.Path(facts["folder"]) / "data" / "keys"
+        if self.state.get("data_mib"):
+            keys.parent.mkdir(mode=0o700)
+            network.run("mount", "-t", "tmpfs", "-o", f"size={self.state['data_mib']}m,mode=0700", "none",
+                        str(keys.parent))
         keys.mkdir(parents=True, mode=0o700)
         for secret in ("master.key", "cluster.secret"):
             self.write_private(keys / secret, (self.folder / "secrets" / secret).read_text())
@@ -395,13 +412,17 @@ class LocalCluster:
         if self.netns:
             given["tls_certificate"] = certificates / f"{facts['name']}-http.crt"
             given["tls_key"] = certificates / f"{facts['name']}-http.key"
-        given |= self.state["settings"]
+        given |= self.filled(self.state["settings"], facts)
         lines = [f"{k} = {v if isinstance(v, int) else json.dumps(str(v))}" for k, v in given.items()]
         policy = configs / "policies" / "ai-interactions-2025-12-16.1.toml"
         lines.append(f"policies = [{json.dumps(str(policy))}]")
         if self.netns:
             lines += ["[[keys]]", 'name = "operator"', 'role = "admin"', f"hash = {json.dumps(self.state['key_hash'])}"]
         self.write_private(pathlib.Path(facts["folder"]) / "node.toml", "\n".join(lines) + "\n")
+
+    @staticmethod
+    def filled(values, facts):
+        return {k: v.replace("{folder}", facts["folder"]) if isinstance(v, str) else v for k, v in values.items()}
 
     # -- starting ----------------------------------------------------------------------------------
 
@@ -411,7 +432,8 @@ class LocalCluster:
                 member.launch(self.etcd_command(member), environment())
             else:
                 config = member.folder / "node.toml"
-                member.launch([self.bin_dir / "candord", "--config", config], environment())
+                more = self.filled(self.state.get("node_environment", {}), member.facts)
+                member.launch([self.bin_dir / "candord", "--config", config], environment(**more))
 
     def etcd_command(self, member):
         certificates = self.folder / "certificates"

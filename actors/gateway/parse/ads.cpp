@@ -313,6 +313,21 @@ result<model::content_item> parse_content_json(std::string_view body, std::strin
   return made;
 }
 
+namespace {
+
+/// Empty where nobody is named.
+result<std::string> read_user(const fields& in) {
+  CANDOR_TRY(user, in.text_or_none("user"));
+  if (!user)
+    return std::string{};
+  auto id = user_id::parse(*user);
+  if (!id)
+    return in.refuse(id.error().code, "user", id.error().detail);
+  return id->value();
+}
+
+} // namespace
+
 result<match_request> parse_match_json(std::string_view body, bool asks_why_not) {
   CANDOR_TRY(content, decode_json(body, limits::single_body_bytes));
   std::string_view name = asks_why_not ? "why_not" : "match";
@@ -325,13 +340,8 @@ result<match_request> parse_match_json(std::string_view body, bool asks_why_not)
   if (!opened)
     return tl::unexpected<error>{opened.error()};
   const auto& in = *opened;
-  CANDOR_TRY(user, in.text_or_none("user"));
-  if (user) {
-    auto id = user_id::parse(*user);
-    if (!id)
-      return in.refuse(id.error().code, "user", id.error().detail);
-    made.user = id->value();
-  }
+  CANDOR_TRY(user, read_user(in));
+  made.user = std::move(user);
   if (asks_why_not) {
     CANDOR_TRY(campaign, in.name_text("campaign", limits::item_id_bytes));
     made.campaign = std::move(campaign);
@@ -353,13 +363,8 @@ result<ad_happened> parse_ad_event_json(std::string_view body) {
   made.what = what;
   CANDOR_TRY(impression, in.name_text("impression", limits::item_id_bytes));
   made.impression = std::move(impression);
-  CANDOR_TRY(user, in.text_or_none("user"));
-  if (user) {
-    auto id = user_id::parse(*user);
-    if (!id)
-      return in.refuse(id.error().code, "user", id.error().detail);
-    made.user = id->value();
-  }
+  CANDOR_TRY(user, read_user(in));
+  made.user = std::move(user);
   return made;
 }
 

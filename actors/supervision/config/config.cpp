@@ -25,6 +25,7 @@ constexpr std::uint64_t cluster_nodes_max = 1000;
 constexpr std::size_t etcd_members_max = 9;
 constexpr std::uint64_t log_kept_bytes_least = 64 << 10;
 constexpr std::uint64_t log_kept_bytes_most = 1 << 30;
+constexpr std::uint64_t disk_bytes_most = 1ull << 50;
 
 result<std::uint64_t> number(std::string_view text, std::uint64_t least, std::uint64_t most) {
   std::uint64_t value = 0;
@@ -167,6 +168,24 @@ const std::vector<setting>& settings() {
          c.block_cache_bytes = bytes;
          return {};
        }},
+      {{"disk_low_bytes",
+        "with less free on the data's disk the node takes no new data and leads no shard that "
+        "another "
+        "can lead; 0: never looked at",
+        "268435456"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         CANDOR_TRY(bytes, number(v, 0, disk_bytes_most));
+         c.disk_low_bytes = bytes;
+         return {};
+       }},
+      {{"disk_reserve_bytes",
+        "a file of this size is given up when the disk is full: room for erasures and to go on",
+        "67108864"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         CANDOR_TRY(bytes, number(v, 0, disk_bytes_most));
+         c.disk_reserve_bytes = bytes;
+         return {};
+       }},
       {{"cluster", "the cluster's id, the same on all its nodes; none: this node alone", ""},
        [](node_config& c, const std::string& v) -> result<void> {
          if (!v.empty() && !is_label(v))
@@ -224,6 +243,16 @@ const std::vector<setting>& settings() {
          c.advertise = v.substr(0, v.find_last_not_of('/') + 1);
          return {};
        }},
+      {{"testing", "yes: a node that nobody uses, which may be told to misbehave; or no", "no"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         if (v != "yes" && v != "no")
+           return fail(errc::config_invalid, "is yes or no");
+         c.testing = v == "yes";
+         return {};
+       }},
+      {{"testing_disk_faults",
+        "file that says how the disk misbehaves; refused unless testing is yes", ""},
+       verbatim(&node_config::testing_disk_faults)},
       {{"log_kept_bytes", "log of each shard kept for replicas that were away", "67108864"},
        [](node_config& c, const std::string& v) -> result<void> {
          CANDOR_TRY(bytes, number(v, log_kept_bytes_least, log_kept_bytes_most));
@@ -450,6 +479,8 @@ result<node_config> load(const std::optional<std::filesystem::path>& file,
   }
   if (c.clock_start && !c.settable_clock)
     return fail(errc::config_invalid, "clock_start needs clock = \"settable\"");
+  if (!c.testing_disk_faults.empty() && !c.testing)
+    return fail(errc::config_invalid, "testing_disk_faults needs testing = \"yes\"");
   CANDOR_TRY_VOID(settle_cluster(c));
   return c;
 }
@@ -488,6 +519,8 @@ result<checked> check(const node_config& config) {
 
 std::vector<std::string> warnings(const node_config& config) {
   std::vector<std::string> made;
+  if (config.testing)
+    made.push_back("testing is yes: this node may be told to lose what it acknowledged");
   if (config.cluster.empty())
     return made;
   if (config.replicas > 1 && config.in_sync_min == 1)

@@ -39,6 +39,8 @@ struct node_config {
   std::optional<timestamp> clock_start; ///< of a settable clock, where the data is new
   std::uint16_t shards = 64;            ///< fixed when the data is made
   std::uint64_t block_cache_bytes = 256ull << 20;
+  std::uint64_t disk_low_bytes = 256ull << 20;    ///< with less free the node takes no new data
+  std::uint64_t disk_reserve_bytes = 64ull << 20; ///< set aside for when the disk is full
 
   std::string cluster;           ///< its id; empty: this node alone, with the local coordinator
   std::vector<std::string> etcd; ///< URLs of the members
@@ -51,6 +53,9 @@ struct node_config {
   std::uint16_t cluster_nodes = 3; ///< a new cluster places its shards once there are so many
   std::string advertise;           ///< URL told to others; empty only where the port is chosen late
   std::uint64_t log_kept_bytes = limits::log_kept_bytes_per_shard;
+
+  bool testing = false;                      ///< a node that nobody uses: what follows is allowed
+  std::filesystem::path testing_disk_faults; ///< control file of storage/engine/disk_faults.hpp
 
   std::string app = "Candor"; ///< how a notice names the platform where a record names none
   std::string link = "https://example.org/privacy"; ///< where people see, correct and erase

@@ -106,6 +106,15 @@ TEST_CASE("a node that is not heard of is down, and one that drains says so", "[
   CHECK(r.at("healthy") == false);
 }
 
+TEST_CASE("a node that is low on disk makes the cluster unhealthy", "[admin]") {
+  auto facts = healthy();
+  facts.known.nodes[1].record.low_on_disk = true;
+  auto r = admin::report(facts);
+  CHECK(node_of(r, "n1").at("low_on_disk") == false);
+  CHECK(node_of(r, "n2").at("low_on_disk") == true);
+  CHECK(r.at("healthy") == false);
+}
+
 TEST_CASE("a disk that was wiped holds nothing", "[admin]") {
   auto facts = healthy();
   facts.known.nodes[0].record.disk_id = "another";

@@ -6,13 +6,13 @@
 #include <stdexcept>
 #include <string>
 
-#include <csignal>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/support/child.hpp"
 
 namespace candor::test {
 
-class child_process {
+class child_process : public child {
 public:
   /// Runs the test case called `name`, which finds `argument` in CANDOR_CHILD_ARGUMENT and writes
   /// lines to the file descriptor 3.
@@ -29,39 +29,10 @@ public:
       ::_exit(127);
     }
     ::close(ends[1]);
-    lines_ = ::fdopen(ends[0], "r");
-    if (pid_ < 0 || !lines_)
+    out_ = ::fdopen(ends[0], "r");
+    if (pid_ < 0 || !out_)
       throw std::runtime_error{"fork"};
   }
-
-  ~child_process() {
-    kill();
-    ::fclose(lines_);
-  }
-
-  child_process(const child_process&) = delete;
-  child_process& operator=(const child_process&) = delete;
-
-  /// The next line, without its end; empty at the end of the output.
-  std::string line() {
-    std::string text;
-    for (int c; (c = ::fgetc(lines_)) != EOF && c != '\n';)
-      text += static_cast<char>(c);
-    return text;
-  }
-
-  /// kill -9; returns once it is gone.
-  void kill() {
-    if (pid_ <= 0)
-      return;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    pid_ = 0;
-  }
-
-private:
-  pid_t pid_ = 0;
-  FILE* lines_ = nullptr;
 };
 
 /// In the child: what the parent wants, or empty where somebody ran the hidden case by hand.

@@ -235,6 +235,15 @@ TEST_CASE("interests are shown with what they may serve", "[gateway]") {
   CHECK(liked["uses"]["ads"] == json{{"not", "region_excluded"}});
 }
 
+TEST_CASE("the times of remembered events are shown where they are asked for", "[gateway]") {
+  house h;
+  CHECK_FALSE(json::parse(h.ask("GET", "/v1/users/u-42").body).contains("events"));
+  CHECK_FALSE(json::parse(h.ask("GET", "/v1/users/u-42?events=false").body).contains("events"));
+  auto learned = json::array({"2025-12-17T09:30:00Z", "2025-12-17T09:30:00Z"});
+  CHECK(json::parse(h.ask("GET", "/v1/users/u-42?events=true").body)["events"] == learned);
+  CHECK(code_of(h.ask("GET", "/v1/users/u-42?event=true")) == "unknown_field");
+}
+
 TEST_CASE("an export holds all and is audited", "[gateway]") {
   house h;
   auto r = h.ask("GET", "/v1/users/u-42/export");
@@ -446,4 +455,67 @@ TEST_CASE("with keys, a role opens its own doors only", "[gateway]") {
   CHECK(h.notes->lines().back() == "stop {} by boss");
   h.time.advance(std::chrono::hours{2});
   CHECK(status("GET", "/v1/users/u-42", me) == 401);
+}
+
+TEST_CASE("what is acknowledged comes with the token of what was written", "[gateway]") {
+  house h;
+  auto one = h.ask("POST", "/v1/events", chat, json_type);
+  CHECK(one.headers["candor-session"] == "0.0.1, 5.2.9");
+  std::string body;
+  for (auto i = 0; i < 300; ++i)
+    body += event_line("e-" + std::to_string(i));
+  auto many = h.ask("POST", "/v1/events", body, ndjson); // two batches: the later token stands
+  CHECK(many.headers["candor-session"] == "0.0.256, 5.2.9");
+  auto forgotten = h.ask("DELETE", "/v1/users/u-42/interests/outdoors");
+  CHECK(forgotten.status == 200);
+  CHECK(forgotten.headers["candor-session"] == "0.3.41");
+  auto refused = h.ask("POST", "/v1/users/u-42/opt-out");
+  CHECK_FALSE(refused.headers.contains("candor-session"));
+}
+
+TEST_CASE("a read is a session's where its token comes along, or where it asks for that",
+          "[gateway]") {
+  house h;
+  auto read = [&](const std::string& path, std::string_view headers) {
+    auto answer = h.ask("GET", path, {}, {}, headers);
+    CHECK(answer.status == 200);
+    return std::pair{h.notes->lines().back(), answer.headers["candor-session"]};
+  };
+  using said = std::pair<std::string, std::string>;
+  const std::string person = "/v1/users/u-42", interests = person + "/interests";
+  CHECK(read(interests, "Candor-Session: 1.0.7, 0.2.40\r\n") ==
+        said{"read u-42 after 2.40", "0.2.41"});
+  CHECK(read(person, "Candor-Session: 0.2.40,0.2.39 , 0.1.99\r\n") ==
+        said{"read u-42 after 2.40", "0.2.41"});
+  CHECK(read(person, "Candor-Session: 1.0.7\r\n") == said{"read u-42 after 0.0", "0.0.1"});
+  CHECK(read(person + "?consistency=session", {}) == said{"read u-42 after 0.0", "0.0.1"});
+  CHECK(read(person + "?consistency=strong", "Candor-Session: 0.2.40\r\n").first ==
+        "read u-42 by loopback");
+  CHECK(read(person, "Candor-Session: *\r\n").first == "read u-42 by loopback");
+  CHECK(read(person, {}).first == "read u-42 by loopback");
+}
+
+TEST_CASE("that nobody is known comes with a token too", "[gateway]") {
+  house h;
+  auto answer = h.ask("GET", "/v1/users/nobody", {}, {}, "Candor-Session: 0.0.4\r\n");
+  CHECK(answer.status == 404);
+  CHECK(code_of(answer) == "user_not_found");
+  CHECK(answer.headers["candor-session"] == "0.0.5");
+}
+
+TEST_CASE("a token that no answer gave is refused", "[gateway]") {
+  house h;
+  for (std::string bad : {"7", "0.1", "0.1.x", "0.1.2.3", "-1.0.0", "0.0.1;", "99999.0.1",
+                          "0.0.99999999999999999999999", "0.0.1,,"}) {
+    auto answer = h.ask("GET", "/v1/users/u-42", {}, {}, "Candor-Session: " + bad + "\r\n");
+    INFO(bad);
+    CHECK(answer.status == 400);
+    CHECK(code_of(answer) == "bad_value");
+  }
+  std::string many;
+  for (std::size_t i = 0; i <= limits::session_tokens; ++i)
+    many += (i ? "," : "") + std::to_string(i) + ".0.1";
+  auto answer = h.ask("GET", "/v1/users/u-42", {}, {}, "Candor-Session: " + many + "\r\n");
+  CHECK(code_of(answer) == "too_many");
+  CHECK(code_of(h.ask("GET", "/v1/users/u-42?consistency=weak")) == "bad_value");
 }

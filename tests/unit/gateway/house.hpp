@@ -11,22 +11,13 @@
 #include "actors/gateway/gateway.hpp"
 #include "actors/messages/messages.hpp"
 #include "storage/model/user_record.hpp"
+#include "tests/support/system_config.hpp"
 #include "tests/unit/gateway/fixture.hpp"
 #include "tests/unit/gateway/http_client.hpp"
 
 namespace candor::gateway_tests {
 
 using namespace std::chrono_literals;
-
-struct system_config : caf::actor_system_config {
-  system_config() {
-    add_message_types<caf::id_block::candor_transport>();
-    add_message_types<caf::id_block::candor_cluster>();
-    add_message_types<caf::id_block::candor_membership>();
-    add_message_types<caf::id_block::candor>();
-    set("scheduler.max-threads", 2u);
-  }
-};
 
 /// What the rooms were told.
 struct notebook {
@@ -67,6 +58,7 @@ inline ingestion_handle::behavior_type ingestion_room(ingestion_handle::pointer 
       notes->batches.push_back(std::move(ids));
       notes->import_runs.push_back(batch->import_run);
     }
+    answer.seen = {{0, 0, batch->events.size()}, {5, 2, 9}};
     if (!hangs)
       return answer;
     open_questions->push_back(self->make_response_promise<verdicts>());
@@ -126,11 +118,19 @@ inline caf::behavior profile_room(caf::event_based_actor* self, std::shared_ptr<
           return *e;
         return answer_about(m.user);
       },
+      [=](const read_session& m) -> caf::result<user_answer> {
+        notes->tell("read " + m.user + " after " + std::to_string(m.seen.generation) + "." +
+                    std::to_string(m.seen.seq));
+        auto answer = answer_about(m.user);
+        answer.known = m.user != "nobody";
+        answer.seen = {m.shard, m.seen.generation, m.seen.seq + 1};
+        return answer;
+      },
       [=](const forget_interest& m) -> caf::result<acknowledged> {
         notes->tell("forget " + std::string{model::info(m.topic).slug});
         if (auto e = refused(m.user))
           return *e;
-        return acknowledged{};
+        return acknowledged{{m.shard, 3, 41}};
       },
       [=](const erase_user& m) -> caf::result<receipt> {
         notes->tell("erase " + m.user + " by " + m.caller);
@@ -218,7 +218,7 @@ public:
   gateway::gateway_config config;
 
 private:
-  system_config settings_;
+  test::system_config settings_;
   caf::actor_system system_{settings_};
   rooms doors_;
   std::unique_ptr<gateway::gateway> gateway_;

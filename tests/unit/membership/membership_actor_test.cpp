@@ -123,7 +123,9 @@ TEST_CASE("the actor makes a cluster of one, tells of changes, and does what ope
   CHECK_FALSE(seen->unreachable_since);
 
   // What another node writes.
-  auto next = sharding::appoint(seen->configs.at(3), {"n1", "d1"});
+  auto next = seen->configs.at(3);
+  ++next.version;
+  ++next.term;
   coordination::change change{sharding::config_key(3), 1, sharding::to_json(next)};
   REQUIRE(h.shared->compare_and_swap({&change, 1}) == true);
   CHECK(h.told([](auto& n) { return n.configs.at(3).version == 2; }));

@@ -86,7 +86,7 @@ struct node {
                   configs[c.shard] = std::move(c);
                 }
               },
-              [this] { ++hints; }})} {}
+              [this] { ++hints; }, [this] { return low_on_disk.load(); }})} {}
 
   std::string name;
   manual_clock time{*parse_time("2025-12-16T09:00:00Z")};
@@ -96,6 +96,7 @@ struct node {
   std::map<shard_id, replication::config_seen> configs;
   int config_news = 0;
   std::atomic<int> hints = 0;
+  std::atomic<bool> low_on_disk = false;
   std::unique_ptr<participant> core;
 };
 

@@ -31,6 +31,35 @@ TEST_CASE("one node alone makes its shards in its first tick", "[membership]") {
   CHECK(again.configs.at(5).version == 1);
 }
 
+TEST_CASE("a node alone writes nothing while nothing changes", "[membership]") {
+  cluster c;
+  c.cluster_nodes = c.replicas = 1;
+  auto o = c.options("n1");
+  o.alone = true;
+  auto& n = c.start(o);
+  c.run(2s);
+  auto before = n.door.written;
+  CHECK(n.core->leads_placement());
+  c.run(10s);
+  CHECK(n.door.written == before);
+}
+
+TEST_CASE("a node's record says that its disk is low, and moves no shard", "[membership]") {
+  cluster c;
+  c.start({"n1", "n2", "n3"});
+  c.run(6s);
+  auto placed = c.held_by("n2");
+  c["n2"].low_on_disk = true;
+  c.run(1s);
+  CHECK(c.truth().nodes.at("n2").low_on_disk);
+  CHECK_FALSE(c.truth().nodes.at("n1").low_on_disk);
+  CHECK(c.held_by("n2") == placed);
+  CHECK(c["n1"].core->snapshot().nodes.at(1).record.low_on_disk);
+  c["n2"].low_on_disk = false;
+  c.run(1s);
+  CHECK_FALSE(c.truth().nodes.at("n2").low_on_disk);
+}
+
 TEST_CASE("a new cluster waits for its nodes, then is made once although all try", "[membership]") {
   cluster c;
   c.start({"n1", "n2"});
@@ -430,7 +459,10 @@ TEST_CASE("what a watch tells comes without a tick, and each change once", "[mem
   auto hints = n.hints.load();
   auto calls = n.door.calls.load();
   auto v = c.truth();
-  auto next = sharding::appoint(v.configs.at(3), v.configs.at(3).in_sync.back());
+  auto next = v.configs.at(3);
+  ++next.version;
+  ++next.term;
+  next.primary = next.in_sync.back();
   coordination::change change{sharding::config_key(3), 1, sharding::to_json(next)};
   REQUIRE(c.shared->compare_and_swap({&change, 1}) == true);
   CHECK(n.hints > hints);

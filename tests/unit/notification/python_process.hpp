@@ -6,16 +6,16 @@
 #include <vector>
 
 #include <csignal>
-#include <cstdio>
 #include <fcntl.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/support/child.hpp"
 
 namespace candor::test {
 
 /// Runs until it ends by itself or this goes out of scope.
-class python_process {
+class python_process : public child {
 public:
   explicit python_process(const std::string& script, std::vector<std::string> arguments = {}) {
     auto path = CANDOR_SOURCE_DIR "/tests/support/" + script;
@@ -44,13 +44,9 @@ public:
       throw std::runtime_error{"fork"};
   }
   ~python_process() {
-    stop();
     if (in_)
       ::fclose(in_);
-    ::fclose(out_);
   }
-  python_process(const python_process&) = delete;
-  python_process& operator=(const python_process&) = delete;
 
   /// Gives it its whole input.
   void feed(const std::string& text) {
@@ -59,27 +55,8 @@ public:
     in_ = nullptr;
   }
 
-  /// The next line it prints, without its end; empty where it has ended.
-  std::string line() {
-    std::string text;
-    for (int c; (c = ::fgetc(out_)) != EOF && c != '\n';)
-      text += static_cast<char>(c);
-    return text;
-  }
-
-  /// kill -9; returns once it is gone.
-  void stop() {
-    if (pid_ <= 0)
-      return;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    pid_ = 0;
-  }
-
 private:
-  pid_t pid_ = 0;
   FILE* in_ = nullptr;
-  FILE* out_ = nullptr;
 };
 
 } // namespace candor::test

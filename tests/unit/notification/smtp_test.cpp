@@ -29,7 +29,7 @@ public:
 
   std::uint16_t port() const { return port_; }
   json taken() { return json::parse(process_.line()); }
-  void stop() { process_.stop(); }
+  void stop() { process_.kill(); }
 
 private:
   test::python_process process_;

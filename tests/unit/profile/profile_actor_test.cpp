@@ -4,6 +4,7 @@
 #include "storage/base/limits.hpp"
 #include "tests/support/failing_engine.hpp"
 #include "tests/support/shard.hpp"
+#include "tests/support/system_config.hpp"
 
 using namespace candor;
 using namespace candor::test;
@@ -12,17 +13,6 @@ using namespace std::chrono_literals;
 namespace {
 
 const auto now = at("2025-12-17T12:00:00Z");
-
-struct system_config : caf::actor_system_config {
-  system_config() {
-    add_message_types<caf::id_block::candor_transport>();
-    add_message_types<caf::id_block::candor_transport>();
-    add_message_types<caf::id_block::candor_cluster>();
-    add_message_types<caf::id_block::candor_membership>();
-    add_message_types<caf::id_block::candor>();
-    set("scheduler.max-threads", 2u);
-  }
-};
 
 /// A shard's primary with its write door, in actors, on an engine that can fail.
 struct primary {
@@ -34,9 +24,11 @@ struct primary {
     auto promises =
         std::make_shared<replication::leases>(sharding::member{"n1", "d1"}, 1, shard_count{2},
                                               replication::lease_options{}, time.monotonic());
-    auto opened = replication::spawn_replication(
-        system, {db, *keys, *coordinator, promises, time, [](auto, const auto&) {}},
-        {{"n1", "d1"}, {2}});
+    auto opened =
+        replication::spawn_replication(system,
+                                       {db, *keys, *coordinator, promises, time,
+                                        [](auto, const auto&) {}, [this] { return disk.load(); }},
+                                       {{"n1", "d1"}, {2}});
     REQUIRE(opened);
     door = *opened;
     profile = profile::spawn_profile_actor(system, 0, {db, *keys, secrets, regions, time, random},
@@ -73,6 +65,15 @@ struct primary {
     REQUIRE(ask<shard_status>(shard_status_request{0}));
   }
 
+  /// It is looked at in the replicator's own time.
+  void disk_becomes(disk_room room) {
+    disk = room;
+    time.advance(1s);
+    for (auto i = 0; i < 200 && door.room(0) != room; ++i)
+      std::this_thread::sleep_for(20ms);
+    REQUIRE(door.room(0) == room);
+  }
+
   std::uint32_t events_of(const std::string& who) {
     auto answer = ask<user_answer>(read_user{0, who, false, "test"});
     REQUIRE(answer);
@@ -84,6 +85,7 @@ struct primary {
   shard filter_side{now, ""}; ///< for its filter
   temporary_folder folder;
   failing_engine db;
+  std::atomic<disk_room> disk = disk_room::ample;
   manual_clock time{now};
   seeded_rng random{3};
   stores::node_secrets secrets;
@@ -122,8 +124,37 @@ TEST_CASE("what fails after an entry was drafted leaves nothing in memory", "[pr
   p.db.failing = false;
   p.wait_until_open();
   auto answer = p.ask<user_answer>(read_user{0, "ann", false, "test"});
-  REQUIRE(!answer);
-  CHECK(answer.error().code == errc::user_not_found);
+  REQUIRE(answer);
+  CHECK(!answer->known);
+}
+
+TEST_CASE("on a low disk no new data is taken, what people have a right to goes through, and with "
+          "no room nothing is written",
+          "[profile]") {
+  primary p;
+  p.wait_until_open();
+  for (auto who : {"ann", "bob", "eve"})
+    CHECK(p.like(std::string{"l-"} + who, who) == model::verdict::accepted());
+  auto refused = model::verdict{model::status::overloaded, "disk_full", {}};
+  auto put = [&](const std::string& who) {
+    return p.ask<user_stored>(put_user{0, who, model::encode(model::user_details{}), "test"});
+  };
+  p.disk_becomes(disk_room::low);
+  CHECK(p.like("l2", "ann") == refused);
+  CHECK(put("ann").error().code == errc::disk_full);
+  CHECK(p.events_of("ann") == 1);
+  CHECK(p.ask<user_answer>(read_user{0, "ann", true, "test"})); // an export is written down
+  CHECK(p.ask<receipt>(candor::erase_user{0, "bob", "support"}));
+  p.disk_becomes(disk_room::none);
+  auto written = p.ask<shard_status>(shard_status_request{0})->seq;
+  CHECK(p.ask<receipt>(candor::erase_user{0, "eve", "support"}).error().code == errc::disk_full);
+  CHECK(p.events_of("ann") == 1);
+  CHECK(p.events_of("eve") == 1);
+  CHECK(p.ask<shard_status>(shard_status_request{0})->seq == written);
+  p.disk_becomes(disk_room::ample);
+  CHECK(p.like("l2", "ann") == model::verdict::accepted());
+  CHECK(put("ann"));
+  CHECK(p.events_of("ann") == 2);
 }
 
 TEST_CASE("an erasure answers with a receipt whose key is gone and whose entry stands in the chain",

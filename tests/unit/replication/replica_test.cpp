@@ -343,6 +343,68 @@ TEST_CASE("a swap of unknown outcome is settled by another at the same version",
   CHECK(n.out.swaps.front().config.in_sync == std::vector{a, b, c});
 }
 
+TEST_CASE("a member whose disk is low is done without at once, and comes back with room",
+          "[replica]") {
+  auto low = verified(3);
+  low.low_on_disk = true;
+  auto entries_to_c = [](const effects& e) {
+    return std::ranges::any_of(e.messages, [](const auto& m) {
+      const auto* p = std::get_if<prepare>(&m.second.body);
+      return m.first == c && p && !p->entries.empty();
+    });
+  };
+  SECTION("three members") {
+    primary n;
+    n.it.wanted({a, b, c}, n.now, n.out);
+    n.hears(c, 2, low);
+    CHECK(n.it.room() == disk_room::ample); // it can be done without
+    n.tick(n.now + 1ms);
+    REQUIRE(n.out.swaps.size() == 1);
+    CHECK(n.out.swaps.front().config.in_sync == std::vector{a, b});
+    n.answer_swap(swap_outcome::applied);
+    n.take();
+    n.it.append({record(4, 2)}, n.now, n.out);
+    n.sync();
+    n.hears(b, 2, verified(4));
+    CHECK(n.it.committed() == 4);
+    n.tick(n.now + 60ms);
+    CHECK_FALSE(entries_to_c(n.take())); // what does not count need not fill it up
+    n.hears(c, 2, verified(3));
+    CHECK(entries_to_c(n.take()));
+    n.hears(c, 2, verified(4));
+    n.tick(n.now + 1ms);
+    REQUIRE(n.out.swaps.size() == 1);
+    CHECK(n.out.swaps.front().config.in_sync == std::vector{a, b, c});
+  }
+  SECTION("two members: it counts, and there is no room for new data") {
+    primary n{{a, b}};
+    n.hears(b, 2, low);
+    n.tick(n.now + 1ms);
+    CHECK(n.out.swaps.empty());
+    CHECK(n.it.room() == disk_room::low);
+    n.it.append({record(4, 2)}, n.now, n.out); // an erasure, say
+    n.sync();
+    n.hears(b, 2, verified(4));
+    CHECK(n.it.committed() == 4);
+    CHECK(n.it.room() == disk_room::ample);
+  }
+}
+
+TEST_CASE("a member without any room acknowledges what it has and takes nothing", "[replica]") {
+  follower n;
+  n.it.set_room(disk_room::none);
+  n.hears(a, 1, prepare{record(2, 1).at, 2, records(3, 5, 1)});
+  CHECK(n.out.writes.empty());
+  REQUIRE(n.last_ack());
+  CHECK(n.last_ack()->verified == 3);
+  CHECK(n.last_ack()->low_on_disk);
+  n.it.set_room(disk_room::ample);
+  n.hears(a, 1, prepare{record(2, 1).at, 2, records(3, 5, 1)});
+  n.sync();
+  CHECK(n.last_ack()->verified == 5);
+  CHECK_FALSE(n.last_ack()->low_on_disk);
+}
+
 TEST_CASE("a learner counts from before the swap that adds it", "[replica]") {
   primary n{{a, b}};
   n.it.wanted({a, b, c}, n.now, n.out);
@@ -462,6 +524,32 @@ TEST_CASE("a hand-off stops serving, names the successor, and releases", "[repli
   CHECK(n.it.now_is() == role::follower);
 }
 
+TEST_CASE("a hand-off waits for what was taken to be committed, though not for long", "[replica]") {
+  primary n;
+  n.it.append({record(4, 2)}, n.now, n.out);
+  n.sync();
+  n.hears(b, 2, verified(4));
+  REQUIRE(n.it.hand_off(b, n.now, n.out));
+  CHECK_FALSE(n.it.hand_off(c, n.now, n.out));
+  CHECK_FALSE(n.it.writable());
+  CHECK(n.it.leaving());
+  CHECK(n.it.now_is() == role::serving);
+  SECTION("the last member acknowledges it") {
+    n.hears(c, 2, verified(4));
+    CHECK(n.it.committed() == 4);
+  }
+  SECTION("it does not") {
+    n.tick(n.now + 99ms);
+    CHECK(n.it.leaving());
+    n.tick(n.now + 1ms);
+    CHECK(n.it.committed() == 3);
+  }
+  CHECK_FALSE(n.it.leaving());
+  CHECK(n.it.now_is() == role::candidate);
+  REQUIRE(n.out.swaps.size() == 1);
+  CHECK(n.out.swaps.front().config.primary == b);
+}
+
 TEST_CASE("a primary steps down when it learns of a later term", "[replica]") {
   SECTION("from the coordinator") {
     primary n;
@@ -577,9 +665,10 @@ TEST_CASE("a fenced primary stops at once and lets others go first", "[replica]"
 }
 
 TEST_CASE("a message survives its bytes, and others do not pass", "[replica]") {
-  for (const message& m : {message{3, 9, a, prepare{record(4, 2).at, 3, records(5, 6, 2)}},
-                           message{3, 9, a, acknowledgement{7, true, record(5, 2).at, 4, 3}},
-                           message{3, 9, a, released{}}}) {
+  for (const message& m :
+       {message{3, 9, a, prepare{record(4, 2).at, 3, records(5, 6, 2), 77ms}},
+        message{3, 9, a, acknowledgement{7, true, record(5, 2).at, 4, 3, true, 77ms}},
+        message{3, 9, a, released{}}}) {
     auto bytes = encode(m);
     auto back = decode_message(bytes);
     REQUIRE(back);
@@ -590,4 +679,90 @@ TEST_CASE("a message survives its bytes, and others do not pass", "[replica]") {
       CHECK_FALSE(decode_message(std::string_view{bytes}.substr(0, size)));
   }
   CHECK_FALSE(decode_message("\x93\x01\x02\x03"));
+}
+
+TEST_CASE("a copy holds all of the time at which its primary last heard of it, once it has applied "
+          "what was committed then",
+          "[replica]") {
+  follower n;
+  CHECK_FALSE(n.it.holds_all_of());
+  n.now = 300ms;
+  n.hears(a, 1, prepare{record(3, 1).at, 3, records(4, 4, 1), 250ms});
+  n.sync();
+  n.it.applied(2);
+  CHECK_FALSE(n.it.holds_all_of());
+  n.it.applied(3);
+  CHECK(n.it.holds_all_of() == 250ms);
+
+  SECTION("what its primary cannot vouch for changes nothing") {
+    n.hears(a, 1, prepare{record(4, 1).at, 3, {}});
+    CHECK(n.it.holds_all_of() == 250ms);
+  }
+  SECTION("what does not follow from its own log changes nothing") {
+    n.hears(a, 1, prepare{record(9, 1).at, 3, {}, 290ms});
+    CHECK(n.it.holds_all_of() == 250ms);
+  }
+  SECTION("a time of a clock that is not its own changes nothing") {
+    n.hears(a, 1, prepare{record(4, 1).at, 3, {}, 301ms});
+    CHECK(n.it.holds_all_of() == 250ms);
+  }
+  SECTION("of a term whose record it does not know, the generation is not known") {
+    n.hears(c, 2, prepare{record(4, 1).at, 3, {}, 290ms});
+    CHECK_FALSE(n.it.holds_all_of());
+    n.configured(config(2, 2, c, {b, c}));
+    CHECK(n.it.holds_all_of() == 290ms);
+  }
+  SECTION("a copy that is being replaced holds nothing") {
+    n.hears(a, 1, prepare{record(20, 1).at, 20, {}, 290ms});
+    REQUIRE(n.it.begin_install(1, record(20, 1).at));
+    CHECK_FALSE(n.it.holds_all_of());
+    n.it.installed(record(20, 1).at, n.now, n.out);
+    CHECK_FALSE(n.it.holds_all_of());
+    n.hears(a, 1, prepare{record(20, 1).at, 20, {}, 295ms});
+    CHECK(n.it.holds_all_of() == 295ms);
+  }
+}
+
+TEST_CASE(
+    "a member of the record holds all of the time at which it was read, where nothing waits to "
+    "be applied",
+    "[replica]") {
+  follower n;
+  n.it.confirmed(config(1, 1, a, {a, b, c}), 400ms);
+  CHECK_FALSE(n.it.holds_all_of()); // entry 3 may have been acknowledged
+  n.it.applied(3);
+  n.it.confirmed(config(1, 1, a, {a, c}), 400ms);
+  CHECK_FALSE(n.it.holds_all_of());
+  n.it.confirmed(config(1, 1, a, {a, {"b", "wiped"}, c}), 400ms);
+  CHECK_FALSE(n.it.holds_all_of());
+  n.it.confirmed(config(1, 1, a, {a, b, c}), 400ms);
+  CHECK(n.it.holds_all_of() == 400ms);
+  n.it.confirmed(config(1, 1, a, {a, b, c}), 300ms);
+  CHECK(n.it.holds_all_of() == 400ms);
+}
+
+TEST_CASE("a primary vouches to a member while nobody else can lead, with the member's own time",
+          "[replica]") {
+  primary n;
+  auto last_to_b = [&]() -> std::optional<prepare> {
+    for (auto m = n.out.messages.rbegin(); m != n.out.messages.rend(); ++m)
+      if (m->first == b)
+        if (auto* p = std::get_if<prepare>(&m->second.body))
+          return *p;
+    return std::nullopt;
+  };
+  n.now += 100ms;
+  n.echo({b, c});
+  auto ack = verified(3);
+  ack.sent = 12345ms;
+  n.hears(b, 2, ack);
+  n.it.append({record(4, 2)}, n.now, n.out);
+  REQUIRE(last_to_b());
+  CHECK(last_to_b()->vouched == 12345ms);
+  n.sync();
+  n.take();
+  n.now += 601ms; // no grant holds any more
+  n.it.append({record(5, 2)}, n.now, n.out);
+  REQUIRE(last_to_b());
+  CHECK(last_to_b()->vouched == 0ms);
 }

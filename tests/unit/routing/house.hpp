@@ -15,20 +15,11 @@
 #include "actors/messages/shard_messages.hpp"
 #include "actors/routing/node_door_actor.hpp"
 #include "actors/routing/router_actor.hpp"
+#include "tests/support/system_config.hpp"
 
 namespace candor::routing_tests {
 
 using namespace std::chrono_literals;
-
-struct system_config : caf::actor_system_config {
-  system_config() {
-    add_message_types<caf::id_block::candor_transport>();
-    add_message_types<caf::id_block::candor_cluster>();
-    add_message_types<caf::id_block::candor_membership>();
-    add_message_types<caf::id_block::candor>();
-    set("scheduler.max-threads", 2u);
-  }
-};
 
 /// What a primary does with every message, and how many it was sent.
 struct order {
@@ -77,7 +68,7 @@ inline bool becomes_true(const std::function<bool()>& what) {
 
 /// The node "here" with shards 0 to 3, and whatever a test puts beside it.
 struct house {
-  system_config config;
+  test::system_config config;
   caf::actor_system system{config};
   caf::scoped_actor self{system};
   std::shared_ptr<shard_directory> shards =

@@ -1,3 +1,4 @@
+#include "storage/base/limits.hpp"
 #include "tests/unit/routing/house.hpp"
 
 using namespace candor;
@@ -90,6 +91,40 @@ TEST_CASE("what nobody can take is unavailable at the deadline", "[routing]") {
   CHECK(there->asked > 1);
 }
 
+TEST_CASE("who asks for a primary that leads on without a link to here is sent to another node",
+          "[routing]") {
+  house h;
+  h.set_leader("there");
+  auto answer = h.route<receipt>(erasure());
+  REQUIRE_FALSE(answer.has_value());
+  CHECK(answer.error().code == errc::unavailable);
+  CHECK(answer.error().detail.find("there leads this shard") != std::string::npos);
+
+  // With the link back it is asked again.
+  auto there = h.lead_from("there");
+  h.set_leader("there");
+  CHECK(h.route<receipt>(erasure()).has_value());
+  CHECK(there->asked == 1);
+}
+
+TEST_CASE("no more bytes are on their way to a node than it may owe answers for", "[routing]") {
+  house h;
+  auto there = h.lead_from("there");
+  there->does = order::how::be_silent;
+  learn_signals large{1, {}};
+  large.items.resize(limits::routed_in_flight_bytes / limits::routed_message_bytes * 2 / 3);
+  auto first = h.self->request(h.router, 60s, large);
+  auto second = h.route<verdicts>(large, [&] {
+    REQUIRE(becomes_true([&] { return there->asked >= 1; }));
+    std::this_thread::sleep_for(10 * limits::route_again_every); // it had the time to be sent
+    CHECK(there->asked == 1);
+    h.set_leader("here");
+  });
+  CHECK(second.has_value());
+  first.receive([](const verdicts&) {}, [](const caf::error&) { FAIL("it was not sent again"); });
+  CHECK(h.here->asked == 2);
+}
+
 TEST_CASE("what a primary refuses is refused", "[routing]") {
   house h;
   auto there = h.lead_from("there");
@@ -124,4 +159,52 @@ TEST_CASE("a message crosses one link at most", "[routing]") {
   CHECK(answer.has_value());
   CHECK(h.here->asked == 1);
   CHECK(third->asked == 0);
+}
+
+TEST_CASE("a session is answered by this node's own copy, wherever the shard is led", "[routing]") {
+  house h;
+  auto there = h.lead_from("there");
+  CHECK(h.route<user_answer>(read_session{1, "u-1", {}}).has_value());
+  CHECK(h.here->asked == 1);
+  CHECK(there->asked == 0);
+  CHECK(h.route<user_answer>(read_user{1, "u-1", false, "test"}).has_value());
+  CHECK(h.here->asked == 1);
+  CHECK(there->asked == 1);
+}
+
+TEST_CASE("a session waits for this node's copy, and goes to the primary where it is not there in "
+          "time",
+          "[routing]") {
+  house h;
+  auto there = h.lead_from("there");
+  h.here->does = order::how::refuse;
+  h.here->refusal = errc::not_applied;
+  SECTION("it comes in time") {
+    auto answer = h.route<user_answer>(read_session{1, "u-1", {}}, [&] {
+      REQUIRE(becomes_true([&] { return h.here->asked >= 2; }));
+      h.here->does = order::how::answer;
+    });
+    CHECK(answer.has_value());
+  }
+  SECTION("it does not") {
+    CHECK(h.route<user_answer>(read_session{1, "u-1", {}}).has_value());
+    CHECK(there->asked == 1);
+  }
+}
+
+TEST_CASE("where neither this node's copy nor a primary answers a session, both are asked again",
+          "[routing]") {
+  house h;
+  h.shards->set_leader(1, {});
+  h.here->does = order::how::refuse;
+  auto answer = h.route<user_answer>(read_session{1, "u-1", {}}, [&] {
+    REQUIRE(becomes_true([&] { return h.here->asked >= 3; }));
+    h.here->does = order::how::answer;
+  });
+  CHECK(answer.has_value());
+
+  h.here->does = order::how::refuse;
+  answer = h.route<user_answer>(read_session{1, "u-1", {}});
+  REQUIRE_FALSE(answer.has_value());
+  CHECK(answer.error().code == errc::unavailable);
 }

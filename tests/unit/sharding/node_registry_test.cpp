@@ -22,6 +22,7 @@ node_record record_of(node_state state) {
 
 TEST_CASE("a node's record survives its text form", "[sharding]") {
   auto record = record_of(GENERATE(node_state::active, node_state::draining));
+  record.low_on_disk = GENERATE(false, true);
   CHECK(node_record_from_json(to_json(record)) == record);
 }
 

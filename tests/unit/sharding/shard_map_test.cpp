@@ -18,18 +18,6 @@ TEST_CASE("what is not a configuration is corrupt", "[sharding]") {
   }
 }
 
-TEST_CASE("an appointment raises version and term and keeps the in-sync set", "[sharding]") {
-  auto first = appoint({}, {"n1", "d1"});
-  CHECK(first.version == 1);
-  CHECK(first.term == 1);
-  auto again = appoint(first, {"n1", "d1"});
-  CHECK(again.term == 2);
-  CHECK(again.in_sync.size() == 1);
-  auto other = appoint(again, {"n2", "d2"});
-  CHECK(other.primary.node == "n2");
-  CHECK(other.in_sync.size() == 2);
-}
-
 TEST_CASE("keys of shards sort as their numbers", "[sharding]") {
   CHECK(config_key(2) < config_key(10));
   CHECK(config_key(999) < config_key(1000));

@@ -97,6 +97,13 @@ TEST_CASE("a node's start and its draining are written down", "[supervision]") {
   CHECK(w.names() == names{"node_state_changed"});
   CHECK(w.last.at("state") == "draining");
   CHECK(w.last.at("before") == "active");
+  n.low_on_disk = true;
+  w.book.node(n);
+  w.book.node(n);
+  CHECK(w.names() == names{"node_low_on_disk"});
+  n.low_on_disk = false;
+  w.book.node(n);
+  CHECK(w.names() == names{"node_has_room"});
   n.incarnation = "2";
   w.book.node(n);
   CHECK(w.names() == names{"node_registered"});

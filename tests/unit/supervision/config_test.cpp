@@ -239,6 +239,18 @@ TEST_CASE("the worked example of a cluster's node reads as it stands", "[config]
   CHECK(warnings(*c).empty());
 }
 
+TEST_CASE("a disk misbehaves only where the node is one for trials, and that is warned of",
+          "[config]") {
+  auto refused = load_text(least + "testing_disk_faults = \"disk\"\n");
+  REQUIRE_FALSE(refused);
+  CHECK_THAT(refused.error().detail, Catch::Contains("testing"));
+  auto taken = load_text(least + "testing = \"yes\"\ntesting_disk_faults = \"disk\"\n");
+  REQUIRE(taken);
+  CHECK(taken->testing_disk_faults == "disk");
+  CHECK(warnings(*taken).size() == 1);
+  CHECK_FALSE(load_text(least + "testing = \"perhaps\"\n"));
+}
+
 TEST_CASE("every property has a sentence, and none is unknown to the loader", "[config]") {
   for (const auto& p : properties()) {
     INFO(p.name);

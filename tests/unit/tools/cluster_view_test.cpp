@@ -56,6 +56,8 @@ TEST_CASE("what is wrong with a cluster is said in a sentence", "[candorctl]") {
   for (const auto& r : std::vector<row>{
            {"a node is gone", [](json& c) { c["nodes"][2] = node("node-3", "down"); },
             "node-3 is down, last seen 0.4 s ago"},
+           {"a disk is full", [](json& c) { c["nodes"][1]["low_on_disk"] = true; },
+            "node-2 is low on disk: it takes no new data"},
            {"nobody leads", [](json& c) { c["shards"][1]["primary"] = nullptr; },
             "shard 1 has no primary"},
            {"the leader has no name", [](json& c) { c["shards"][1]["primary"] = ""; },

@@ -375,8 +375,14 @@ private:
     client()
         .request(n->shards()->primary(shard), client_deadline,
                  put_user{shard, p.id, model::encode(d), "sim"})
-        .then([this, i](const user_stored&) { persons_[i].created = true; },
-              [again](const caf::error&) { again(); });
+        .then(
+            [this, i](const user_stored&) {
+              persons_[i].created = true;
+              // Whoever is asked now has to know, on either side of whatever is cut.
+              for (int k = 0; k < 4; ++k)
+                on_.after(on_.between(1, 60 * ms), [this, i] { read(i); });
+            },
+            [again](const caf::error&) { again(); });
   }
 
   // -- the load ----------------------------------------------------------------------------------

@@ -93,11 +93,19 @@ result<void> simulated_node::start() {
   result<void> started;
   ground_.on.in_the_name_of(number_, [&] {
     started = [&]() -> result<void> {
-      CANDOR_TRY(house, supervision::node_rooms::open(
-                            c, {ground_.on.system(), *made->db, *made->keys, ground_.secrets,
-                                *time_, *made->random, ground_.files, ground_.filter,
-                                [this] { return ground_.post.connect(); }, std::move(edges), ended,
-                                ended}));
+      CANDOR_TRY(house, supervision::node_rooms::open(c, {ground_.on.system(),
+                                                          *made->db,
+                                                          *made->keys,
+                                                          ground_.secrets,
+                                                          *time_,
+                                                          *made->random,
+                                                          ground_.files,
+                                                          ground_.filter,
+                                                          [this] { return ground_.post.connect(); },
+                                                          {},
+                                                          std::move(edges),
+                                                          ended,
+                                                          ended}));
       made->house = std::move(house);
       process_ = std::move(made);
       process_->house->spawn();

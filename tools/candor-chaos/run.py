@@ -1,0 +1,241 @@
+"""One run: a cluster, a load, faults by a schedule, and the verdict on what clients saw."""
+
+import collections
+import json
+import os
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+
+import checker
+import faults
+from clocks import Clock
+from history import History
+from local_cluster import ClusterError, LocalCluster
+from policy_load import POLICY, PolicyLoad
+from workload import Observer, Workload
+
+HEALTHY_WITHIN_S = 120
+
+
+class Schedule:
+    """(when, which fault, how long) for the whole run: follows from the seed, the minutes and the list of faults."""
+
+    def __init__(self, seed, seconds, names, pause_s=(2, 5)):
+        chance = random.Random(f"schedule/{seed}")
+        self.steps = []
+        at = chance.uniform(1, 3)
+        order = []
+        while at < seconds:
+            if not order:  # each once before any comes again
+                order = list(names)
+                chance.shuffle(order)
+            name = order.pop()
+            lasts = chance.uniform(*faults.BY_NAME[name].lasts_s)
+            if at + lasts > seconds and self.steps:
+                break
+            self.steps.append({"at_s": round(at, 3), "fault": name, "lasts_s": round(lasts, 3)})
+            at += lasts + chance.uniform(*pause_s)
+
+
+class Abilities:
+    """What a cluster on this machine can be made to suffer."""
+
+    def __init__(self, bin_dir):
+        self.networks = os.geteuid() == 0 and all(map(shutil.which, ("ip", "iptables")))
+        self.clock_library = pathlib.Path(bin_dir).resolve() / "candor-chaos-clock.so"
+        self.has = {"disk"} | ({"clock"} if self.clock_library.exists() else set())
+
+    def can(self, name):
+        made = faults.BY_NAME[name]
+        return (self.networks or not made.needs_networks) and self.has.issuperset(made.needs)
+
+    def cluster_options(self):
+        """For LocalCluster.up."""
+        environment = {}
+        if "clock" in self.has:
+            environment = {"LD_PRELOAD": str(self.clock_library), "CHAOS_CLOCK": "{folder}/clock"}
+        def prepare(cluster):
+            for node in cluster.nodes:
+                Clock(node.folder / "clock").write()
+                faults.tell_disk(node)
+        return {"netns": self.networks, "node_environment": environment, "prepare": prepare,
+                "settings": {"testing": "yes", "testing_disk_faults": "{folder}/disk"}}
+
+
+def default_faults(abilities):
+    return [n for n, made in faults.BY_NAME.items() if abilities.can(n) and not made.breaks_promises]
+
+
+class Run:
+    def __init__(self, given, say):
+        self.given = given
+        self.say = say
+        self.faults = []  # what was done, for the report
+        self.trouble = []  # what went wrong beside the history: a shard that takes no writes
+        self.gaps = []
+
+    def command(self):
+        g = self.given
+        made = f"candor-chaos run --seed {g.seed} --minutes {g.minutes:g} --nodes {g.nodes} --etcd {g.etcd}"
+        return made + (f" --faults {g.faults}" if g.faults else "")
+
+    def work(self):
+        g = self.given
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="candor-chaos-"))
+        self.history_file = pathlib.Path(g.history) if g.history else self.folder / "history.jsonl"
+        abilities = Abilities(g.bin_dir)
+        names = g.faults.split(",") if g.faults else default_faults(abilities)
+        for name in names:
+            if name not in faults.BY_NAME:
+                raise ClusterError(f"there is no fault {name}; `candor-chaos list` shows those that there are")
+            if not abilities.can(name):
+                raise ClusterError(f"{name} takes root, ip and iptables, and candor-chaos-clock.so beside candord")
+        schedule = Schedule(g.seed, g.minutes * 60, names)
+        keep = g.keep
+        cluster = None
+        try:
+            self.say(f"seed {g.seed}: {len(schedule.steps)} faults in {g.minutes:g} min; {self.command()}")
+            cluster = LocalCluster.up(self.folder / "cluster", g.bin_dir, nodes=g.nodes, etcd=g.etcd, shards=g.shards,
+                                      **abilities.cluster_options())
+            cluster.wait_until_healthy()
+            self.began = time.monotonic_ns()
+            history = History(self.history_file, seed=g.seed, command=self.command(), nodes=g.nodes, etcd=g.etcd,
+                              policy=POLICY)
+            try:
+                self.run_in(cluster, history, schedule)
+            finally:
+                history.close()
+            verdict = checker.check_file(self.history_file)
+            keep = keep or not verdict["ok"] or bool(self.trouble)
+        except BaseException:
+            keep = True
+            raise
+        finally:
+            if cluster is not None:
+                cluster.down(keep=keep)
+            if keep:
+                self.say(f"logs and history are kept in {self.folder}")
+        self.result = self.summary(verdict, schedule)
+        if g.report:
+            import report
+            report.write(g.report, self.history_file, self.result)
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return self.result
+
+    def run_in(self, cluster, history, schedule):
+        load = Workload(cluster, history, self.given.seed, rate=self.given.rate)
+        observer = Observer(cluster, history)
+        people = PolicyLoad(cluster, history, self.given.seed)
+        people.prepare()
+        world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history, people)
+        people.start()
+        load.start()
+        observer.start()
+        try:
+            load.wait_until_all_are_served()
+            zero = time.monotonic()
+            for step in schedule.steps:
+                time.sleep(max(0, zero + step["at_s"] - time.monotonic()))
+                self.one_fault(world, load, step)
+                if load.crashed:
+                    raise RuntimeError(f"a client crashed: {load.crashed[0]}")
+            self.settle(cluster, load)
+        finally:
+            people.ended.set()
+            load.ended.set()
+            observer.stop()
+        load.stop()
+        people.stop()
+        try:
+            load.read_all()
+            people.look_at_the_end()
+        except RuntimeError as e:
+            self.trouble.append(str(e))
+        self.look_at_the_end(cluster, history)
+        people.look_for_canaries()
+        self.errors, self.verdicts = load.errors, people.verdicts
+
+    def one_fault(self, world, load, step):
+        made = faults.BY_NAME[step["fault"]](world)
+        began = time.monotonic()
+        try:
+            what = made.inject()
+            world.history.say("fault", what=step["fault"], target=what, phase="inject")
+            self.say(f"{step['at_s']:7.1f} s  {step['fault']}: {what} for {step['lasts_s']:.1f} s")
+            time.sleep(max(0, began + step["lasts_s"] - time.monotonic()))
+        finally:
+            made.heal()
+            world.history.say("fault", what=step["fault"], phase="heal")
+        healed = time.monotonic()
+        try:
+            load.wait_until_all_are_served()
+        except RuntimeError as e:
+            self.trouble.append(f"after {step['fault']} ({what}): {e}")
+            self.say(f"  {self.trouble[-1]}")
+        try:
+            world.cluster.wait_until_healthy(HEALTHY_WITHIN_S)
+        except ClusterError as e:
+            self.trouble.append(f"after {step['fault']} ({what}): not healthy: {str(e)[-300:]}")
+            self.say(f"  {self.trouble[-1]}")
+        took = round(time.monotonic() - healed, 2)
+        self.say(f"           healthy {took} s after it was healed")
+        self.faults.append({**step, "target": what, "healthy_after_s": took})
+        for n in world.cluster.nodes:
+            if n.state() == "stopped":
+                self.trouble.append(f"after {step['fault']}: {n.name} has ended by itself; its log ends with:\n"
+                                    f"{n.member.log_tail(8)}")
+                world.cluster.launch(n.member)
+
+    def settle(self, cluster, load):
+        for n in cluster.nodes:
+            n.wait_until_ready()
+        load.wait_until_all_are_served()
+
+    def look_at_the_end(self, cluster, history):
+        for node in cluster.nodes:
+            try:
+                said = node.admin("audit_verify")
+            except (OSError, RuntimeError) as e:
+                said = {"ok": False, "why": str(e)}
+            history.say("audit", node=node.name, ok=said["ok"], why=said.get("why", ""))
+
+    def summary(self, verdict, schedule):
+        done = collections.Counter()
+        for name, n in verdict["counts"].items():
+            if "." in name:
+                done[name] += n
+        return {"ok": verdict["ok"] and not self.trouble, "seed": self.given.seed, "command": self.command(),
+                "planned": schedule.steps, "faults": self.faults, "trouble": self.trouble, "verdict": verdict,
+                "failed_requests": dict(self.errors), "policy_verdicts": dict(self.verdicts), "cpus": os.cpu_count(),
+                "available": availability(self.history_file),
+                "history": str(self.history_file)}
+
+
+def availability(history):
+    """Of the seconds in which events were sent for a shard, the part in which one of them was acknowledged."""
+    sent, asked = {}, {}
+    with open(history, encoding="utf-8") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            if entry["type"] == "invoke" and "shard" in entry:
+                second = (entry["shard"], entry["at"] // 1_000_000_000)
+                asked[entry["op"]] = second
+                sent.setdefault(second, False)
+            elif entry["type"] == "ok" and entry["op"] in asked:
+                sent[asked[entry["op"]]] = True
+    return sum(sent.values()) / len(sent) if sent else None
+
+
+def show(result):
+    lines = [f"seed {result['seed']}: {len(result['faults'])} faults", checker.show(result["verdict"])]
+    if result["available"] is not None:
+        lines.append(f"available: {100 * result['available']:.2f} % of shard-seconds")
+    lines += [f"trouble: {t}" for t in result["trouble"]]
+    lines.append(f"again: {result['command']}")
+    return "\n".join(lines)
