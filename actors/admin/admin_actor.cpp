@@ -11,6 +11,7 @@
 #include "actors/admin/arguments.hpp"
 #include "actors/admin/cluster_arguments.hpp"
 #include "actors/admin/cluster_report.hpp"
+#include "cluster/transport/spawn_waiting.hpp"
 #include "storage/backup/rows.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
@@ -973,7 +974,7 @@ private:
 } // namespace
 
 admin_handle spawn_admin_actor(caf::actor_system& system, surroundings around) {
-  return system.spawn<admin_actor, caf::detached>(std::move(around));
+  return transport::spawn_waiting<admin_actor>(system, std::move(around));
 }
 
 } // namespace candor::admin

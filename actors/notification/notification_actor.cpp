@@ -10,9 +10,11 @@
 
 #include "actors/notification/schedule.hpp"
 #include "actors/notification/templates.hpp"
+#include "cluster/transport/spawn_waiting.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
+#include "storage/base/planted.hpp"
 
 namespace candor::notification {
 
@@ -76,8 +78,8 @@ public:
   behavior_type make_behavior() override {
     if (around_.make_mailer)
       for (std::size_t i = 0; i < mail_threads; ++i)
-        senders_.push_back(system().spawn<sender_actor, caf::detached>(
-            std::shared_ptr<mailer>{around_.make_mailer()}));
+        senders_.push_back(transport::spawn_waiting<sender_actor>(
+            system(), std::shared_ptr<mailer>{around_.make_mailer()}));
     delayed_send(this, tick_every, tick_atom_v);
     return {
         [this](tick_atom) {
@@ -213,6 +215,8 @@ private:
       failed_.Increment();
       return record(order, mail_outcome::failed, {});
     }
+    if (planted(bug::outcome_without_send) && order.notice.back() < '4')
+      return record(order, mail_outcome::accepted, {});
     auto& to = senders_[next_sender_++ % senders_.size()];
     request(to, mail_deadline, mail_job_ptr{std::make_shared<const mail>(std::move(*composed))})
         .then([this, order](const mail_done_ptr& done) { settle(order, *done); },

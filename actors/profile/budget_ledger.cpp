@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "storage/base/planted.hpp"
 #include "storage/engine/keys.hpp"
 
 namespace candor::profile {
@@ -100,6 +101,8 @@ result<budget_ledger> budget_ledger::decode(std::string_view bytes) {
     return static_cast<std::int64_t>(engine::read_big_endian(bytes.substr(at), 8));
   };
   budget_ledger made;
+  if (planted(bug::money_forgotten))
+    return made;
   made.day_ = read(1);
   made.lent_today_ = read(9);
   for (auto at = head; at < bytes.size(); at += account_bytes) {

@@ -513,8 +513,15 @@ private:
     if (!open_)
       return to_caf(not_open());
     auto decided = decide();
-    if (!decided)
-      return to_caf(decided.error());
+    if (!decided) {
+      // That somebody is not there is read too: it is told as everything that is read.
+      auto promise = make_response_promise<Answer>();
+      append(std::vector<replication::draft>{},
+             [promise, why = decided.error()](const replication::append_result& before) mutable {
+               promise.deliver(to_caf(before ? why : before.error()));
+             });
+      return caf::delegated<Answer>{};
+    }
     std::vector<replication::draft> drafts;
     if (decided->entry)
       drafts.push_back(std::move(*decided->entry));

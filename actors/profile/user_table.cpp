@@ -7,6 +7,7 @@
 
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
+#include "storage/base/planted.hpp"
 
 namespace candor::profile {
 
@@ -251,6 +252,8 @@ result<user_table::slot> user_table::load_from(const Tables& tables, const stora
           break; // folded in already
         CANDOR_TRY(plain, around_.keys.open(s.key_ref, key.view(), r.value));
         CANDOR_TRY(delta, model::decode_learned(plain));
+        if (planted(bug::applied_twice))
+          s.unfolded.push_back(delta);
         s.unfolded.push_back(std::move(delta));
         break;
       }
@@ -266,6 +269,8 @@ result<user_table::slot> user_table::load_from(const Tables& tables, const stora
   }
   if (!s.exists && !s.unfolded.empty())
     return fail(errc::corrupt, "a person's deltas have no record to stand on");
+  if (planted(bug::dedupe_forgotten))
+    return s;
   for (const auto& event : s.base.seen)
     s.seen.emplace(event.tag, event);
   for (const auto& delta : s.unfolded)
@@ -400,6 +405,8 @@ result<std::optional<verdict>> user_table::judge(const slot& s, const model::adm
     return erased ? answer{verdict::withheld(reason::erased)} : answer{};
   auto why = model::decide(policies_, around_.regions, s.base.person,
                            {a.at, a.received, a.region, false, erased, false});
+  if (why == reason::not_notified && planted(bug::learned_untold))
+    why.reset();
   // Of a person who is gone nothing is known that the reasons between could be asked of.
   if (erased && why != reason::policy_not_effective)
     why = reason::erased;
@@ -557,8 +564,9 @@ result<decided<erasure>> user_table::erase(const user_id& user, const std::strin
   }
   auto entry = begin_entry();
   auto prefix = engine::user_prefix(shard_, s->key);
-  entry.rows.push_back(
-      {{operation::what::erase_range, table::user, prefix, engine::prefix_end(prefix)}, {}});
+  if (!planted(bug::erased_rows_stay))
+    entry.rows.push_back(
+        {{operation::what::erase_range, table::user, prefix, engine::prefix_end(prefix)}, {}});
   if (s->grave)
     entry.rows.push_back(erase_row(
         table::timer, engine::timer_key(shard_, s->grave->erased_at + limits::dedupe_window, s->key,
@@ -649,7 +657,8 @@ result<decided<bool>> user_table::apply_policy(const std::string& text, const st
     return decided<bool>{false, {}};
   auto version = policy.version;
   auto entry = begin_entry();
-  CANDOR_TRY_VOID(policies_.apply(std::move(policy), entry.time));
+  if (!planted(bug::policy_at_start_only))
+    CANDOR_TRY_VOID(policies_.apply(std::move(policy), entry.time));
   entry.rows.push_back(
       put_row(table::policy, policy_row_key(shard_, version), timed(entry.time, text)));
   entry.audit.push_back(audit(caller, "policy_applied", version));

@@ -6,6 +6,7 @@
 
 #include "actors/profile/user_table.hpp"
 #include "storage/base/limits.hpp"
+#include "storage/base/planted.hpp"
 
 namespace candor::profile {
 
@@ -107,6 +108,8 @@ result<notice_round> user_table::find_notices(std::size_t persons, std::size_t l
       }
       count_notices(s->base, *p, reached, told_later > 0);
     }
+    if (entry && planted(bug::intent_not_recorded))
+      continue;
     if (entry) {
       put_base(*s, *entry);
       found.entries.push_back(std::move(*entry));

@@ -36,9 +36,11 @@ std::size_t weight(const Message& m) {
 
 class router_actor final : public caf::event_based_actor {
 public:
-  router_actor(caf::actor_config& config, std::shared_ptr<shard_directory> shards)
+  router_actor(caf::actor_config& config, std::shared_ptr<shard_directory> shards,
+               const candor::clock& time)
     : caf::event_based_actor{config}
     , shards_{std::move(shards)}
+    , time_{time}
     , remote_{metrics::counter("candor_routing_remote_total",
                                "Messages sent to the primary of a shard on another node.")}
     , session_here_{metrics::counter("candor_routing_session_here_total",
@@ -68,13 +70,12 @@ private:
     shard_id shard = 0;
     caf::message content;
     bool repeatable = false;
-    std::size_t bytes = 0;   ///< about
-    std::string charged;     ///< the node that they are on their way to
-    bool of_session = false; ///< this node's own copy is asked first
-    std::chrono::steady_clock::time_point begun;
-    std::chrono::steady_clock::time_point deadline;
-    std::uint64_t attempt = 0; ///< answers of earlier ones count for nothing
-    caf::actor asked;          ///< the door of another node; nothing: this node, or nobody
+    std::size_t bytes = 0;        ///< about
+    std::string charged;          ///< the node that they are on their way to
+    bool of_session = false;      ///< this node's own copy is asked first
+    millis begun{0}, deadline{0}; ///< of the monotonic clock
+    std::uint64_t attempt = 0;    ///< answers of earlier ones count for nothing
+    caf::actor asked;             ///< the door of another node; nothing: this node, or nobody
     std::function<void(call&)> send;
     std::function<void(const error&)> refuse;
     std::uint64_t number = 0;
@@ -94,7 +95,7 @@ private:
     c->repeatable = repeatable<Message>;
     c->bytes = weight(m);
     c->of_session = std::is_same_v<Message, read_session>;
-    c->begun = std::chrono::steady_clock::now();
+    c->begun = time_.monotonic();
     c->deadline = c->begun + limits::route_deadline;
     c->content = current_mailbox_element()->move_content_to_message();
     c->refuse = [promise](const error& why) mutable { promise.deliver(to_caf(why)); };
@@ -173,7 +174,7 @@ private:
                 return;
               auto why = from_caf(e);
               if (why.code == errc::not_applied &&
-                  std::chrono::steady_clock::now() - keep->begun < limits::session_wait)
+                  time_.monotonic() - keep->begun < limits::session_wait)
                 return try_later(keep);
               if (why.code == errc::not_applied || why.code == errc::not_primary)
                 return ask<Answer>(*keep, promise);
@@ -186,7 +187,7 @@ private:
   bool cut_off_from(const std::string& leader) const {
     auto found = unreachable_since_.find(leader);
     return found != unreachable_since_.end() &&
-           std::chrono::steady_clock::now() - found->second > limits::unreachable_after;
+           time_.monotonic() - found->second > limits::unreachable_after;
   }
 
   /// It is not on its way to a node any more.
@@ -221,7 +222,7 @@ private:
   void try_later(const call_ptr& c, std::chrono::milliseconds wait = limits::route_again_every) {
     auto attempt = ++c->attempt;
     give_back(*c);
-    if (std::chrono::steady_clock::now() + wait >= c->deadline) {
+    if (time_.monotonic() + wait >= c->deadline) {
       c->refuse({errc::unavailable, "nobody leads this shard at the moment"});
       return end(c);
     }
@@ -232,14 +233,13 @@ private:
 
   /// Where shards are led has changed, or a link was lost.
   void look_again() {
-    std::map<std::string, std::chrono::steady_clock::time_point> unreachable;
+    std::map<std::string, millis> unreachable;
     for (std::size_t i = 0; i < shards_->size(); ++i)
       if (auto leader = shards_->leader(static_cast<shard_id>(i));
           !leader.empty() && leader != shards_->self() && !shards_->door(leader)) {
         auto known = unreachable_since_.find(leader);
-        unreachable.try_emplace(leader, known == unreachable_since_.end()
-                                            ? std::chrono::steady_clock::now()
-                                            : known->second);
+        unreachable.try_emplace(leader, known == unreachable_since_.end() ? time_.monotonic()
+                                                                          : known->second);
       }
     unreachable_since_ = std::move(unreachable);
     std::vector<call_ptr> lost;
@@ -259,10 +259,11 @@ private:
   }
 
   std::shared_ptr<shard_directory> shards_;
+  const candor::clock& time_;
   std::map<std::uint64_t, call_ptr> calls_;
   std::map<std::string, std::size_t> on_the_way_; ///< bytes, to each other node
   /// Nodes that lead something and that there is no link to.
-  std::map<std::string, std::chrono::steady_clock::time_point> unreachable_since_;
+  std::map<std::string, millis> unreachable_since_;
   std::uint64_t numbers_ = 0;
   prometheus::Counter& remote_;
   prometheus::Counter& session_here_;
@@ -272,9 +273,11 @@ private:
 } // namespace
 
 profile_handle spawn_router_actor(caf::actor_system& system,
-                                  std::shared_ptr<shard_directory> shards) {
+                                  std::shared_ptr<shard_directory> shards,
+                                  const candor::clock& time) {
   // It takes exactly the messages of a primary, made from the same list.
-  return caf::actor_cast<profile_handle>(system.spawn<router_actor>(std::move(shards)));
+  return caf::actor_cast<profile_handle>(
+      system.spawn<router_actor>(std::move(shards), std::cref(time)));
 }
 
 } // namespace candor::routing

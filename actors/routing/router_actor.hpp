@@ -12,11 +12,13 @@
 #include <memory>
 
 #include "actors/messages/messages.hpp"
+#include "storage/base/clock.hpp"
 
 namespace candor::routing {
 
-/// `others` says where shards are led; tell the router (retry_atom) when that changes.
+/// `shards` says where shards are led; tell the router (retry_atom) when that changes. `time` must
+/// outlive it.
 profile_handle spawn_router_actor(caf::actor_system& system,
-                                  std::shared_ptr<shard_directory> shards);
+                                  std::shared_ptr<shard_directory> shards, const clock& time);
 
 } // namespace candor::routing

@@ -12,6 +12,7 @@
 #include "cluster/transport/links.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
+#include "storage/base/planted.hpp"
 #include "storage/stores/durable_file.hpp"
 
 namespace candor::supervision {
@@ -105,11 +106,12 @@ public:
                          {around_.db, around_.keys, *coordinator_, promises_, around_.time,
                           [shards = around_.shards, written = chronicle_](shard_id shard,
                                                                           const auto& config) {
-                            shards->set_leader(shard, config.primary.node);
+                            if (shards->leader(shard).empty() || !planted(bug::stale_map))
+                              shards->set_leader(shard, config.primary.node);
                             written->config(shard, config);
                             look_again(*shards);
                           },
-                          around_.look_at_disk},
+                          around_.look_at_disk, around_.edges.make_worker},
                          std::move(options)));
     door_ = door;
     return {};
@@ -160,6 +162,11 @@ private:
       coordinator_ = coordination::make_local_coordinator(around_.db);
       return {};
     }
+    if (around_.edges.make_coordinator) {
+      CANDOR_TRY(made, around_.edges.make_coordinator());
+      coordinator_ = std::move(made);
+      return {};
+    }
     coordination::etcd_options options;
     options.endpoints = config_.etcd;
     options.tls = {config_.etcd_ca, config_.etcd_certificate, config_.etcd_key};
@@ -199,8 +206,11 @@ private:
       log::info("cluster", "the link to {} is down: {}", peer, why);
       tell(peer, nullptr);
     };
-    CANDOR_TRY(opened, transport::links::start(around_.system, std::move(node_door),
-                                               std::move(options), std::move(callbacks)));
+    CANDOR_TRY(opened, around_.edges.start_links
+                           ? around_.edges.start_links(std::move(node_door), std::move(options),
+                                                       std::move(callbacks))
+                           : transport::links::start(around_.system, std::move(node_door),
+                                                     std::move(options), std::move(callbacks)));
     links_ = std::move(opened);
     return {};
   }
@@ -221,8 +231,10 @@ private:
       heard_.note(peer, now);
       return promises_->receive(peer, payload, now);
     };
-    CANDOR_TRY(opened,
-               transport::beacons::start(around_.time, std::move(options), std::move(callbacks)));
+    CANDOR_TRY(opened, around_.edges.start_beacons
+                           ? around_.edges.start_beacons(std::move(options), std::move(callbacks))
+                           : transport::beacons::start(around_.time, std::move(options),
+                                                       std::move(callbacks)));
     beacons_ = std::move(opened);
     return {};
   }

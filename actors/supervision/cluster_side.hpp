@@ -13,11 +13,26 @@
 #include "cluster/coordination/coordinator.hpp"
 #include "cluster/membership/membership_actor.hpp"
 #include "cluster/replication/replication_actor.hpp"
+#include "cluster/transport/beacons.hpp"
+#include "cluster/transport/links.hpp"
 #include "storage/base/clock.hpp"
 #include "storage/base/rng.hpp"
 #include "storage/stores/user_keys.hpp"
 
 namespace candor::supervision {
+
+/// What a node's cluster side is joined to the world by, each made here: a simulation puts its own
+/// in their place. What is empty is the product's: etcd, TLS links, UDP beacons, threads.
+struct cluster_edges {
+  std::function<result<std::unique_ptr<coordination::coordinator>>()> make_coordinator;
+  std::function<result<std::unique_ptr<transport::links>>(caf::actor door, transport::link_options,
+                                                          transport::link_callbacks)>
+      start_links;
+  std::function<result<std::unique_ptr<transport::beacons>>(transport::beacon_options,
+                                                            transport::beacon_callbacks)>
+      start_beacons;
+  replication::spawn_worker make_worker;
+};
 
 struct beneath_the_rooms {
   caf::actor_system& system;
@@ -29,6 +44,7 @@ struct beneath_the_rooms {
   std::shared_ptr<shard_directory> shards;
   std::function<disk_room()> look_at_disk;  ///< on a thread that may wait for it
   std::function<void(result<void>)> failed; ///< from any thread: the node must end
+  cluster_edges edges;
 };
 
 class cluster_side {

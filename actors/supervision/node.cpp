@@ -1,31 +1,18 @@
 #include "actors/supervision/node.hpp"
 
 #include <future>
-#include <map>
 
 #include <caf/all.hpp>
 #include <fmt/format.h>
 
-#include "actors/ad_matching/ad_matching_actor.hpp"
-#include "actors/admin/admin_actor.hpp"
-#include "actors/catalogue/catalogue_actor.hpp"
 #include "actors/gateway/gateway.hpp"
-#include "actors/ingestion/ingestion_actor.hpp"
 #include "actors/messages/messages.hpp"
-#include "actors/notification/notification_actor.hpp"
-#include "actors/policy/policy_actor.hpp"
-#include "actors/profile/profile_actor.hpp"
-#include "actors/recommendation/recommendation_actor.hpp"
-#include "actors/routing/node_door_actor.hpp"
-#include "actors/routing/router_actor.hpp"
-#include "actors/supervision/cluster_side.hpp"
+#include "actors/supervision/node_rooms.hpp"
 #include "actors/topic_filter/filter.hpp"
-#include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
 #include "storage/engine/disk_faults.hpp"
 #include "storage/stores/disk_watch.hpp"
-#include "storage/stores/durable_file.hpp"
 
 namespace candor::supervision {
 
@@ -34,9 +21,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto activation_deadline = 60s;
-constexpr std::size_t ingestion_actors = 2;
-constexpr std::size_t ad_matching_actors = 2;
-constexpr std::size_t restarts_max = 100; ///< of profile actors, in the life of a process
 
 struct system_config : caf::actor_system_config {
   explicit system_config(bool in_cluster) {
@@ -51,57 +35,6 @@ struct system_config : caf::actor_system_config {
   }
 };
 
-/// Watches the rooms. Owns nothing else.
-class supervisor_actor final : public caf::event_based_actor {
-public:
-  using respawn = std::function<profile_handle(shard_id)>;
-
-  supervisor_actor(caf::actor_config& config, std::shared_ptr<shard_directory> shards,
-                   respawn make_profile, std::vector<caf::actor> others,
-                   std::function<void(result<void>)> failed)
-    : caf::event_based_actor{config}
-    , shards_{std::move(shards)}
-    , make_profile_{std::move(make_profile)}
-    , failed_{std::move(failed)}
-    , restarts_{metrics::counter("candor_supervision_restarts_total", "Rooms started anew.")} {
-    for (std::size_t i = 0; i < shards_->size(); ++i)
-      watch(static_cast<shard_id>(i));
-    for (const auto& room : others)
-      monitor(room);
-    set_down_handler([this](caf::down_msg& down) { react(down); });
-  }
-
-  caf::behavior make_behavior() override {
-    return {[](tick_atom) {}};
-  }
-
-private:
-  void watch(shard_id shard) {
-    auto profile = shards_->here(shard);
-    monitor(profile);
-    profiles_[profile.address()] = shard;
-  }
-
-  void react(const caf::down_msg& down) {
-    auto it = profiles_.find(down.source);
-    if (it == profiles_.end() || ++restarted_ > restarts_max)
-      return failed_(fail(errc::internal, "a room of this node failed for good"));
-    auto shard = it->second;
-    profiles_.erase(it);
-    restarts_.Increment();
-    log::error("supervision", "the profile actor of shard={} failed and is started anew", shard);
-    shards_->set(shard, make_profile_(shard));
-    watch(shard);
-  }
-
-  std::shared_ptr<shard_directory> shards_;
-  respawn make_profile_;
-  std::function<void(result<void>)> failed_;
-  prometheus::Counter& restarts_;
-  std::map<caf::actor_addr, shard_id> profiles_;
-  std::size_t restarted_ = 0;
-};
-
 class running_node final : public node {
 public:
   explicit running_node(std::function<void(result<void>)> stop_asked)
@@ -113,20 +46,23 @@ public:
     CANDOR_TRY_VOID(open_storage(config));
     system_config_ = std::make_unique<system_config>(!alone_);
     system_ = std::make_unique<caf::actor_system>(*system_config_);
-    CANDOR_TRY_VOID(open_log(config));
-    auto activated = spawn_rooms(config);
+    CANDOR_TRY_VOID(open_clock(config));
+    auto activated = open_rooms(config);
+    if (!activated)
+      return tl::unexpected<error>{activated.error()};
+    rooms_->spawn();
     CANDOR_TRY_VOID(open_gateway(config));
-    CANDOR_TRY_VOID(join());
+    CANDOR_TRY_VOID(rooms_->join(url_));
     if (!alone_)
       return {}; // it is ready as soon as the cluster is
-    if (activated.wait_for(activation_deadline) != std::future_status::ready)
+    if (activated->wait_for(activation_deadline) != std::future_status::ready)
       return fail(errc::timed_out, "not every shard has logged the policies");
-    return activated.get();
+    return activated->get();
   }
 
   std::string url() const override { return url_; }
   timestamp now() const override { return clock_->now(); }
-  const rooms& doors() const override { return rooms_; }
+  const rooms& doors() const override { return rooms_->doors(); }
   caf::actor_system& system() override { return *system_; }
   shard_id shard_of(const user_id& user) const override {
     return stores::derive_storage_key(secrets_, user).shard(count_);
@@ -135,33 +71,16 @@ public:
   void stop() override {
     if (gateway_)
       gateway_->stop();
-    if (supervisor_)
-      caf::anon_send_exit(supervisor_, caf::exit_reason::user_shutdown);
-    for (const auto& room : all_rooms())
-      caf::anon_send_exit(room, caf::exit_reason::user_shutdown);
+    if (rooms_)
+      rooms_->end_rooms();
     {
       std::lock_guard guard{ready_mutex_};
       gateway_.reset();
     }
-    rooms_ = {};
-    supervisor_ = nullptr;
-    notification_ = nullptr;
-    policy_ = nullptr;
-    if (cluster_)
-      cluster_->stop();
-    if (node_door_)
-      caf::anon_send_exit(node_door_, caf::exit_reason::user_shutdown);
-    node_door_ = nullptr;
-    if (behind_)
-      behind_->put({});
-    *membership_ = nullptr;
-    if (shards_) {
-      caf::anon_send_exit(shards_->primary(0), caf::exit_reason::user_shutdown);
-      shards_->clear();
-    }
-    shards_.reset();
+    if (rooms_)
+      rooms_->end_cluster_side();
     system_.reset(); // waits for every actor's end
-    cluster_.reset();
+    rooms_.reset();
   }
 
 private:
@@ -192,21 +111,40 @@ private:
     return {};
   }
 
-  result<void> open_log(const config::node_config& config) {
+  result<void> open_clock(const config::node_config& config) {
     count_ = {config.shards};
     clock_ = config.settable_clock ? make_settable_clock() : make_system_clock();
     if (config.clock_start)
       CANDOR_TRY_VOID(clock_->set(*config.clock_start));
     if (config.settable_clock)
       CANDOR_TRY_VOID(continue_clock());
-    shards_ = std::make_shared<shard_directory>(count_, config.name);
-    for (std::uint16_t i = 0; i < count_.value; ++i)
-      shards_->set_leader(i, {}); // as the coordinator will say
-    CANDOR_TRY(opened, cluster_side::open(
-                           config, {*system_, *db_, *keys_, secrets_, *clock_, *random_, shards_,
-                                    [this] { return look_at_disk(); }, stop_asked_}));
-    cluster_ = std::move(opened);
     return {};
+  }
+
+  result<std::future<result<void>>> open_rooms(const config::node_config& config) {
+    auto outcome = std::make_shared<std::promise<result<void>>>();
+    auto activated = outcome->get_future();
+    CANDOR_TRY(opened, node_rooms::open(config, {*system_,
+                                                 *db_,
+                                                 *keys_,
+                                                 secrets_,
+                                                 *clock_,
+                                                 *random_,
+                                                 files_,
+                                                 filter_,
+                                                 mailer_of(config),
+                                                 [this] { return look_at_disk(); },
+                                                 {},
+                                                 [this, outcome](result<void> how) {
+                                                   if (how)
+                                                     set_ready();
+                                                   else if (!alone_)
+                                                     stop_asked_(how); // `start` has returned
+                                                   outcome->set_value(std::move(how));
+                                                 },
+                                                 stop_asked_}));
+    rooms_ = std::move(opened);
+    return activated;
   }
 
   disk_room look_at_disk() {
@@ -226,81 +164,6 @@ private:
         latest = std::max(latest, std::optional{last});
     }
     return latest ? clock_->set(*latest) : result<void>{};
-  }
-
-  /// From here on other nodes may ask.
-  result<void> join() {
-    behind_ = std::make_shared<routing::door_rooms>();
-    behind_->put({shards_, std::make_shared<const rooms>(rooms_), cluster_->door().actor});
-    if (!alone_)
-      node_door_ = routing::spawn_node_door_actor(*system_, behind_);
-    CANDOR_TRY_VOID(cluster_->join(url_, node_door_));
-    *membership_ = cluster_->membership();
-    return {};
-  }
-
-  std::future<result<void>> spawn_rooms(const config::node_config& config) {
-    auto where = [this](const user_id& user) { return shard_of(user); };
-    auto make_profile = [this, where](shard_id shard) {
-      return profile::spawn_profile_actor(
-          *system_, shard, {*db_, *keys_, secrets_, files_.regions, *clock_, *random_},
-          {shards_, where}, cluster_->door());
-    };
-    for (std::uint16_t i = 0; i < count_.value; ++i)
-      shards_->set(i, make_profile(i));
-    shards_->set_router(routing::spawn_router_actor(*system_, shards_));
-
-    auto outcome = std::make_shared<std::promise<result<void>>>();
-    auto activated = outcome->get_future();
-    policy_ = policy::spawn_policy_actor(
-        *system_, {shards_, files_.regions, *clock_}, files_.policies,
-        [this, outcome](result<void> how) {
-          if (how)
-            set_ready();
-          else if (!alone_)
-            stop_asked_(how); // `start` has returned already
-          outcome->set_value(std::move(how));
-        });
-
-    notification_ = notification::spawn_notification_actor(
-        *system_, {shards_, policy_, files_.regions, *clock_, where, config.notices, config.app,
-                   config.link, sender_of(config), mailer_of(config)});
-
-    for (std::size_t i = 0; i < ingestion_actors; ++i)
-      rooms_.ingestion.push_back(
-          ingestion::spawn_ingestion_actor(*system_, shards_, filter_, where));
-    rooms_.catalogue = catalogue::spawn_catalogue_actor(*system_, shards_, shelf_, *clock_);
-    for (std::size_t i = 0; i < ad_matching_actors; ++i)
-      rooms_.ad_matching.push_back(ad_matching::spawn_ad_matching_actor(
-          *system_, {shards_, where, shelf_, *clock_, *random_}));
-    rooms_.recommendation =
-        recommendation::spawn_recommendation_actor(*system_, {shards_, where, shelf_, *clock_});
-    rooms_.shards = shards_;
-    rooms_.events = cluster_->events();
-    rooms_.notification = notification_;
-    rooms_.admin = admin::spawn_admin_actor(
-        *system_, {shards_, policy_, notification_, *db_, *clock_, *random_, where, config.name,
-                   CANDOR_VERSION, config.data.string(), [this] { stop_asked_({}); }, config.cluster,
-                   config.etcd, membership_, cluster_->door().actor});
-
-    std::vector<caf::actor> others{
-        caf::actor_cast<caf::actor>(policy_), caf::actor_cast<caf::actor>(notification_),
-        caf::actor_cast<caf::actor>(rooms_.admin),
-        caf::actor_cast<caf::actor>(cluster_->door().actor),
-        caf::actor_cast<caf::actor>(shards_->primary(0))};
-    others.push_back(caf::actor_cast<caf::actor>(rooms_.catalogue));
-    others.push_back(caf::actor_cast<caf::actor>(rooms_.recommendation));
-    for (const auto& room : rooms_.ingestion)
-      others.push_back(caf::actor_cast<caf::actor>(room));
-    for (const auto& room : rooms_.ad_matching)
-      others.push_back(caf::actor_cast<caf::actor>(room));
-    supervisor_ =
-        system_->spawn<supervisor_actor>(shards_, make_profile, std::move(others), stop_asked_);
-    return activated;
-  }
-
-  static notification::sender sender_of(const config::node_config& config) {
-    return {config.mail_from, config.app, config.mail_from.substr(config.mail_from.rfind('@') + 1)};
   }
 
   notification::smtp_options smtp_of(const config::node_config& config) const {
@@ -349,8 +212,11 @@ private:
     settings.user_token_secret = files_.user_token_secret;
     settings.regions = files_.regions;
     settings.shard_of = [this](const user_id& user) { return shard_of(user); };
-    settings.low_on_disk = [disk = cluster_->door().disk] { return *disk != disk_room::ample; };
-    CANDOR_TRY(opened, gateway::gateway::start(*system_, rooms_, std::move(settings), *clock_));
+    settings.low_on_disk = [disk = rooms_->cluster().door().disk] {
+      return *disk != disk_room::ample;
+    };
+    CANDOR_TRY(opened,
+               gateway::gateway::start(*system_, rooms_->doors(), std::move(settings), *clock_));
     {
       std::lock_guard guard{ready_mutex_};
       gateway_ = std::move(opened);
@@ -367,27 +233,6 @@ private:
     ready_ = true;
     if (gateway_)
       gateway_->set_ready(true);
-  }
-
-  std::vector<caf::actor> all_rooms() const {
-    std::vector<caf::actor> all;
-    auto add = [&](const auto& handle) {
-      if (handle)
-        all.push_back(caf::actor_cast<caf::actor>(handle));
-    };
-    for (const auto& room : rooms_.ingestion)
-      add(room);
-    for (const auto& room : rooms_.ad_matching)
-      add(room);
-    add(rooms_.recommendation);
-    add(rooms_.catalogue);
-    add(rooms_.admin);
-    add(notification_);
-    add(policy_);
-    if (shards_)
-      for (std::size_t i = 0; i < shards_->size(); ++i)
-        add(shards_->here(static_cast<shard_id>(i)));
-    return all;
   }
 
   std::function<void(result<void>)> stop_asked_;
@@ -407,18 +252,7 @@ private:
   bool alone_ = true; ///< no cluster
   std::unique_ptr<system_config> system_config_;
   std::unique_ptr<caf::actor_system> system_;
-  std::unique_ptr<cluster_side> cluster_;
-  /// Filled when the node has joined: rooms that are there before hold the place.
-  std::shared_ptr<membership::membership_handle> membership_ =
-      std::make_shared<membership::membership_handle>();
-  std::shared_ptr<routing::door_rooms> behind_;
-  caf::actor node_door_;
-  model::catalogue_shelf shelf_;
-  std::shared_ptr<shard_directory> shards_;
-  policy_handle policy_;
-  notification_handle notification_;
-  rooms rooms_;
-  caf::actor supervisor_;
+  std::unique_ptr<node_rooms> rooms_;
   std::mutex ready_mutex_; ///< guards the next two where the node runs
   std::unique_ptr<gateway::gateway> gateway_;
   bool ready_ = false;

@@ -1,5 +1,6 @@
 #include "cluster/membership/membership_actor.hpp"
 
+#include "cluster/transport/spawn_waiting.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 
@@ -70,8 +71,8 @@ private:
 membership_handle spawn_membership(caf::actor_system& system, participant_options options,
                                    participant_surroundings around,
                                    std::function<void(const error&)> on_refused) {
-  return system.spawn<membership_actor, caf::detached>(std::move(options), std::move(around),
-                                                       std::move(on_refused));
+  return transport::spawn_waiting<membership_actor>(system, std::move(options), std::move(around),
+                                                    std::move(on_refused));
 }
 
 } // namespace candor::membership

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "cluster/transport/spawn_waiting.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
@@ -16,12 +17,14 @@ constexpr auto look_at_disk_every = std::chrono::milliseconds{250};
 /// More reads than this at a time are one list of all.
 constexpr std::size_t reads_one_by_one = 8;
 
-/// A thread that waits for the disk, or for the coordinator.
-using worker_handle = caf::typed_actor<caf::replies_to<work_ptr>::with<outcome_ptr>>;
-
-worker_handle::behavior_type worker() {
-  return {[](const work_ptr& w) { return std::make_shared<const outcome>((*w)()); }};
-}
+class worker_actor final : public worker_handle::base {
+public:
+  using worker_handle::base::base;
+  const char* name() const override { return "worker"; }
+  behavior_type make_behavior() override {
+    return {[](const work_ptr& w) { return std::make_shared<const outcome>((*w)()); }};
+  }
+};
 
 // -- what is asked of the coordinator
 // --------------------------------------------------------------
@@ -110,8 +113,12 @@ public:
   const char* name() const override { return "replication"; }
 
   behavior_type make_behavior() override {
-    disk_ = system().spawn<caf::detached>(worker);
-    coordination_ = system().spawn<caf::detached>(worker);
+    auto make = [this](waits_for what) {
+      return around_.make_worker ? around_.make_worker(system(), what)
+                                 : transport::spawn_waiting<worker_actor>(system());
+    };
+    disk_ = make(waits_for::disk);
+    coordination_ = make(waits_for::coordinator);
     delayed_send(this, heartbeat_every, heartbeat_atom_v);
     flush_soon();
     return {
@@ -398,8 +405,9 @@ result<write_door> spawn_replication(caf::actor_system& system, replication_surr
   door.progress = std::make_shared<std::vector<shard_progress>>(shards);
   door.promises = around.promises;
   door.disk = std::make_shared<std::atomic<disk_room>>(disk_room::ample);
-  door.actor = system.spawn<replication_actor, caf::detached>(
-      std::move(around), std::shared_ptr<replicator>{std::move(core)}, std::move(self), door);
+  door.actor = transport::spawn_waiting<replication_actor>(
+      system, std::move(around), std::shared_ptr<replicator>{std::move(core)}, std::move(self),
+      door);
   return door;
 }
 

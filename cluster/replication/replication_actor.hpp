@@ -45,6 +45,9 @@ using work = std::function<outcome()>;
 using work_ptr = std::shared_ptr<const work>;
 using outcome_ptr = std::shared_ptr<const outcome>;
 
+/// What a worker waits for.
+enum class waits_for : std::uint8_t { disk, coordinator };
+
 /// node -> node: peer_items; answered when it was handled, which gives credit for the next.
 struct peer_frame {
   std::string node;
@@ -138,6 +141,10 @@ struct write_door {
   }
 };
 
+/// Does the work it is given and answers with the outcome; one thing at a time, in order.
+using worker_handle = caf::typed_actor<caf::replies_to<work_ptr>::with<outcome_ptr>>;
+using spawn_worker = std::function<worker_handle(caf::actor_system&, waits_for)>;
+
 struct replication_surroundings {
   engine::engine& db;
   stores::user_keys& keys;
@@ -148,6 +155,8 @@ struct replication_surroundings {
   std::function<void(shard_id, const sharding::shard_config&)> on_config;
   /// Waits for the disk; called on the thread that does. Empty: there is always room.
   std::function<disk_room()> look_at_disk = {};
+  /// Makes the two workers; empty: each with a thread of its own.
+  spawn_worker make_worker = {};
 };
 
 /// Opens the disk's shards. Everything that `around` refers to must outlive the actors. Error: as

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "storage/base/log.hpp"
+#include "storage/base/planted.hpp"
 #include "storage/engine/keys.hpp"
 
 namespace candor::replication {
@@ -42,6 +43,14 @@ position place_of(const entry& e) {
 /// Where the records end before the head, the next one leaves a gap that shows.
 result<stores::audit_head> find_audit_head(const engine::engine& db, shard_id shard) {
   CANDOR_TRY(head, stores::read_audit_head(db, shard));
+  if (head && head->index > 1 && planted(bug::audit_tail_lost)) {
+    stores::audit_head before;
+    CANDOR_TRY_VOID(stores::read_audit(db, shard, head->index - 1, [&](const auto& record) {
+      before = {record.index, record.hash};
+      return false;
+    }));
+    return before;
+  }
   if (head)
     return *head;
   CANDOR_TRY(orphan, db.last(table::audit, engine::shard_begin(shard), engine::shard_end(shard)));
@@ -68,7 +77,8 @@ result<void> write_job(const disk_job& job, engine::engine& db, stores::user_key
     log::error("replication", "a page of keys is refused: {}", taken.error().to_string());
   }
   if (!job.batch.empty())
-    CANDOR_TRY_VOID(db.write(job.batch, engine::sync::yes));
+    CANDOR_TRY_VOID(
+        db.write(job.batch, planted(bug::no_fsync) ? engine::sync::no : engine::sync::yes));
   return {};
 }
 
@@ -77,6 +87,8 @@ result<void> write_job(const disk_job& job, engine::engine& db, stores::user_key
 disk_outcome carry_out(const disk_job& job, engine::engine& db, stores::user_keys& keys) {
   disk_outcome outcome{write_job(job, db, keys), {}};
   if (!outcome.written)
+    return outcome;
+  if (planted(bug::key_kept_by_copies))
     return outcome;
   for (auto key : job.destroy)
     if (auto gone = keys.destroy(key); !gone) {
@@ -143,6 +155,8 @@ void replicator::restart(shard_id shard, found_shard found) {
   }
   step(shard, [&](replica& r, effects& out) {
     r.start({found.term, found.installing ? position{} : found.end, s.applied.at}, now(), out);
+    if (s.wanted) // the placement says it once
+      r.wanted(*s.wanted, now(), out);
   });
   tell_destroyed(shard);
   outbox_.config_reads.insert(shard);
@@ -257,7 +271,8 @@ void replicator::review(shard_id shard) {
   auto& s = shards_[shard];
   auto& r = *s.machine;
   // What is committed is answered, also where this very step gave up leading.
-  while (!s.waiting.empty() && s.waiting.front().seq <= r.committed() && r.term() == s.led_term) {
+  while (!s.waiting.empty() && r.term() == s.led_term &&
+         (s.waiting.front().seq <= r.committed() || planted(bug::ack_before_copies))) {
     auto done = std::move(s.waiting.front());
     s.waiting.pop_front();
     done.then(std::move(done.outcome));
@@ -441,6 +456,8 @@ void replicator::add_cut(shard_id shard, disk_job& job) {
   for (const auto& [where, copy] : leaving_)
     if (where.first == shard)
       to = std::min(to, copy.mark.at.seq + 1);
+  if (planted(bug::cut_too_far))
+    to = s.queued + 1;
   if (to > s.cut) {
     job.batch.push_back(cut_log(shard, s.cut, to));
     s.cut = to;
@@ -856,6 +873,10 @@ std::optional<copy_part> replicator::next_part(leaving_copy& copy, shard_id shar
   }
   for (; copy.table < std::size(copied_tables) && bytes < limits::copy_part_bytes;) {
     auto from = copied_tables[copy.table];
+    if (from == table::timer && planted(bug::copy_short)) {
+      ++copy.table;
+      continue;
+    }
     auto whole = true;
     auto read =
         copy.state->scan(from, copy.key, engine::shard_end(shard),

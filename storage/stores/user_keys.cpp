@@ -21,6 +21,7 @@
 
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
+#include "storage/base/planted.hpp"
 #include "storage/engine/keys.hpp"
 #include "storage/stores/durable_file.hpp"
 
@@ -322,9 +323,10 @@ std::optional<std::uint64_t> parse_name(std::string_view name) {
 
 class page_files final : public user_keys {
 public:
-  page_files(const fs::path& folder, const node_secrets& secrets)
+  page_files(const fs::path& folder, const node_secrets& secrets, pages_made when)
     : folder_{folder}
     , pages_{folder / "pages"}
+    , when_{when}
     , master_key_{key_bytes} {
     std::memcpy(master_key_.data(), secrets.master_key.data(), key_bytes);
   }
@@ -359,7 +361,8 @@ public:
       CANDOR_TRY_VOID(settle(page));
     for (auto page : pages)
       shards_[shard_of(page)].pages.insert(page);
-    maker_ = std::thread{[this] { make_pages_ahead(); }};
+    if (when_ == pages_made::ahead)
+      maker_ = std::thread{[this] { make_pages_ahead(); }};
     return {};
   }
 
@@ -382,7 +385,7 @@ public:
         next = here.next(term);
         if (next) {
           here.given = *next;
-          if (slots_per_page - next->slot <= slots_per_page / 4 &&
+          if (when_ == pages_made::ahead && slots_per_page - next->slot <= slots_per_page / 4 &&
               !here.page_after(next->page, term) && is_counted(fresh)) {
             wanted_.insert(fresh);
             page_wanted_.notify_one();
@@ -635,7 +638,8 @@ private:
     {
       std::lock_guard lock{mutex_};
       ++generation_; // whoever reads the old page at this moment must not remember it
-      remember(number, std::move(page));
+      if (!planted(bug::erased_key_cached))
+        remember(number, std::move(page));
     }
     return settle(number);
   }
@@ -749,6 +753,7 @@ private:
 
   fs::path folder_;
   fs::path pages_;
+  pages_made when_;
   secret_bytes master_key_;
   std::optional<file_handle> lock_;
 
@@ -780,10 +785,10 @@ void warn_of_lock_limit() {
 } // namespace
 
 result<std::unique_ptr<user_keys>> open_user_keys(const fs::path& folder,
-                                                  const node_secrets& secrets) {
+                                                  const node_secrets& secrets, pages_made when) {
   CANDOR_ASSERT(sodium_init() >= 0);
   warn_of_lock_limit();
-  auto opened = std::make_unique<page_files>(folder, secrets);
+  auto opened = std::make_unique<page_files>(folder, secrets, when);
   CANDOR_TRY_VOID(opened->open_folder());
   return opened;
 }

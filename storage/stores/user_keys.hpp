@@ -119,9 +119,14 @@ public:
   virtual result<void> drop_shard(shard_id shard) = 0;
 };
 
+/// When pages are made: ahead of need by a thread of the store's own, or (for a simulation, which
+/// has no threads) when the first key of one is asked for.
+enum class pages_made : bool { ahead, when_needed };
+
 /// Opens or creates the store in `folder`. Finishes what a crash interrupted. Thread-safe.
 /// Error: `corrupt`, `crypto_failed` (the master key is not this store's), `io_failed`, `locked`.
 result<std::unique_ptr<user_keys>> open_user_keys(const std::filesystem::path& folder,
-                                                  const node_secrets& secrets);
+                                                  const node_secrets& secrets,
+                                                  pages_made when = pages_made::ahead);
 
 } // namespace candor::stores

@@ -13,7 +13,7 @@
 #include "cluster/replication/broken.hpp"
 #include "cluster/replication/replica.hpp"
 
-namespace candor::sim {
+namespace candor::sim::one_shard {
 
 namespace {
 
@@ -1350,4 +1350,4 @@ std::string to_string(const fault& f) {
                      f.for_us / ms);
 }
 
-} // namespace candor::sim
+} // namespace candor::sim::one_shard

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-namespace candor::sim {
+namespace candor::sim::one_shard {
 
 /// What happens to the cluster from outside.
 enum class fault_kind : std::uint8_t {
@@ -87,4 +87,4 @@ bool known_profile(const std::string& name);
 
 std::string to_string(const fault& f);
 
-} // namespace candor::sim
+} // namespace candor::sim::one_shard

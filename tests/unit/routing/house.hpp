@@ -75,13 +75,14 @@ struct house {
       std::make_shared<shard_directory>(shard_count{4}, "here");
   std::shared_ptr<order> here = std::make_shared<order>();
   std::vector<caf::actor> rooms;
+  std::unique_ptr<clock> time = make_system_clock();
   profile_handle router;
 
   house() {
     auto room = add_primary(here);
     for (shard_id s = 0; s < 4; ++s)
       shards->set(s, caf::actor_cast<profile_handle>(room));
-    router = routing::spawn_router_actor(system, shards);
+    router = routing::spawn_router_actor(system, shards, *time);
     rooms.push_back(caf::actor_cast<caf::actor>(router));
   }
 
