@@ -43,7 +43,7 @@ PLANTED = {
     "money_forgotten": ("budgets", {"a campaign spends no more than its budget"}),
     "stale_map": ("crashes", {SETTLES, "a new cluster serves"}),
 }
-SEEDS_MOST = 60
+SEEDS_MOST = 100
 
 
 def sim(program, *arguments):
