@@ -569,6 +569,8 @@ private:
         .request(n->shards()->primary(shard), client_deadline, read_user{shard, p.id, false, {}})
         .then(
             [this, i, least, was_erased, last](const user_answer& answer) {
+              if (!answer.known)
+                return not_there(i, last);
               ++found_.reads;
               auto& p = persons_[i];
               if (was_erased)
@@ -595,18 +597,19 @@ private:
               }
             },
             [this, i, last](const caf::error& e) {
-              auto& p = persons_[i];
-              auto why = from_caf(e);
-              if (why.code == errc::user_not_found) {
-                ++found_.reads;
-                if (!p.erase_asked)
-                  return violate("a strong read sees every acknowledged event",
-                                 p.id + " is not known");
-                final_reads_ += last;
-              } else if (last) {
+              if (from_caf(e).code == errc::user_not_found)
+                not_there(i, last);
+              else if (last)
                 on_.after(200 * ms, [this, i] { read(i, true); });
-              }
             });
+  }
+
+  void not_there(std::size_t i, bool last) {
+    ++found_.reads;
+    const auto& p = persons_[i];
+    if (!p.erase_asked)
+      return violate("a strong read sees every acknowledged event", p.id + " is not known");
+    final_reads_ += last;
   }
 
   void look_into_inbox(std::size_t i) {
