@@ -12,7 +12,7 @@ import unittest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SCENARIOS = SOURCE / "tests/sim"
 bin_dir = None
-seeds = 2
+seeds = 6
 
 # Where each bug is looked for, and the checks that may see it first. What a run needs is printed.
 LOST = "a strong read sees every acknowledged event"
@@ -43,7 +43,7 @@ PLANTED = {
     "money_forgotten": ("budgets", {"a campaign spends no more than its budget"}),
     "stale_map": ("crashes", {SETTLES, "a new cluster serves"}),
 }
-SEEDS_MOST = 100
+SEEDS_MOST = 250
 
 
 def sim(program, *arguments):
