@@ -143,7 +143,7 @@ public:
         },
         [this](const peer_seen_ptr& peer) {
           if (peer->door)
-            peers_[peer->node] = {peer->door, 0};
+            peers_[peer->node] = {peer->door, ++links_, 0};
           else
             peers_.erase(peer->node);
         },
@@ -175,6 +175,7 @@ public:
 private:
   struct peer {
     caf::actor door;
+    std::uint64_t link = 0; ///< a node that was only away has the same door again
     std::size_t in_flight_bytes = 0;
   };
 
@@ -356,8 +357,8 @@ private:
       return;
     }
     to->second.in_flight_bytes += bytes;
-    auto give_back = [this, node, bytes, door = to->second.door] {
-      if (auto p = peers_.find(node); p != peers_.end() && p->second.door == door)
+    auto give_back = [this, node, bytes, link = to->second.link] {
+      if (auto p = peers_.find(node); p != peers_.end() && p->second.link == link)
         p->second.in_flight_bytes -= bytes;
     };
     request(to->second.door, limits::peer_frame_deadline, std::move(frame))
@@ -371,6 +372,7 @@ private:
   write_door door_;
   worker_handle disk_, coordination_;
   std::map<std::string, peer> peers_;
+  std::uint64_t links_ = 0;
   std::map<shard_id, caf::actor_addr> owners_; ///< who opened the shard
   std::vector<shard_swap> swaps_;              ///< to be asked of the coordinator next
   std::set<shard_id> config_reads_;            ///< the same
