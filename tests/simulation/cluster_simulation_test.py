@@ -48,7 +48,7 @@ SEEDS_MOST = 250
 
 def sim(program, *arguments):
     done = subprocess.run([str(bin_dir / program), "-o", "json", *map(str, arguments)],
-                          capture_output=True, text=True, timeout=900)
+                          capture_output=True, text=True, timeout=6 * 3600)
     return done.returncode, json.loads(done.stdout) if done.stdout else {"stderr": done.stderr}
 
 
@@ -112,7 +112,7 @@ class PlantedBugs(unittest.TestCase):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin-dir", required=True, type=pathlib.Path)
-    parser.add_argument("--seeds", type=int, default=seeds, help="of each scenario; the long form: 1200")
+    parser.add_argument("--seeds", type=int, default=seeds, help="of each scenario; the long form: 910")
     options, rest = parser.parse_known_args()
     bin_dir, seeds = options.bin_dir, options.seeds
     unittest.main(argv=sys.argv[:1] + rest, verbosity=2)

@@ -205,6 +205,8 @@ public:
     client_handle_ = nullptr;
     for (auto& n : nodes_)
       n->crash();
+    std::error_code ec;
+    std::filesystem::remove_all(folder_, ec);
   }
 
   cluster_outcome run() {
