@@ -11,7 +11,6 @@ request that is not answered within --patience-ms is sent again with the same id
 
 import argparse
 import datetime
-import http.client
 import json
 import math
 import os
@@ -27,9 +26,8 @@ import time
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "cluster_tool"))
+from connection import BROKEN, Connection  # noqa: E402
 from local_cluster import ClusterError, LocalCluster  # noqa: E402
-
-BROKEN = (OSError, http.client.HTTPException, ValueError)
 
 
 class Probe:
@@ -67,20 +65,13 @@ class Probe:
         return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def send(self, connections, node, event):
+        if node.name not in connections:
+            connections[node.name] = Connection(node, self.patience_s)
         try:
-            if node.name not in connections:
-                connections[node.name] = node.open_connection(self.patience_s)
-            connection = connections[node.name]
-            headers = {"Content-Type": "application/x-ndjson"}
-            if node.cluster.key:
-                headers["Authorization"] = f"Bearer {node.cluster.key}"
-            connection.request("POST", "/v1/events", body=json.dumps(event) + "\n", headers=headers)
-            answer = connection.getresponse()
-            body = answer.read()
-            return answer.status == 200 and json.loads(body)["status"] in ("accepted", "duplicate")
+            status, body = connections[node.name].request("POST", "/v1/events", json.dumps(event) + "\n",
+                                                          "application/x-ndjson")
+            return status == 200 and json.loads(body)["status"] in ("accepted", "duplicate")
         except BROKEN:
-            if node.name in connections:
-                connections.pop(node.name).close()
             return False
 
     def gap(self, moment):

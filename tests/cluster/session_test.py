@@ -29,10 +29,9 @@ class Session:
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            if c.open is None:
-                c.open = c.node.open_connection(c.timeout_s)
-            c.open.request(method, path, body=body, headers=headers)
-            answer = c.open.getresponse()
+            opened = c.connected()
+            opened.request(method, path, body=body, headers=headers)
+            answer = opened.getresponse()
             text = answer.read().decode(errors="replace")
         except BROKEN:
             c.close()

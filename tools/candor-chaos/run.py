@@ -20,6 +20,7 @@ from policy_load import POLICY, PolicyLoad
 from workload import Observer, Workload
 
 HEALTHY_WITHIN_S = 120
+SICK_READS_S = 20  # a cluster that did not heal is read as far as it answers
 
 
 class Schedule:
@@ -142,10 +143,14 @@ class Run:
             zero = time.monotonic()
             for step in schedule.steps:
                 time.sleep(max(0, zero + step["at_s"] - time.monotonic()))
-                self.one_fault(world, load, step)
+                healed = self.one_fault(world, load, step)
                 if load.crashed:
                     raise RuntimeError(f"a client crashed: {load.crashed[0]}")
-            self.settle(cluster, load)
+                if not healed:
+                    self.trouble.append("the run ended there: what came after would tell nothing")
+                    break
+            else:
+                self.settle(cluster, load)
         finally:
             people.ended.set()
             load.ended.set()
@@ -153,7 +158,7 @@ class Run:
         load.stop()
         people.stop()
         try:
-            load.read_all()
+            load.read_all(*([SICK_READS_S] if self.trouble else []))
             people.look_at_the_end()
         except RuntimeError as e:
             self.trouble.append(str(e))
@@ -162,6 +167,7 @@ class Run:
         self.errors, self.verdicts = load.errors, people.verdicts
 
     def one_fault(self, world, load, step):
+        """True when the cluster is healthy after it."""
         made = faults.BY_NAME[step["fault"]](world)
         began = time.monotonic()
         try:
@@ -172,25 +178,23 @@ class Run:
         finally:
             made.heal()
             world.history.say("fault", what=step["fault"], phase="heal")
-        healed = time.monotonic()
+        began = time.monotonic()
         try:
             load.wait_until_all_are_served()
-        except RuntimeError as e:
-            self.trouble.append(f"after {step['fault']} ({what}): {e}")
-            self.say(f"  {self.trouble[-1]}")
-        try:
             world.cluster.wait_until_healthy(HEALTHY_WITHIN_S)
-        except ClusterError as e:
+            took = round(time.monotonic() - began, 2)
+            self.say(f"           healthy {took} s after it was healed")
+        except (RuntimeError, ClusterError) as e:
+            took = None
             self.trouble.append(f"after {step['fault']} ({what}): not healthy: {str(e)[-300:]}")
             self.say(f"  {self.trouble[-1]}")
-        took = round(time.monotonic() - healed, 2)
-        self.say(f"           healthy {took} s after it was healed")
         self.faults.append({**step, "target": what, "healthy_after_s": took})
         for n in world.cluster.nodes:
             if n.state() == "stopped":
                 self.trouble.append(f"after {step['fault']}: {n.name} has ended by itself; its log ends with:\n"
                                     f"{n.member.log_tail(8)}")
                 world.cluster.launch(n.member)
+        return took is not None
 
     def settle(self, cluster, load):
         for n in cluster.nodes:
@@ -202,7 +206,8 @@ class Run:
             try:
                 said = node.admin("audit_verify")
             except (OSError, RuntimeError) as e:
-                said = {"ok": False, "why": str(e)}
+                self.trouble.append(f"{node.name} does not verify its audit chains: {e}")
+                continue
             history.say("audit", node=node.name, ok=said["ok"], why=said.get("why", ""))
 
     def summary(self, verdict, schedule):

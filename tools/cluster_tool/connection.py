@@ -24,15 +24,19 @@ class Connection:
         if content_type:
             headers["Content-Type"] = content_type
         try:
-            if self.open is None:
-                self.open = self.node.open_connection(self.timeout_s)
-            self.open.request(method, path, body=body, headers=headers)
-            answer = self.open.getresponse()
+            opened = self.connected()
+            opened.request(method, path, body=body, headers=headers)
+            answer = opened.getresponse()
             self.answered = answer.headers
             return answer.status, answer.read().decode(errors="replace")
         except BROKEN:
             self.close()
             raise
+
+    def connected(self):
+        if self.open is None or self.open.sock is None:  # the node closed it behind its last answer
+            self.open = self.node.open_connection(self.timeout_s)
+        return self.open
 
     def close(self):
         if self.open is not None:

@@ -86,6 +86,7 @@ class ClusterNode(Node):
             return http.client.HTTPConnection(self.address, self.port, timeout=timeout)
         context = ssl.create_default_context(cafile=str(self.cluster.http_ca))
         connection = http.client.HTTPSConnection(self.address, self.port, timeout=timeout, context=context)
+        connection.auto_open = 0  # it would open again outside the namespace, where somebody else may have the address
         with network.inside(self.cluster.client_namespace):
             connection.connect()
         return connection
