@@ -128,10 +128,9 @@ reply with_session(reply made, const session_seen& seen) {
   return made;
 }
 
-reply with_session(reply made, const session_token& token) {
-  session_seen seen;
-  seen.add(token);
-  return with_session(std::move(made), seen);
+reply with_session(reply made, session_seen before, const session_token& token) {
+  before.add(token);
+  return with_session(std::move(made), before);
 }
 
 } // namespace
@@ -512,6 +511,8 @@ private:
       return fail(errc::unavailable, "no room takes events");
     made.room =
         doors_.ingestion[turn_.fetch_add(1, std::memory_order_relaxed) % doors_.ingestion.size()];
+    CANDOR_TRY(before, session_seen::parse(x.head.session));
+    made.seen = std::move(before);
     made.until = time_.monotonic() + config_.bounds.answer_deadline;
     return made;
   }
@@ -659,11 +660,12 @@ private:
 
   // -- persons -----------------------------------------------------------------------------------
 
-  /// The person that the path names, and who leads their shard.
+  /// The person that the path names, who leads their shard, and what the session had seen before.
   struct addressed {
     user_id user;
     shard_id shard;
     profile_handle room;
+    session_seen before;
   };
 
   result<addressed> address(const exchange& x, std::initializer_list<std::string_view> query = {}) {
@@ -673,7 +675,8 @@ private:
       return fail(user.error().code, "`id` in the path: " + user.error().detail);
     auto shard = config_.shard_of(*user);
     auto room = doors_.shards->primary(shard);
-    return addressed{std::move(*user), shard, std::move(room)};
+    CANDOR_TRY(before, session_seen::parse(x.head.session));
+    return addressed{std::move(*user), shard, std::move(room), std::move(before)};
   }
 
   asio::awaitable<reply> put_user(exchange& x) {
@@ -692,20 +695,20 @@ private:
       co_return problem(x, stored.error());
     nlohmann::ordered_json body = {{"user", whom->user.value()}, {"created", stored->created}};
     co_return with_session(make_reply(stored->created ? 201 : 200, json_type, body.dump() + "\n"),
-                           stored->seen);
+                           std::move(whom->before), stored->seen);
   }
 
   /// What the session has seen of the shard; nothing: the read is a strong one.
-  static result<std::optional<session_token>> asked_session(const exchange& x, shard_id shard) {
+  static result<std::optional<session_token>> asked_session(const exchange& x,
+                                                            const addressed& whom) {
     auto asked = x.target.query.find("consistency");
     auto named = asked != x.target.query.end();
     if (named && asked->second != "strong" && asked->second != "session")
       return fail(errc::bad_value, "`consistency` is strong or session");
-    CANDOR_TRY(seen, session_seen::parse(x.head.session));
     if ((named && asked->second == "strong") || (!named && x.head.session.empty()) ||
-        seen.is_anything())
+        whom.before.is_anything())
       return std::nullopt;
-    return std::optional{seen.of(shard)};
+    return std::optional{whom.before.of(whom.shard)};
   }
 
   /// Strong, or as the session asks. `also` is another key that the query may have.
@@ -713,7 +716,7 @@ private:
     auto whom = address(x, {"consistency", also});
     if (!whom)
       co_return tl::unexpected<error>{whom.error()};
-    auto session = asked_session(x, whom->shard);
+    auto session = asked_session(x, *whom);
     if (!session)
       co_return tl::unexpected<error>{session.error()};
     if (*session) {
@@ -737,14 +740,15 @@ private:
 
   using show = std::string (*)(const person_view&);
 
-  /// The person as `shown` writes them, with the token of what was seen.
+  /// The person as `shown` writes them, with the tokens of what was seen.
   reply person_reply(const exchange& x, result<user_answer> found, show shown) {
     if (!found)
       return problem(x, found.error());
+    auto before = session_seen::parse(x.head.session).value_or(session_seen{}); // read already
     auto seen = found->seen;
     auto who = to_view(std::move(*found));
     return with_session(who ? make_reply(200, json_type, shown(*who)) : problem(x, who.error()),
-                        seen);
+                        std::move(before), seen);
   }
 
   static result<person_view> to_view(user_answer found) {
@@ -806,7 +810,7 @@ private:
       co_return problem(x, done.error());
     co_return with_session(
         make_reply(200, json_type, fmt::format("{{\"forgotten\":\"{}\"}}\n", x.parameters[1])),
-        done->seen);
+        std::move(whom->before), done->seen);
   }
 
   asio::awaitable<reply> delete_user(exchange& x) {
@@ -828,7 +832,8 @@ private:
          {{"shard", done->audit_shard}, {"entry", done->audit_entry}, {"hash", done->audit_hash}}}};
     if (done->final_at_ms >= 0)
       body["final_at"] = format_time(from_int(done->final_at_ms));
-    co_return with_session(make_reply(200, json_type, body.dump() + "\n"), done->seen);
+    co_return with_session(make_reply(200, json_type, body.dump() + "\n"), std::move(whom->before),
+                           done->seen);
   }
 
   asio::awaitable<reply> post_opt_out(exchange& x) {
@@ -838,8 +843,10 @@ private:
     candor::opt_out_user message{whom->shard, whom->user.value(), x.caller.name};
     auto done = co_await knocker_.ask<acknowledged>(whom->room, config_.bounds.room_deadline,
                                                     std::move(message));
-    co_return done ? with_session(make_reply(200, json_type, "{\"opted_out\":true}\n"), done->seen)
-                   : problem(x, done.error());
+    if (!done)
+      co_return problem(x, done.error());
+    co_return with_session(make_reply(200, json_type, "{\"opted_out\":true}\n"),
+                           std::move(whom->before), done->seen);
   }
 
   /// The inbox, after the named notices have reached the person: what their own client was given,

@@ -484,14 +484,14 @@ TEST_CASE("a read is a session's where its token comes along, or where it asks f
   using said = std::pair<std::string, std::string>;
   const std::string person = "/v1/users/u-42", interests = person + "/interests";
   CHECK(read(interests, "Candor-Session: 1.0.7, 0.2.40\r\n") ==
-        said{"read u-42 after 2.40", "0.2.41"});
+        said{"read u-42 after 2.40", "0.2.41, 1.0.7"});
   CHECK(read(person, "Candor-Session: 0.2.40,0.2.39 , 0.1.99\r\n") ==
         said{"read u-42 after 2.40", "0.2.41"});
-  CHECK(read(person, "Candor-Session: 1.0.7\r\n") == said{"read u-42 after 0.0", "0.0.1"});
+  CHECK(read(person, "Candor-Session: 1.0.7\r\n") == said{"read u-42 after 0.0", "0.0.1, 1.0.7"});
   CHECK(read(person + "?consistency=session", {}) == said{"read u-42 after 0.0", "0.0.1"});
   CHECK(read(person + "?consistency=strong", "Candor-Session: 0.2.40\r\n").first ==
         "read u-42 by loopback");
-  CHECK(read(person, "Candor-Session: *\r\n").first == "read u-42 by loopback");
+  CHECK(read(person, "Candor-Session: *\r\n") == said{"read u-42 by loopback", "*"});
   CHECK(read(person, {}).first == "read u-42 by loopback");
 }
 
