@@ -14,6 +14,7 @@ namespace {
 
 constexpr auto retry_every = std::chrono::milliseconds{500};
 constexpr auto look_every = std::chrono::seconds{2}; ///< for what was applied on another node
+constexpr auto patience = std::chrono::seconds{10};  ///< with shards that do not answer
 constexpr shard_id first_shard = 0; ///< holds the files, and decides what counts as applied
 
 using self_handle = policy_handle::extend<caf::reacts_to<retry_atom>, caf::reacts_to<tick_atom>>;
@@ -28,6 +29,7 @@ public:
     for (auto& p : configured)
       versions_.push_back({std::move(p), {}});
     all_missing();
+    began_ = around_.time.monotonic();
   }
 
   const char* name() const override { return "policy"; }
@@ -84,8 +86,10 @@ private:
                 hand_out();
             },
             [this](const caf::error&) {
-              if (!is_read_)
-                delayed_send(this, retry_every, retry_atom_v);
+              if (is_read_)
+                return;
+              tell_outcome_without_the_silent();
+              delayed_send(this, retry_every, retry_atom_v);
             });
   }
 
@@ -149,8 +153,19 @@ private:
     if (outcome_ && (refused_ || missing_.empty()))
       std::exchange(outcome_, nullptr)(refused_ ? result<void>{tl::unexpected<error>{*refused_}}
                                                 : result<void>{});
+    tell_outcome_without_the_silent();
     if (!missing_.empty() && !refused_)
       delayed_send(this, retry_every, retry_atom_v);
+  }
+
+  /// A shard that nobody leads keeps no node from serving the others: what it logged before holds
+  /// for it, and where that is nothing it learns nothing.
+  void tell_outcome_without_the_silent() {
+    if (!outcome_ || around_.time.monotonic() - began_ < patience)
+      return;
+    log::warn("policy", "{} shards have not logged the policies yet: {}{}", missing_.size(),
+              *missing_.begin(), missing_.size() > 1 ? " and others" : "");
+    std::exchange(outcome_, nullptr)(result<void>{});
   }
 
   policies_shown shown() const {
@@ -243,6 +258,7 @@ private:
   std::set<shard_id> missing_;
   std::size_t asked_ = 0; ///< shards whose answer this round still lacks
   bool is_read_ = false;
+  millis began_{0}; ///< of the monotonic clock
   std::vector<caf::typed_response_promise<version_applied>> waiting_;
 };
 

@@ -608,10 +608,15 @@ void replica::leave(millis now, effects& out) {
   }
   if (committed_.seq < end_.seq && now - leaving_->since < options_.leave_within)
     return;
+  pass_on(member{leaving_->to}, now, out);
+}
+
+/// Stops leading, and names who does.
+void replica::pass_on(member to, millis now, effects& out) {
   auto next = config_;
   ++next.version;
   ++next.term;
-  next.primary = leaving_->to;
+  next.primary = std::move(to);
   step_down(now);
   set_role(role::candidate, now); // should the swap fail, it leads again
   swap(std::move(next), now, out);
@@ -713,6 +718,14 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
   auto* p = leading() ? find(m.from) : nullptr;
   if (!p || a.verified > end_.seq)
     return;
+  if (a.apart && a.committed.seq > end_.seq && contains(config_.in_sync, m.from) &&
+      settled_term() && swaps_.empty()) {
+    // It holds as committed what every member once held: this disk lost it. Whoever still has it
+    // leads, and gives it back.
+    out.lost.push_back({self_, a.committed.seq});
+    return pass_on(m.from, now, out);
+  }
+  note_lost_tail(*p, a, now, out);
   p->applied = std::max(p->applied, a.applied);
   p->destroyed = std::max(p->destroyed, a.destroyed);
   p->low_on_disk = a.low_on_disk;
@@ -754,6 +767,25 @@ void replica::take_acknowledgement(const message& m, const acknowledgement& a, m
   if (more)
     advance(now);
   leave(now, out);
+}
+
+/// A member that goes on saying that its log does not reach up to what it acknowledged has a disk
+/// that lost it: nothing of it counts any more, and it is sent again from what it still holds. (An
+/// answer that is late says so once.)
+void replica::note_lost_tail(peer& of, const acknowledgement& a, millis now, effects& out) {
+  if (!a.apart || !of.acked || a.committed.seq >= *of.acked) {
+    of.apart_since.reset();
+    return;
+  }
+  if (!of.apart_since)
+    of.apart_since = now;
+  if (now - *of.apart_since <= options_.drop_after)
+    return;
+  out.lost.push_back({of.who, *of.acked});
+  of.apart_since.reset();
+  of.acked.reset();
+  of.connected = false;
+  of.meets = 0;
 }
 
 void replica::send(peer& to, millis now, effects& out) {

@@ -114,6 +114,13 @@ struct effects {
   bool read_config = false;
   /// This member needs a copy of the shard's state: the log does not reach back to where it is.
   std::vector<member> exports;
+  /// A disk lacks what it had acknowledged, up to this entry. It learns it again from whoever has
+  /// it; what nobody has is lost.
+  struct lost_entries {
+    member disk;
+    std::uint64_t upto = 0;
+  };
+  std::vector<lost_entries> lost;
 };
 
 /// Where the replica reads its own log: durable entries with from <= seq, at most `bytes` (at least
@@ -220,6 +227,8 @@ public:
   /// Up to where every copy that may hold keys has destroyed them, as far as this primary knows the
   /// copies: the in-sync members and the wanted ones.
   std::uint64_t destroyed_everywhere() const;
+  /// Whether this primary knows the copy on that disk, so that `destroyed_everywhere` waits for it.
+  bool knows(const member& who) const { return who == self_ || find(who) != nullptr; }
   /// Up to where the log may be cut without forcing an export on a member that is catching up. What
   /// is not applied here must be kept in any case.
   std::uint64_t needed_from() const;
@@ -237,7 +246,8 @@ private:
     std::deque<std::pair<std::uint64_t, std::size_t>> in_flight; ///< (last seq, bytes) of prepares
     std::size_t in_flight_bytes = 0;
     millis sent_at{0};
-    millis progress_at{0}; ///< last acknowledged more, or everything
+    millis progress_at{0};             ///< last acknowledged more, or everything
+    std::optional<millis> apart_since; ///< says that it lacks what it acknowledged
     std::optional<millis> must_since;
     millis rewound_at{0};
     millis export_asked{0};
@@ -288,6 +298,7 @@ private:
   void lead(millis now, effects& out);
   void step_down(millis now);
   void leave(millis now, effects& out);
+  void pass_on(member to, millis now, effects& out);
   std::uint32_t rank() const;
 
   // leading
@@ -297,6 +308,7 @@ private:
   const peer* find(const member& who) const;
   bool silent(const member& who, millis now) const;
   void take_acknowledgement(const message& m, const acknowledgement& a, millis now, effects& out);
+  void note_lost_tail(peer& of, const acknowledgement& a, millis now, effects& out);
   void send(peer& to, millis now, effects& out);
   void rewind(peer& to, millis now);
   void heartbeat(peer& to, millis now, effects& out);

@@ -326,6 +326,73 @@ TEST_CASE("a member that is silent is dropped, never below the minimum", "[repli
   }
 }
 
+TEST_CASE("a member whose disk lost what it acknowledged learns it again", "[replica]") {
+  primary n;
+  acknowledgement lacks{0, true, record(1, 1).at, 0, 0};
+  auto says = [&](millis from, millis until) {
+    for (auto t = from; t <= until; t += 100ms) {
+      n.now = t;
+      n.echo({b, c});
+      n.hears(b, 2, verified(3));
+      n.hears(c, 2, lacks);
+    }
+  };
+  n.hears(c, 2, lacks); // late, or sent again: nothing yet
+  CHECK(n.out.lost.empty());
+  says(n.now, n.now + 500ms);
+  CHECK(n.out.lost.empty());
+  n.hears(c, 2, verified(3)); // it was late
+  says(n.now, n.now + 500ms);
+  CHECK(n.out.lost.empty());
+  n.take();
+  says(n.now + 100ms, n.now + 100ms);
+  auto out = n.take();
+  REQUIRE(out.lost.size() == 1);
+  CHECK(out.lost.front().disk == c);
+  CHECK(out.lost.front().upto == 3);
+  auto again = std::ranges::find_if(out.messages, [](auto& m) { return m.first == c; });
+  REQUIRE(again != out.messages.end());
+  CHECK(std::get<prepare>(again->second.body).previous == record(1, 1).at);
+  // It counts for nothing more than it says.
+  n.it.append({record(4, 2)}, n.now, n.out);
+  n.sync();
+  n.hears(b, 2, verified(4));
+  CHECK(n.it.committed() == 3);
+  n.hears(c, 2, verified(4));
+  CHECK(n.it.committed() == 4);
+}
+
+TEST_CASE("a primary whose disk lost what was acknowledged leaves the lead to who has it",
+          "[replica]") {
+  node n{a, {1, record(3, 1).at, record(1, 1).at}};
+  n.now = 700ms;
+  n.configured(config(1, 1, a, {a, b, c}));
+  n.echo({b, c});
+  n.tick(710ms);
+  n.answer_swap(swap_outcome::applied);
+  n.sync();
+  REQUIRE(n.it.now_is() == role::reconciling);
+  n.take();
+  n.hears(b, 2, acknowledgement{0, true, record(5, 1).at, 0, 0});
+  CHECK(n.it.now_is() == role::candidate);
+  REQUIRE(n.out.swaps.size() == 1);
+  const auto& next = n.out.swaps.front().config;
+  CHECK(next.primary == b);
+  CHECK(next.term == 3);
+  CHECK(next.in_sync == std::vector{a, b, c});
+  REQUIRE(n.out.lost.size() == 1);
+  CHECK(n.out.lost.front().disk == a);
+  CHECK(n.out.lost.front().upto == 5);
+
+  SECTION("who does not count is not believed") {
+    primary n;
+    n.it.wanted({a, b, c, {"d", "dd"}}, n.now, n.out);
+    n.hears({"d", "dd"}, 2, acknowledgement{0, true, record(5, 1).at, 0, 0});
+    CHECK(n.it.now_is() == role::serving);
+    CHECK(n.out.lost.empty());
+  }
+}
+
 TEST_CASE("a swap of unknown outcome is settled by another at the same version", "[replica]") {
   primary n;
   for (auto t = n.now; t < 1400ms && n.out.swaps.empty(); t += 10ms) {
