@@ -44,7 +44,7 @@ public:
   }
 
   caf::behavior make_behavior() override {
-    return {[](tick_atom) {}};
+    return {[this](const caf::actor& room) { monitor(room); }};
   }
 
 private:
@@ -147,6 +147,10 @@ public:
       node_door_ = routing::spawn_node_door_actor(ground_.system, behind_);
     CANDOR_TRY_VOID(cluster_->join(url, node_door_));
     *membership_ = cluster_->membership();
+    for (const auto& room : {caf::actor_cast<caf::actor>(node_door_),
+                             caf::actor_cast<caf::actor>(cluster_->membership())})
+      if (room)
+        caf::anon_send(supervisor_, room);
     return {};
   }
 

@@ -9,6 +9,7 @@
 #include <functional>
 #include <iterator>
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include "storage/base/limits.hpp"
@@ -45,6 +46,17 @@ result<void> set_http(node_config& c, const std::string& text) {
     c.http_address = c.http_address.substr(1, c.http_address.size() - 2);
   c.http_port = static_cast<std::uint16_t>(port);
   return {};
+}
+
+/// The number of an address; of version 6 in brackets.
+bool is_ip(std::string text) {
+  in_addr v4{};
+  in6_addr v6{};
+  if (inet_pton(AF_INET, text.c_str(), &v4) == 1)
+    return true;
+  if (text.size() < 2 || text.front() != '[' || text.back() != ']')
+    return false;
+  return inet_pton(AF_INET6, text.substr(1, text.size() - 2).c_str(), &v6) == 1;
 }
 
 /// What may stand in a key of etcd, in a certificate and in a metric's label alike.
@@ -200,11 +212,13 @@ const std::vector<setting>& settings() {
        verbatim(&node_config::etcd_certificate)},
       {{"etcd_key", "PEM file of that certificate's private key", ""},
        verbatim(&node_config::etcd_key)},
-      {{"node_address", "HOST:PORT where other nodes reach this one: links and beacons", ""},
+      {{"node_address", "IP:PORT where other nodes reach this one: links and beacons", ""},
        [](node_config& c, const std::string& v) -> result<void> {
          auto colon = v.rfind(':');
-         if (colon == std::string::npos || colon == 0 || !number(v.substr(colon + 1), 1, 65535))
-           return fail(errc::config_invalid, "is HOST:PORT, such as 10.0.0.1:7070");
+         // Names are not looked up: whom one reaches would depend on when it was asked.
+         if (colon == std::string::npos || !is_ip(v.substr(0, colon)) ||
+             !number(v.substr(colon + 1), 1, 65535))
+           return fail(errc::config_invalid, "is IP:PORT, such as 10.0.0.1:7070 or [::1]:7070");
          c.node_address = v;
          return {};
        }},

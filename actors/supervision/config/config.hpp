@@ -45,7 +45,7 @@ struct node_config {
   std::string cluster;           ///< its id; empty: this node alone, with the local coordinator
   std::vector<std::string> etcd; ///< URLs of the members
   std::filesystem::path etcd_ca, etcd_certificate, etcd_key; ///< PEM; given where etcd has https
-  std::string node_address; ///< HOST:PORT of links and beacons to other nodes
+  std::string node_address; ///< IP:PORT of links and beacons to other nodes
   std::filesystem::path node_ca, node_certificate, node_key; ///< PEM
   std::string zone = "default";    ///< what fails together; replicas are spread over zones
   std::uint16_t replicas = 3;      ///< of each shard
