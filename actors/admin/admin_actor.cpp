@@ -71,6 +71,7 @@ public:
         {"stop", &admin_actor::stop},
         {"drain", &admin_actor::drain},
         {"undrain", &admin_actor::undrain},
+        {"forget", &admin_actor::forget},
         {"move", &admin_actor::move},
         {"rebalance", &admin_actor::rebalance},
         {"clock_follow", &admin_actor::clock_follow},
@@ -298,6 +299,37 @@ private:
       request(member(), 2 * limits::room_deadline, membership::undrain_atom_v, node)
           .then(std::move(tell), std::move(failed));
     return {};
+  }
+
+  result<void> forget(arguments& given, const std::string& caller, promise to) {
+    CANDOR_TRY(node, read_node(given));
+    CANDOR_TRY_VOID(given.all_known());
+    if (!member())
+      return tl::unexpected<error>{not_joined()};
+    request(member(), 2 * limits::room_deadline, membership::forget_atom_v, node)
+        .then(
+            [this, to, node, caller](const membership::forgotten_ptr& done) mutable {
+              if (*done)
+                record_forgotten(node, **done, caller, to);
+              else
+                to.deliver(to_caf(done->error()));
+            },
+            [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  /// Erasures become final by it. Where the audit log cannot be written the answer is that error:
+  /// the order may be given again.
+  void record_forgotten(const std::string& node, const membership::forget_done& done,
+                        const std::string& caller, promise to) {
+    const auto& held = done.record.holds;
+    json detail = {{"disk_id", done.record.disk_id}, {"held", held ? json(*held) : json{}}};
+    json answer = {{"node", node}, {"changed", done.changed}};
+    answer.update(detail);
+    request(around_.shards->primary(first_shard), limits::room_deadline,
+            record_step{first_shard, "node_forgotten", node, detail.dump(), caller})
+        .then([to, answer](const acknowledged&) mutable { deliver(to, answer); },
+              [to](const caf::error& e) mutable { to.deliver(e); });
   }
 
   result<void> move(arguments& given, const std::string&, promise to) {

@@ -1,6 +1,6 @@
-/// The arguments of the verbs that change who leads and who holds what: drain, undrain, move,
-/// rebalance. Guarantees: what comes out is well formed and nothing unknown was given; whether such
-/// a node or shard is there is for the verb to ask.
+/// The arguments of the verbs that change who leads and who holds what: drain, undrain,
+/// forget, move, rebalance. Guarantees: what comes out is well formed and nothing unknown was
+/// given; whether such a node or shard is there is for the verb to ask.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace candor::admin {
 
-/// `{"node":"node-2"}`, of drain and undrain.
+/// `{"node":"node-2"}`, of drain, undrain and forget.
 result<std::string> read_node(arguments& given);
 
 struct move_order {

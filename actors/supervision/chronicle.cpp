@@ -27,6 +27,8 @@ bool same_members(std::vector<sharding::member> a, std::vector<sharding::member>
 }
 
 const char* name_of(sharding::node_state state) {
+  if (state == sharding::node_state::gone)
+    return "gone";
   return state == sharding::node_state::draining ? "draining" : "active";
 }
 

@@ -287,6 +287,9 @@ private:
         },
         {},
         [disk = door_.disk] { return *disk != disk_room::ample; },
+        [progress = door_.progress](shard_id shard) {
+          return (*progress)[shard].holds.load(std::memory_order_relaxed);
+        },
         [written = chronicle_](const sharding::node_record& record) { written->node(record); },
         [written = chronicle_](bool answers) { written->coordinator(answers); },
         [written = chronicle_](const std::string& node) { written->placement_leader(node); }};

@@ -44,6 +44,9 @@ public:
         [this](rebalance_atom, bool dry_run) {
           return std::make_shared<const result<rebalance_done>>(core_->rebalance(dry_run));
         },
+        [this](forget_atom, const std::string& node) {
+          return std::make_shared<const result<forget_done>>(core_->forget(node));
+        },
         [this](snapshot_atom) { return std::make_shared<const snapshot>(core_->snapshot()); },
     };
   }

@@ -170,16 +170,26 @@ void participant::tell() {
         around_.on_node(node);
       told = node;
     }
+    for (auto it = nodes_told_.begin(); it != nodes_told_.end();) {
+      if (view_.nodes.contains(it->first)) {
+        ++it;
+        continue;
+      }
+      it->second.state = node_state::gone;
+      if (around_.on_node)
+        around_.on_node(it->second);
+      it = nodes_told_.erase(it);
+    }
     if (peers != peers_told_) {
       peers_told_ = peers;
       around_.on_peers(std::move(peers));
     }
     std::vector<replication::shard_wanted> wanted;
     for (const auto& [shard, record] : view_.desired) {
-      auto members = view_.wanted(shard);
+      replication::shard_wanted now{shard, view_.wanted(shard), view_.holders(shard)};
       auto& told = wanted_told_[shard];
-      if (members != told)
-        wanted.push_back({shard, told = std::move(members)});
+      if (now != told)
+        wanted.push_back(told = std::move(now));
     }
     if (!wanted.empty())
       around_.on_wanted(std::move(wanted));
@@ -230,15 +240,18 @@ result<void> participant::work() {
 }
 
 result<void> participant::register_self() {
-  if (registered_)
+  if (registered_ && view_.nodes.contains(options_.self.name))
     return {};
+  registered_ = false; // or an operator had it forgotten while it lives
   const auto key = sharding::node_key(options_.self.name);
   CANDOR_TRY(found, heard(around_.coordinator.get(key)));
   auto record = options_.self;
+  record.holds = held_here();
   if (found) {
     take(key, *found);
     // One that cannot be read is replaced too: nothing else could ever mend it.
-    if (auto before = sharding::node_record_from_json(found->value)) {
+    auto before = sharding::node_record_from_json(found->value);
+    if (before && before->state != node_state::gone) {
       if (before->incarnation == record.incarnation) { // a write whose outcome was unknown
         registered_ = true;
         return {};
@@ -297,13 +310,32 @@ result<void> participant::object_to_claims() {
   return {};
 }
 
-/// Others show it to operators.
+/// With the shards that it is to hold: so it has said so before it gets anything of them, or soon
+/// after. Of a node alone it does not matter.
+std::optional<std::set<shard_id>> participant::held_here() const {
+  if (!around_.holds || options_.alone)
+    return std::nullopt;
+  auto is_self = [&](const sharding::member& m) { return m.node == options_.self.name; };
+  std::set<shard_id> held;
+  for (shard_id shard = 0; shard < options_.shards.value; ++shard) {
+    auto config = view_.configs.find(shard);
+    if (around_.holds(shard) || std::ranges::any_of(view_.wanted(shard), is_self) ||
+        (config != view_.configs.end() && std::ranges::any_of(config->second.in_sync, is_self)))
+      held.insert(shard);
+  }
+  return held;
+}
+
+/// Others show operators whether it is low; what it holds, they wait for.
 result<void> participant::tell_of_disk() {
   auto own = view_.nodes.find(options_.self.name);
-  if (!around_.low_on_disk || own == view_.nodes.end())
+  if (own == view_.nodes.end())
     return {};
   auto record = own->second;
-  if (std::exchange(record.low_on_disk, around_.low_on_disk()) == record.low_on_disk)
+  if (around_.low_on_disk)
+    record.low_on_disk = around_.low_on_disk();
+  record.holds = held_here();
+  if (record == own->second)
     return {};
   auto key = sharding::node_key(record.name);
   CANDOR_TRY(written, write({{key, view_.version_of(key), sharding::to_json(record)}}));
@@ -491,6 +523,8 @@ result<bool> participant::set_state(const std::string& node, node_state state) {
       return fail(errc::not_found, fmt::format("no node {} is registered", node));
     CANDOR_TRY(record, sharding::node_record_from_json(found->value));
     take(key, *found);
+    if (record.state == node_state::gone)
+      return fail(errc::not_found, fmt::format("node {} was forgotten", node));
     if (record.state == state)
       return false;
     record.state = state;
@@ -551,6 +585,35 @@ result<rebalance_done> participant::rebalance(bool dry_run) {
   if (!written)
     return fail(errc::conflict, "the placement changed meanwhile; some shards may be placed anew");
   return done;
+}
+
+result<forget_done> participant::forget(const std::string& node) {
+  const auto key = sharding::node_key(node);
+  for (auto left = attempts; left > 0; --left) {
+    CANDOR_TRY_VOID(list_all());
+    CANDOR_TRY(found, heard(around_.coordinator.get(key)));
+    if (!found)
+      return fail(errc::not_found, fmt::format("no node {} is registered", node));
+    CANDOR_TRY(record, sharding::node_record_from_json(found->value));
+    take(key, *found);
+    if (record.state == node_state::gone)
+      return forget_done{std::move(record), false};
+    if (alive(node))
+      return fail(errc::conflict, fmt::format("node {} is heard of", node));
+    if (auto counts = view_.draining(node); !counts.done())
+      return fail(errc::conflict,
+                  fmt::format("{} shards count on a copy on node {}", counts.in_sync, node));
+    for (const auto& [shard, desired] : view_.desired)
+      if (std::ranges::find(desired.nodes, node) != desired.nodes.end())
+        return fail(errc::conflict, fmt::format("shard {} should lie on node {}", shard, node));
+    record.state = node_state::gone;
+    CANDOR_TRY(written, write({{key, found->version, sharding::to_json(record)}}));
+    if (written) {
+      log::warn(room, "node {} is forgotten, with its disk {}", node, record.disk_id);
+      return forget_done{std::move(record), true};
+    }
+  }
+  return fail(errc::conflict, fmt::format("the record of node {} keeps changing", node));
 }
 
 // -- what is shown

@@ -59,6 +59,9 @@ struct participant_surroundings {
   std::function<void()> on_hint;
   /// What the node's record says of its disk. May be empty.
   std::function<bool()> low_on_disk = {};
+  /// Whether this disk may hold anything of the shard; told to all in the node's record, so that an
+  /// erasure is not final before this disk has destroyed its keys. Empty: that is not known.
+  std::function<bool(shard_id)> holds = {};
   // For whoever writes down what happens; each may be empty.
   std::function<void(const sharding::node_record&)> on_node = {}; ///< new, or changed
   std::function<void(bool answers)> on_coordinator = {};
@@ -74,6 +77,11 @@ struct rebalance_done {
   std::vector<sharding::replica_move> moves;
   std::size_t ideal = 0; ///< how many would have to move at least
   std::size_t shards_written = 0;
+};
+
+struct forget_done {
+  sharding::node_record record; ///< of the node, and what its disk held as far as it said
+  bool changed = false;         ///< false: it was forgotten already
 };
 
 /// The view as a value, for whoever shows it.
@@ -113,6 +121,10 @@ public:
   /// `to` shall lead the shard.
   result<move_done> move(shard_id shard, const std::string& to);
   result<rebalance_done> rebalance(bool dry_run);
+  /// The node's disk is no more: nothing waits for it. A node that comes back all the same
+  /// registers as a new one, and holds what it holds. Error: `conflict` also where the node is
+  /// heard of, or counts for a shard or should.
+  result<forget_done> forget(const std::string& node);
 
   bool leads_placement() const;
   /// Error: `not_found`.
@@ -140,6 +152,7 @@ private:
   result<void> register_self();
   result<bool> name_is_free(const sharding::node_record& before, std::uint64_t version);
   result<void> object_to_claims();
+  std::optional<std::set<shard_id>> held_here() const;
   result<void> tell_of_disk();
   result<bool> write(std::vector<coordination::change> changes);
   result<bool> set_state(const std::string& node, sharding::node_state state);
@@ -178,7 +191,7 @@ private:
 
   std::map<std::string, std::string> peers_told_;
   std::map<std::string, sharding::node_record> nodes_told_;
-  std::map<shard_id, std::vector<sharding::member>> wanted_told_;
+  std::map<shard_id, replication::shard_wanted> wanted_told_;
   bool wanted_may_differ_ = false;
   std::set<shard_id> configs_changed_;
 

@@ -123,7 +123,10 @@ news view::take(std::string_view key, const coordination::versioned& now) {
         node_from(key, now.value),
         [&](auto x) {
           auto name = x.name;
-          nodes[name] = std::move(x);
+          if (x.state == sharding::node_state::gone)
+            nodes.erase(name);
+          else
+            nodes[name] = std::move(x);
         },
         news::node);
   if (key.starts_with(claim_prefix)) {
@@ -166,6 +169,14 @@ std::vector<sharding::member> view::members(const std::vector<std::string>& name
 std::vector<sharding::member> view::wanted(shard_id shard) const {
   auto record = desired.find(shard);
   return record == desired.end() ? std::vector<sharding::member>{} : members(record->second.nodes);
+}
+
+std::vector<sharding::member> view::holders(shard_id shard) const {
+  std::vector<sharding::member> all;
+  for (const auto& [name, node] : nodes)
+    if (node.may_hold(shard))
+      all.push_back({name, node.disk_id});
+  return all;
 }
 
 drain_progress view::draining(const std::string& node) const {

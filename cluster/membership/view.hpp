@@ -61,7 +61,7 @@ struct drain_progress {
 enum class news : std::uint8_t { none, node, desired, config, leader, other };
 
 struct view {
-  std::map<std::string, sharding::node_record> nodes;
+  std::map<std::string, sharding::node_record> nodes; ///< none that is gone
   std::map<shard_id, sharding::desired_record> desired;
   std::map<shard_id, sharding::shard_config> configs;
   std::map<std::string, std::string> claims; ///< incarnations, by the node's name
@@ -80,6 +80,8 @@ struct view {
   /// With the disks that the nodes have now, less nodes that are not registered.
   std::vector<sharding::member> members(const std::vector<std::string>& names) const;
   std::vector<sharding::member> wanted(shard_id shard) const;
+  /// Whose disks may hold anything of the shard, by their own word; who never said counts.
+  std::vector<sharding::member> holders(shard_id shard) const;
   drain_progress draining(const std::string& node) const;
   /// True where a shard that should lie on the node has no copy to spare.
   bool needed_soon(const std::string& node) const;

@@ -138,7 +138,7 @@ public:
         },
         [this](const shards_wanted_ptr& wanted) {
           for (const auto& w : *wanted)
-            core_->wanted(w.shard, w.members);
+            core_->wanted(w.shard, w.members, w.holders);
           flush_soon();
         },
         [this](const peer_seen_ptr& peer) {
@@ -219,9 +219,11 @@ private:
       groups_.Increment();
     }
     hand_out(core_->take_outbox()); // there may have been nothing to write for what waited
-    for (std::size_t i = 0; i < door_.progress->size(); ++i)
-      (*door_.progress)[i].applied.store(core_->applied(static_cast<shard_id>(i)),
-                                         std::memory_order_release);
+    for (std::size_t i = 0; i < door_.progress->size(); ++i) {
+      auto shard = static_cast<shard_id>(i);
+      (*door_.progress)[i].applied.store(core_->applied(shard), std::memory_order_release);
+      (*door_.progress)[i].holds.store(core_->holds(shard), std::memory_order_relaxed);
+    }
   }
 
   void show() {

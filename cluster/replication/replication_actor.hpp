@@ -110,7 +110,8 @@ using replication_handle =
 /// What rooms see of it without a message, of each shard.
 struct shard_progress {
   std::atomic<std::uint64_t> applied{0};   ///< up to here the tables hold what the log says
-  std::atomic<std::uint64_t> destroyed{0}; ///< up to here erased keys are gone from every copy
+  std::atomic<std::uint64_t> destroyed{0}; ///< up to here erased keys are gone from every disk
+  std::atomic<bool> holds{true};           ///< this disk may hold something of it
   std::atomic<disk_room> room{disk_room::ample}; ///< for new data, where it is led here
   std::atomic<std::uint64_t> generation{0};      ///< as in session_state
   std::atomic<std::int64_t> holds_all_of_ms{0};

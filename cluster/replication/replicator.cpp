@@ -138,6 +138,8 @@ void replicator::restart(shard_id shard, found_shard found) {
   s.next_cut = found.end.seq;
   s.bytes_since_cut = 0;
   s.doomed = std::move(found.doomed);
+  if (found.end.seq != 0 || found.installing || !keys_.pages(shard).empty())
+    begin_to_hold(shard);
   if (!found.installing)
     for (const auto& key : s.doomed) { // what a crash interrupted
       next_.destroy.push_back(key.key);
@@ -152,6 +154,10 @@ void replicator::restart(shard_id shard, found_shard found) {
     next_.batch.insert(next_.batch.end(), emptied.begin(), emptied.end());
     next_.batch.push_back(erase_installing(shard));
     next_.drop_keys.push_back(shard);
+    next_under_way_.then.push_back([this, shard, arrived = s.arrived] {
+      auto& s = shards_[shard];
+      s.holds = s.arrived != arrived || !keys_.pages(shard).empty();
+    });
   }
   step(shard, [&](replica& r, effects& out) {
     r.start({found.term, found.installing ? position{} : found.end, s.applied.at}, now(), out);
@@ -161,6 +167,12 @@ void replicator::restart(shard_id shard, found_shard found) {
   tell_destroyed(shard);
   outbox_.config_reads.insert(shard);
   dirty_.insert(shard);
+}
+
+/// From before it is on the disk. It ends when all was removed and nothing came since.
+void replicator::begin_to_hold(shard_id shard) {
+  shards_[shard].holds = true;
+  ++shards_[shard].arrived;
 }
 
 void replicator::tell_destroyed(shard_id shard) {
@@ -193,8 +205,7 @@ void replicator::empty_where_nobody_wants_it(shard_id shard) {
     return std::ranges::find(members, options_.self) != members.end();
   };
   if (s.machine->now_is() != role::follower || config.version == 0 || counts(config.in_sync) ||
-      !s.wanted || s.wanted->empty() || counts(*s.wanted) || s.arriving ||
-      (s.applied.at.seq == 0 && s.queued == 0)) {
+      !s.wanted || s.wanted->empty() || counts(*s.wanted) || s.arriving || !s.holds) {
     s.in_use = now();
     s.asked_once_more.reset();
     return;
@@ -237,6 +248,10 @@ void replicator::carry_out_effects(shard_id shard, effects& out) {
     outbox_.swaps.emplace_back(shard, std::move(swap));
   if (out.read_config)
     outbox_.config_reads.insert(shard);
+  for (const auto& lost : out.lost)
+    log::error("replication",
+               "shard={} the disk of {} has lost what it acknowledged, up to entry {}", shard,
+               lost.disk.node, lost.upto);
   for (const auto& to : out.exports)
     begin_copy(shard, to);
 }
@@ -263,6 +278,8 @@ void replicator::queue_write(shard_id shard, log_write write) {
       s.last_erasure = record.at.seq;
     s.bytes_since_cut += record.bytes->size();
   }
+  if (!write.records.empty())
+    begin_to_hold(shard);
   writes_.emplace_back(shard, std::move(write));
   dirty_.insert(shard);
 }
@@ -602,9 +619,11 @@ void replicator::config_read(shard_id shard, const sharding::shard_config& confi
   step(shard, [&](replica& r, effects& out) { r.confirmed(config, asked, now(), out); });
 }
 
-void replicator::wanted(shard_id shard, std::vector<sharding::member> members) {
+void replicator::wanted(shard_id shard, std::vector<sharding::member> members,
+                        std::vector<sharding::member> holders) {
   if (shard >= shards_.size())
     return;
+  shards_[shard].holders = std::move(holders);
   shards_[shard].wanted = members;
   step(shard, [&](replica& r, effects& out) { r.wanted(std::move(members), now(), out); });
 }
@@ -696,7 +715,11 @@ session_state replicator::for_sessions(shard_id shard) const {
 }
 
 std::uint64_t replicator::destroyed_everywhere(shard_id shard) const {
-  return shards_.at(shard).machine->destroyed_everywhere();
+  const auto& s = shards_.at(shard);
+  if (!s.holders ||
+      !std::ranges::all_of(*s.holders, [&](const auto& m) { return s.machine->knows(m); }))
+    return 0;
+  return s.machine->destroyed_everywhere();
 }
 
 // -- between nodes
@@ -780,6 +803,7 @@ void replicator::receive(const std::string& node, message m) {
 }
 
 void replicator::receive(const std::string& node, page_copies x) {
+  begin_to_hold(x.shard);
   for (auto& page : x.pages)
     next_.pages.push_back(std::move(page));
   next_under_way_.then.push_back([this, node, shard = x.shard] {
@@ -913,6 +937,7 @@ void replicator::receive(const std::string& node, const copy_begin& x) {
     return;
   log::info("replication", "shard={} a copy up to entry {} comes from {}", x.shard, x.mark.at.seq,
             node);
+  begin_to_hold(x.shard);
   s.arriving = arriving_copy{node, x.id, x.mark, 0, now()};
   s.unapplied.clear();
   s.last_erasure = 0;

@@ -122,7 +122,9 @@ public:
   /// `configured`, by a read of the coordinator that began at `asked`.
   void config_read(shard_id shard, const sharding::shard_config& config, std::uint64_t version,
                    millis asked);
-  void wanted(shard_id shard, std::vector<sharding::member> members);
+  /// `holders`: whose disks may hold anything of the shard.
+  void wanted(shard_id shard, std::vector<sharding::member> members,
+              std::vector<sharding::member> holders);
   /// The shard's content was replaced by a restore: leads it on in a term of at least `term_floor`,
   /// and with the next generation. Error: `conflict` (not led here, or a change is under way).
   result<void> renew(shard_id shard, std::uint64_t term_floor);
@@ -143,8 +145,11 @@ public:
   /// Nothing while the log holds an erasure that is not applied: on a member of the in-sync set
   /// that is from before anybody hears of it.
   session_state for_sessions(shard_id shard) const;
-  /// Up to where erasures of the shard are final: every copy has destroyed its keys.
+  /// Up to where erasures of the shard are final: every disk that may hold it has destroyed its
+  /// keys. 0 while a disk may that is neither in sync nor wanted: what it destroyed, nobody knows.
   std::uint64_t destroyed_everywhere(shard_id shard) const;
+  /// Whether this disk may hold anything of the shard.
+  bool holds(shard_id shard) const { return shards_.at(shard).holds; }
   /// For new data of a shard that is led here.
   disk_room room(shard_id shard) const { return shards_.at(shard).machine->room(); }
   std::uint64_t applied(shard_id shard) const { return shards_.at(shard).applied.at.seq; }
@@ -193,8 +198,11 @@ private:
     std::uint64_t found_term = 0; ///< that this disk followed when its process started
     std::uint64_t term = 0;       ///< that it follows durably
     std::uint64_t machines = 0;   ///< made so far: tickets of an earlier one count for nothing
-    std::optional<std::vector<sharding::member>> wanted; ///< as the placement said last
-    millis in_use{0}; ///< when a primary last spoke to it, or it counted for something
+    std::optional<std::vector<sharding::member>> wanted;  ///< as the placement said last
+    std::optional<std::vector<sharding::member>> holders; ///< as they said last
+    bool holds = false;                                   ///< this disk may hold something of it
+    std::uint64_t arrived = 0; ///< rises with whatever makes `holds` true
+    millis in_use{0};          ///< when a primary last spoke to it, or it counted for something
     std::optional<millis> asked_once_more; ///< the coordinator, whether it may be emptied
     millis read_at{0};                     ///< when the record that was read last was asked for
     bool told_behind = false;
@@ -251,6 +259,7 @@ private:
   result<void> recover();
   void restart(shard_id shard, found_shard found);
   void tell_destroyed(shard_id shard);
+  void begin_to_hold(shard_id shard);
   /// Nothing of the shard stays on this disk, neither rows nor keys.
   void empty(shard_id shard);
   void empty_where_nobody_wants_it(shard_id shard);

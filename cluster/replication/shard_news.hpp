@@ -17,10 +17,13 @@ struct config_seen {
   std::uint64_t version = 0;
 };
 
-/// What the placement wants of a shard: the preferred primary first.
+/// What the placement wants of a shard: the preferred primary first; and whose disks may hold
+/// anything of it, wanted or not, dead or alive.
 struct shard_wanted {
   shard_id shard = 0;
   std::vector<sharding::member> members;
+  std::vector<sharding::member> holders;
+  friend bool operator==(const shard_wanted&, const shard_wanted&) = default;
 };
 
 } // namespace candor::replication

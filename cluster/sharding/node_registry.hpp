@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,7 +19,7 @@ namespace candor::sharding {
 enum class node_state : std::uint8_t {
   active,
   draining, ///< gives its shards away
-  gone,     ///< has no record: never written
+  gone,     ///< an operator said that its disk is no more: as if it had no record
 };
 
 struct node_record {
@@ -30,6 +32,9 @@ struct node_record {
   node_state state = node_state::active;
   timestamp started_at;
   bool low_on_disk = false; ///< takes no new data
+  /// The shards that its disk may hold anything of: rows, log or keys. nullopt: it never said.
+  std::optional<std::set<shard_id>> holds = {};
+  bool may_hold(shard_id shard) const { return !holds || holds->contains(shard); }
   friend bool operator==(const node_record&, const node_record&) = default;
 };
 

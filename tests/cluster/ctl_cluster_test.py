@@ -148,13 +148,15 @@ class ClusterCommands(process_case.ProcessCase):
     def test_orders_carry_their_arguments(self):
         self.ctl("drain", "node-2")
         self.ctl("undrain", "node-2")
+        self.assertIn("nothing waits for its disk", self.ctl("forget", "node-2"))
         self.ctl("move", 17, "node-3")
         self.node.answers["rebalance"] = {"moves": [{"shard": 5, "from": "node-1", "to": "node-3"}]}
         self.assertRegex(self.ctl("rebalance", "--dry-run"), r"5 +node-1 +node-3\n1 moves would be made")
         self.node.answers["rebalance"] = {"moves": []}
         self.assertIn("where it should be", self.ctl("rebalance"))
         self.assertEqual(self.node.asked, [
-            ("drain", {"node": "node-2"}), ("undrain", {"node": "node-2"}), ("move", {"shard": 17, "node": "node-3"}),
+            ("drain", {"node": "node-2"}), ("undrain", {"node": "node-2"}), ("forget", {"node": "node-2"}),
+            ("move", {"shard": 17, "node": "node-3"}),
             ("rebalance", {"dry_run": True}), ("rebalance", {"dry_run": False})])
         self.ctl("move", "x", "node-3", code=2)
 

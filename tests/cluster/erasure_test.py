@@ -16,8 +16,10 @@ SWEEPS_S = 4  # an erasure becomes final with a sweep, of which there is one a s
 class Erasure(ReplicationCase):
     def setUp(self):
         super().setUp()
-        self.cluster = self.start_cluster()
         self.person = "ann"
+
+    def begin(self, **options):
+        self.cluster = self.start_cluster(**options)
         self.shard = self.cluster.shard_of(self.person)
         # Somebody whose key lies in the same page: it is rewritten, and theirs must be in it.
         self.neighbour = next(u for u in (f"u-{i}" for i in range(1000)) if self.cluster.shard_of(u) == self.shard)
@@ -106,6 +108,7 @@ class Erasure(ReplicationCase):
         return found.count('"erasure_final"')
 
     def test_a_receipt_is_final_when_no_replica_holds_the_key(self):
+        self.begin()
         first, second, third = self.cluster.nodes
         before = self.pages_in_use()
         self.assertEqual(destroyed_slots(before[first.name]), set())
@@ -129,6 +132,7 @@ class Erasure(ReplicationCase):
         self.assertEqual(first.call("GET", f"/v1/users/{self.neighbour}/export").status, 200)
 
     def test_it_is_not_final_while_a_node_is_away_that_holds_the_key(self):
+        self.begin()
         before = self.pages_in_use()
         away = self.cluster.node(next(s["primary"] for s in self.cluster.view()["shards"] if s["shard"] == self.shard))
         here = [n for n in self.cluster.nodes if n is not away]
@@ -149,6 +153,59 @@ class Erasure(ReplicationCase):
         self.assert_key_is_nowhere(before)
         self.assertEqual(self.erase(away)["final_at"], final["final_at"])
         self.assertEqual(self.final_events(final), 1)
+
+    def erase_while_a_dropped_copy_is_away(self):
+        """A node gives its copies away, and ends before it has emptied its disk. Its name, and the others."""
+        self.begin(replicas=2)
+        shard = next(s for s in self.cluster.view()["shards"] if s["shard"] == self.shard)
+        away = self.cluster.node(shard["in_sync"][0])
+        here = [n for n in self.cluster.nodes if n is not away]
+        here[0].candorctl("cluster", "drain", away.name)
+
+        def is_out():
+            shards = here[0].call("GET", "/v1/cluster").json()["shards"]
+            return all(away.name not in (*s["in_sync"], *s["wanted"]) for s in shards)
+        self.wait(is_out, "it still counts")
+        away.kill()
+        self.assertTrue(self.pages(away), "it has emptied its disk already")
+        self.wait(lambda: self.state_of(here[0], away.name) == "down", "it is not missed")
+        self.erase(here[0])
+        for node in here:
+            self.wait(lambda: destroyed_slots(self.pages(node)), f"{node.name} does not destroy the key")
+        time.sleep(SWEEPS_S)
+        for node in here:
+            self.assertIsNone(self.erase(node)["final_at"], "the dropped copy holds the key")
+        return away, here
+
+    def state_of(self, node, name):
+        return next((n["state"] for n in node.call("GET", "/v1/cluster").json()["nodes"] if n["name"] == name), None)
+
+    def test_a_dropped_copy_that_is_away_counts_until_its_node_is_forgotten(self):
+        away, here = self.erase_while_a_dropped_copy_is_away()
+        living = here[1].call("POST", "/v1/admin/forget", {"node": here[0].name})
+        self.assertEqual((living.status, living.json()["code"]), (409, "conflict"))
+        answer = here[1].call("POST", "/v1/admin/forget", {"node": away.name})
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertTrue(answer.json()["changed"])
+        self.assertIn(self.shard, answer.json()["held"])
+        final = self.wait_until_final(here[0])
+        self.assertEqual(self.final_events(final), 1)
+        self.assertIsNone(self.state_of(here[0], away.name))
+        told = here[0].candorctl("audit", "find", "--action", "node_forgotten", "-o", "json").stdout
+        self.assertIn(away.name, told)
+
+        away.start()  # as a new node
+        self.cluster.wait_until_healthy()
+        self.assertEqual(self.state_of(here[0], away.name), "active")
+
+    def test_a_dropped_copy_counts_until_it_has_come_back_and_emptied_its_disk(self):
+        away, here = self.erase_while_a_dropped_copy_is_away()
+        away.start()
+        time.sleep(SWEEPS_S)
+        if self.pages(away):
+            self.assertIsNone(self.erase(here[0])["final_at"], "the dropped copy holds the key")
+        self.wait(lambda: not self.pages(away), "it does not empty its disk")
+        self.wait_until_final(here[0])
 
 
 if __name__ == "__main__":

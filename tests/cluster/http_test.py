@@ -388,6 +388,8 @@ class TheContract(HttpTest):
         self.ask("POST", "/v1/admin/move", {"shard": 9999, "node": only["name"]}, status=404, code="not_found")
         self.ask("POST", "/v1/admin/drain", {"node": "nobody"}, status=404, code="not_found")
         self.ask("POST", "/v1/admin/drain", {}, status=400, code="missing_field")
+        self.ask("POST", "/v1/admin/forget", {"node": "nobody"}, status=404, code="not_found")
+        self.ask("POST", "/v1/admin/forget", {"node": only["name"]}, status=409, code="conflict")
         self.ask("POST", "/v1/admin/stop", {"node": "nobody"}, status=503, code="unavailable")
         self.keeps_to("rebalanced", balance := self.found("POST", "/v1/admin/rebalance", {"dry_run": True}))
         self.assertEqual(balance["moves"], [])

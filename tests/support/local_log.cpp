@@ -23,12 +23,16 @@ local_log::local_log(engine::engine& db, stores::user_keys& keys,
   , keys_{keys}
   , coordinator_{coordinator} {
   make_shards(coordinator, options.shards, options.self);
-  promises_ = std::make_unique<leases>(options.self, 1, options.shards, lease_options{},
-                                       time.monotonic());
+  promises_ =
+      std::make_unique<leases>(options.self, 1, options.shards, lease_options{}, time.monotonic());
+  const auto self = options.self;
+  const auto shards = options.shards;
   auto opened = replicator::open(db, keys, *promises_, time, std::move(options));
   if (!opened)
     throw std::runtime_error{opened.error().to_string()};
   core_ = std::move(*opened);
+  for (shard_id shard = 0; shard < shards.value; ++shard)
+    core_->wanted(shard, {self}, {self});
   run();
 }
 
@@ -46,7 +50,7 @@ void local_log::run() {
                                   sharding::to_json(swap.config)};
       auto applied = coordinator_.compare_and_swap({&change, 1});
       core_->swapped(shard, swap.number,
-                     !applied    ? swap_outcome::unknown
+                     !applied   ? swap_outcome::unknown
                      : *applied ? swap_outcome::applied
                                 : swap_outcome::refused);
     }

@@ -281,6 +281,19 @@ void add_cluster(CLI::App& app, session& with, command& chosen) {
     };
   });
 
+  auto* forget = add_command(
+      *group, "forget",
+      "Say that a node that is down will not come back, nor its disk: erasures wait for it no more",
+      "  candorctl cluster forget node-2");
+  auto lost = std::make_shared<std::string>();
+  forget->add_option("NODE", *lost, "its name")->required();
+  forget->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      return tell(with, "forget", {{"node", *lost}},
+                  fmt::format("{} is forgotten: nothing waits for its disk any more", *lost));
+    };
+  });
+
   auto* move = add_command(*group, "move", "Let another node lead a shard",
                            "  candorctl cluster move 17 node-3");
   auto shard = std::make_shared<std::uint32_t>();

@@ -77,8 +77,10 @@ struct node {
               door, time, [&dead](const auto& other) { return !dead.contains(other); },
               [this](auto all) { peers = std::move(all); },
               [this](auto some) {
-                for (auto& w : some)
+                for (auto& w : some) {
                   wanted[w.shard] = std::move(w.members);
+                  holders[w.shard] = std::move(w.holders);
+                }
               },
               [this](auto some) {
                 for (auto& c : some) {
@@ -86,13 +88,16 @@ struct node {
                   configs[c.shard] = std::move(c);
                 }
               },
-              [this] { ++hints; }, [this] { return low_on_disk.load(); }})} {}
+              [this] { ++hints; }, [this] { return low_on_disk.load(); },
+              [this](shard_id shard) { return held.contains(shard); }})} {}
 
   std::string name;
   manual_clock time{*parse_time("2025-12-16T09:00:00Z")};
   failing_coordinator door;
   std::map<std::string, std::string> peers;
   std::map<shard_id, std::vector<sharding::member>> wanted;
+  std::map<shard_id, std::vector<sharding::member>> holders;
+  std::set<shard_id> held; ///< what its disk holds, beside what it should
   std::map<shard_id, replication::config_seen> configs;
   int config_news = 0;
   std::atomic<int> hints = 0;

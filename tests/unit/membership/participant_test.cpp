@@ -60,6 +60,108 @@ TEST_CASE("a node's record says that its disk is low, and moves no shard", "[mem
   CHECK_FALSE(c.truth().nodes.at("n2").low_on_disk);
 }
 
+namespace {
+
+/// A cluster whose shards lie on n1 and n2; n3 has given its copies away.
+struct one_gave_away : cluster {
+  one_gave_away() {
+    start({"n1", "n2", "n3"});
+    run(6s);
+    REQUIRE((*this)["n1"].core->drain("n3") == true);
+    run(1s);
+    settle();
+    run(1s);
+    REQUIRE(held_by("n3") == 0);
+  }
+  bool is_holder(const std::string& who, shard_id shard) {
+    const auto& all = (*this)["n1"].holders.at(shard);
+    return std::ranges::find(all, who, &sharding::member::node) != all.end();
+  }
+};
+
+} // namespace
+
+TEST_CASE("who holds a shard is told, also of a disk that should not hold it and is away",
+          "[membership]") {
+  one_gave_away c;
+  CHECK(c.is_holder("n1", 5));
+  CHECK(c.is_holder("n2", 5));
+  CHECK_FALSE(c.is_holder("n3", 5)); // it has emptied it
+  c["n3"].held = {5};
+  c.run(1s);
+  CHECK(c.is_holder("n3", 5));
+  CHECK_FALSE(c.is_holder("n3", 6));
+  c.dead.insert("n3");
+  c["n3"].held = {};
+  c.run(30s);
+  CHECK(c.is_holder("n3", 5));
+  c.dead.clear();
+  c.run(1s);
+  CHECK_FALSE(c.is_holder("n3", 5));
+}
+
+TEST_CASE("a node that never said what it holds may hold everything", "[membership]") {
+  one_gave_away c;
+  auto record = c.truth().nodes.at("n3");
+  record.holds.reset();
+  c.dead.insert("n3");
+  auto key = sharding::node_key("n3");
+  coordination::change change{key, c.truth().version_of(key), sharding::to_json(record)};
+  REQUIRE(c.shared->compare_and_swap({&change, 1}) == true);
+  c.run(1s);
+  CHECK(c.is_holder("n3", 5));
+  CHECK(c.is_holder("n3", 127));
+}
+
+TEST_CASE("a node that is gone for good can be forgotten, and nothing waits for its disk",
+          "[membership]") {
+  one_gave_away c;
+  c["n3"].held = {5};
+  c.run(1s);
+  auto& n1 = *c["n1"].core;
+  CHECK(n1.forget("n9").error().code == errc::not_found);
+  CHECK(n1.forget("n3").error().code == errc::conflict); // it lives
+  c.dead.insert("n3");
+  CHECK(n1.forget("n1").error().code == errc::conflict);
+  c.dead.insert("n2");
+  CHECK(n1.forget("n2").error().code == errc::conflict); // copies there count
+  c.dead.erase("n2");
+  auto done = n1.forget("n3");
+  REQUIRE(done);
+  CHECK(done->changed);
+  CHECK(done->record.disk_id == "disk-of-n3");
+  CHECK(done->record.holds == std::set<shard_id>{5});
+  CHECK_FALSE(n1.forget("n3")->changed);
+  CHECK(n1.drain("n3").error().code == errc::not_found);
+  c.run(1s);
+  CHECK_FALSE(c.is_holder("n3", 5));
+  CHECK_FALSE(c["n2"].peers.contains("n3"));
+  CHECK_FALSE(c.truth().nodes.contains("n3"));
+
+  // It lived after all: it is a new node, and holds what it holds.
+  c.dead.clear();
+  c.run(2s);
+  CHECK(c.is_holder("n3", 5));
+  CHECK(c["n2"].peers.contains("n3"));
+  CHECK(c.truth().nodes.at("n3").state == sharding::node_state::active);
+  CHECK(c.held_by("n3") > 0);
+}
+
+TEST_CASE("the name of a node that was forgotten is free at once for another disk",
+          "[membership]") {
+  one_gave_away c;
+  c["n3"].held = {5};
+  c.run(1s);
+  c.dead.insert("n3");
+  REQUIRE(c["n1"].core->forget("n3"));
+  auto o = c.options("n3", "i2");
+  o.self.disk_id = "another disk";
+  c.dead.clear();
+  c.start(o);
+  c.run(1s); // it need not claim the name
+  CHECK(c.truth().nodes.at("n3").disk_id == "another disk");
+}
+
 TEST_CASE("a new cluster waits for its nodes, then is made once although all try", "[membership]") {
   cluster c;
   c.start({"n1", "n2"});
@@ -427,16 +529,24 @@ TEST_CASE("a coordinator that fails loses nothing, and is asked less and less", 
 TEST_CASE("a write whose outcome is unknown is looked at before it is done again", "[membership]") {
   cluster c;
   c.start({"n1", "n2", "n3"});
+  std::mutex mutex;
+  std::vector<std::string> written;
+  auto watch = c.shared->watch("nodes/n1", [&](auto, const auto& now) {
+    std::lock_guard guard{mutex};
+    written.push_back(now.value);
+  });
   for (auto& [name, n] : c.nodes)
     n->door.mute = true;
   c.run(2min);
+  watch.reset();
   auto v = c.truth();
   CHECK(v.configs.size() == c.shards);
   for (auto& [shard, config] : v.configs) {
     CHECK(config.version == 1);
     CHECK(v.version_of(sharding::config_key(shard)) == 1);
   }
-  CHECK(v.version_of("nodes/n1") == 1);
+  CHECK(written.size() > 1);
+  CHECK(std::ranges::adjacent_find(written) == written.end()); // each says something new
 }
 
 TEST_CASE("a node that hears no watch finds everything by listing", "[membership]") {

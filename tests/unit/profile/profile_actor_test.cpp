@@ -31,6 +31,10 @@ struct primary {
                                        {{"n1", "d1"}, {2}});
     REQUIRE(opened);
     door = *opened;
+    const std::vector<sharding::member> alone = {{"n1", "d1"}};
+    std::vector<replication::shard_wanted> wanted = {{0, alone, alone}, {1, alone, alone}};
+    caf::anon_send(door.actor, replication::shards_wanted_ptr{
+                                   std::make_shared<decltype(wanted)>(std::move(wanted))});
     profile = profile::spawn_profile_actor(system, 0, {db, *keys, secrets, regions, time, random},
                                            {}, door);
   }

@@ -233,6 +233,67 @@ TEST_CASE("another node's shards are not taken", "[replication]") {
   CHECK(!other.opening(0));
 }
 
+TEST_CASE("nothing is final while a disk may hold the shard that nobody waits for",
+          "[replication]") {
+  bench b;
+  auto& core = b.log->core();
+  const sharding::member self{"n1", "d1"}, away{"n2", "d2"}, learner{"n3", "d3"};
+  REQUIRE(b.commit(b.request(0, "k", "v")));
+  CHECK(core.destroyed_everywhere(0) == 1);
+  core.wanted(0, {self}, {self, away});
+  CHECK(core.destroyed_everywhere(0) == 0);
+  CHECK(core.destroyed_everywhere(1) == 0); // of another shard it says nothing
+  core.wanted(0, {self}, {self});
+  CHECK(core.destroyed_everywhere(0) == 1);
+  core.wanted(0, {self}, {self, {"n1", "an earlier disk"}});
+  CHECK(core.destroyed_everywhere(0) == 0);
+  // What a learner destroyed it says itself: nothing yet.
+  core.wanted(0, {self, learner}, {self, learner});
+  CHECK(core.destroyed_everywhere(0) == 0);
+}
+
+TEST_CASE("before it is known who holds a shard nothing is final", "[replication]") {
+  bench b;
+  REQUIRE(b.commit(b.request(0, "k", "v")));
+  leases promises{{"n1", "d1"}, 1, {4}, lease_options{}, b.time.monotonic()};
+  auto opened = replicator::open(b.db, *b.keys, promises, b.time, {{"n1", "d1"}, {4}});
+  REQUIRE(opened);
+  CHECK((*opened)->destroyed_everywhere(0) == 0);
+}
+
+TEST_CASE("a disk holds a shard from its first entry on, over a restart, until it was emptied",
+          "[replication]") {
+  bench b;
+  CHECK_FALSE(b.log->core().holds(0));
+  REQUIRE(b.commit(b.request(0, "k", "v")));
+  CHECK(b.log->core().holds(0));
+  CHECK_FALSE(b.log->core().holds(1));
+  b.open();
+  CHECK(b.log->core().holds(0));
+
+  // Nobody wants it here any more.
+  const sharding::member other{"n2", "d2"};
+  auto found = *b.coordinator->get(sharding::config_key(0));
+  auto config = *sharding::shard_config_from_json(found->value);
+  ++config.version;
+  ++config.term;
+  config.primary = other;
+  config.in_sync = {other};
+  coordination::change change{sharding::config_key(0), found->version, sharding::to_json(config)};
+  REQUIRE(b.coordinator->compare_and_swap({&change, 1}) == true);
+  b.log->core().configured(0, config, found->version + 1);
+  b.log->core().wanted(0, {other}, {other, {"n1", "d1"}});
+  b.log->tick();
+  CHECK(b.log->core().holds(0));
+  b.time.advance(70s);
+  b.log->tick(); // it asks once more
+  CHECK(b.log->core().holds(0));
+  b.log->core().config_read(0, config, found->version + 1, b.time.monotonic());
+  b.log->tick();
+  CHECK_FALSE(b.value(0, "k"));
+  CHECK_FALSE(b.log->core().holds(0));
+}
+
 TEST_CASE("a shard whose content was replaced goes on in a later term and generation",
           "[replication]") {
   bench b;
