@@ -77,6 +77,10 @@ class Plan(unittest.TestCase):
             last = Schedule(1, seconds, list(faults.BY_NAME)).steps[-1]
             self.assertLess(last["at_s"], seconds)
 
+    def test_a_schedule_keeps_to_its_rate(self):
+        steps = Schedule(1, 3600, list(faults.BY_NAME), per_hour=20).steps
+        self.assertIn(len(steps), range(15, 25))
+
     def test_every_fault_is_told_in_a_line(self):
         done = chaos("list")
         self.assertEqual(done.returncode, 0)

@@ -68,6 +68,7 @@ def parse(arguments):
     made.add_argument("--seed", type=int, help="of the schedule and the choice of victims [any]")
     made.add_argument("--minutes", type=float, default=2, metavar="M", help="for how long faults go on [2]")
     made.add_argument("--faults", metavar="LIST", help="which, with commas; `candor-chaos list` names them [all]")
+    made.add_argument("--per-hour", type=float, metavar="N", help="faults an hour [one a few seconds after another]")
     made.add_argument("--nodes", type=int, default=3, metavar="N", help="[3]")
     made.add_argument("--etcd", type=int, choices=(1, 3), default=3, help="members of etcd [3]")
     made.add_argument("--shards", type=int, default=16, metavar="S", help="a power of two [16]")

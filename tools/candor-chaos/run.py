@@ -26,7 +26,8 @@ SICK_READS_S = 20  # a cluster that did not heal is read as far as it answers
 class Schedule:
     """(when, which fault, how long) for the whole run: follows from the seed, the minutes and the list of faults."""
 
-    def __init__(self, seed, seconds, names, pause_s=(2, 5)):
+    def __init__(self, seed, seconds, names, per_hour=None):
+        pause_s = (2, 5) if per_hour is None else (1800 / per_hour, 5400 / per_hour)
         chance = random.Random(f"schedule/{seed}")
         self.steps = []
         at = chance.uniform(1, 3)
@@ -83,6 +84,7 @@ class Run:
     def command(self):
         g = self.given
         made = f"candor-chaos run --seed {g.seed} --minutes {g.minutes:g} --nodes {g.nodes} --etcd {g.etcd}"
+        made += f" --per-hour {g.per_hour:g}" if g.per_hour else ""
         return made + (f" --faults {g.faults}" if g.faults else "")
 
     def work(self):
@@ -96,7 +98,7 @@ class Run:
                 raise ClusterError(f"there is no fault {name}; `candor-chaos list` shows those that there are")
             if not abilities.can(name):
                 raise ClusterError(f"{name} takes root, ip and iptables, and candor-chaos-clock.so beside candord")
-        schedule = Schedule(g.seed, g.minutes * 60, names)
+        schedule = Schedule(g.seed, g.minutes * 60, names, g.per_hour)
         keep = g.keep
         cluster = None
         try:
