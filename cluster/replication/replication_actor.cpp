@@ -7,6 +7,7 @@
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
+#include "storage/base/planted.hpp"
 
 namespace candor::replication {
 
@@ -272,6 +273,8 @@ private:
             })})
         .then([this](const outcome_ptr& then) {
           (*then)();
+          if (core_->damaged() && around_.on_damaged)
+            std::exchange(around_.on_damaged, nullptr)(*core_->damaged());
           flush();
         });
   }
@@ -360,7 +363,8 @@ private:
     }
     to->second.in_flight_bytes += bytes;
     auto give_back = [this, node, bytes, link = to->second.link] {
-      if (auto p = peers_.find(node); p != peers_.end() && p->second.link == link)
+      if (auto p = peers_.find(node);
+          p != peers_.end() && (p->second.link == link || planted(bug::window_of_lost_link)))
         p->second.in_flight_bytes -= bytes;
     };
     request(to->second.door, limits::peer_frame_deadline, std::move(frame))

@@ -156,6 +156,8 @@ struct replication_surroundings {
   std::function<void(shard_id, const sharding::shard_config&)> on_config;
   /// Waits for the disk; called on the thread that does. Empty: there is always room.
   std::function<disk_room()> look_at_disk = {};
+  /// Called once, on the actor's thread, when what the disk holds cannot be trusted any more.
+  std::function<void(const error&)> on_damaged = {};
   /// Makes the two workers; empty: each with a thread of its own.
   spawn_worker make_worker = {};
 };

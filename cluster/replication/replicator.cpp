@@ -557,6 +557,8 @@ void replicator::job_done(const disk_outcome& outcome) {
 void replicator::fail_all(const error& why) {
   log::error("replication", "a group was not written: {}", why.to_string());
   failed_ = true;
+  if (why.code == errc::corrupt)
+    damaged_ = why;
   tried_again_ = now();
   writes_.clear();
   next_ = {};

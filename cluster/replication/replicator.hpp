@@ -148,6 +148,8 @@ public:
   /// Up to where erasures of the shard are final: every disk that may hold it has destroyed its
   /// keys. 0 while a disk may that is neither in sync nor wanted: what it destroyed, nobody knows.
   std::uint64_t destroyed_everywhere(shard_id shard) const;
+  /// What is stored cannot be trusted: no later try will mend it, and this node must end.
+  const std::optional<error>& damaged() const noexcept { return damaged_; }
   /// Whether this disk may hold anything of the shard.
   bool holds(shard_id shard) const { return shards_.at(shard).holds; }
   /// For new data of a shard that is led here.
@@ -305,6 +307,7 @@ private:
   std::set<shard_id> placed_; ///< shards with something to flush
   std::optional<job_under_way> under_way_;
   bool failed_ = false; ///< the last write did; its outcome is unknown
+  std::optional<error> damaged_;
   millis tried_again_{0};
   disk_room room_ = disk_room::ample;
   millis left_others_{-10'000}; ///< when shards were last handed off because of the disk

@@ -1,8 +1,8 @@
 /// Planted bugs: places at which a rule of the product can be left out, so that a test can demand
-/// that the simulator finds it. A normal build has none: `planted` is a constant false there and the
-/// compiler leaves nothing of it. Only `candor-sim-planted` is built with CANDOR_PLANTED: it compiles
-/// the files with fault points anew, and one run chooses one bug by its name. Must never be asked in
-/// a header.
+/// that the simulator finds it. A normal build has none: `planted` is a constant false there and
+/// the compiler leaves nothing of it. Only `candor-sim-planted` is built with CANDOR_PLANTED: it
+/// compiles the files with fault points anew, and one run chooses one bug by its name. Must never
+/// be asked in a header.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,7 @@ enum class bug : std::uint8_t {
   intent_not_recorded,  ///< a mail is sent whose intent only memory knows
   outcome_without_send, ///< a mail is recorded as accepted and was never sent
   stale_map,            ///< where a shard is led is learned once
+  window_of_lost_link,  ///< bytes on their way over a lost link are given back to the next one
   money_forgotten,      ///< a new primary of a campaign knows nothing of what was lent
 };
 

@@ -41,6 +41,7 @@ PLANTED = {
                                         "one notice a person, version and channel"}),
     "outcome_without_send": ("notices", {"a notice that was sent was sent", UNTOLD}),
     "money_forgotten": ("budgets", {"a campaign spends no more than its budget"}),
+    "window_of_lost_link": ("partitions", {SETTLES}),
     "stale_map": ("crashes", {SETTLES, "a new cluster serves"}),
 }
 SEEDS_MOST = 250

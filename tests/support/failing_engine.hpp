@@ -12,7 +12,7 @@ class failing_engine final : public engine::engine {
 public:
   result<void> write(const ::candor::engine::batch& b, ::candor::engine::sync s) override {
     if (failing)
-      return fail(errc::disk_full);
+      return fail(how);
     return inner->write(b, s);
   }
   result<std::optional<std::string>> get(::candor::engine::table t,
@@ -42,6 +42,7 @@ public:
 
   std::unique_ptr<::candor::engine::engine> inner = ::candor::engine::make_memory_engine();
   std::atomic<bool> failing = false;
+  std::atomic<errc> how = errc::disk_full;
 };
 
 } // namespace candor::test

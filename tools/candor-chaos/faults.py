@@ -36,6 +36,7 @@ class World:
         self.chance = chance
         self.history = history
         self.people = people  # the load on the policy
+        self.spoilt = []      # members whose files were spoilt
         self.clocks = {n.name: Clock(n.folder / "clock") for n in cluster.nodes}
 
     def empty_disk(self, member):
@@ -47,6 +48,14 @@ class World:
         (data / "keys").mkdir(mode=0o700)
         for name, text in keys.items():
             self.cluster.write_private(data / "keys" / name, text)
+
+    def tend(self):
+        """As an operator would: a node that gave its spoilt data up gets an empty disk, and is started."""
+        for m in self.spoilt:
+            if m.state() == "stopped" and any(word in m.log_tail(5) for word in ("damaged", "corrupt")):
+                self.history.say("note", what=f"{m.name} gave its data up; its disk is emptied")
+                self.empty_disk(m)
+                self.cluster.launch(m)
 
     def view(self):
         """As the first node says that answers; empty where none does."""
@@ -758,19 +767,17 @@ class Corruption(Fault):
         if not files:
             return f"{node.name}: it has no such file"
         spoil(files[-1], self.world.chance)
+        self.world.spoilt.append(node.member)
         self.world.cluster.launch(node.member)
         return f"{node.name}: {files[-1].name}"
 
     def heal(self):
-        """Where the node refuses the file, its operator empties the disk but for the secrets."""
         for m in self.victims:
             node = self.world.cluster.node(m.name)
             until = time.monotonic() + 120
             while m.state() == "running" and not node.is_ready() and time.monotonic() < until:
                 time.sleep(0.1)
-            if m.state() == "stopped":
-                self.world.history.say("note", what=f"{m.name} refuses its data; its disk is emptied")
-                self.world.empty_disk(m)
+        self.world.tend()
         super().heal()
 
 

@@ -182,8 +182,8 @@ class Run:
             world.history.say("fault", what=step["fault"], phase="heal")
         began = time.monotonic()
         try:
-            load.wait_until_all_are_served()
-            world.cluster.wait_until_healthy(HEALTHY_WITHIN_S)
+            load.wait_until_all_are_served(tend=world.tend)
+            self.wait_until_healthy(world)
             took = round(time.monotonic() - began, 2)
             self.say(f"           healthy {took} s after it was healed")
         except (RuntimeError, ClusterError) as e:
@@ -191,12 +191,23 @@ class Run:
             self.trouble.append(f"after {step['fault']} ({what}): not healthy: {str(e)[-300:]}")
             self.say(f"  {self.trouble[-1]}")
         self.faults.append({**step, "target": what, "healthy_after_s": took})
+        world.tend()
         for n in world.cluster.nodes:
             if n.state() == "stopped":
                 self.trouble.append(f"after {step['fault']}: {n.name} has ended by itself; its log ends with:\n"
                                     f"{n.member.log_tail(8)}")
                 world.cluster.launch(n.member)
         return took is not None
+
+    def wait_until_healthy(self, world):
+        until = time.monotonic() + HEALTHY_WITHIN_S
+        while True:
+            world.tend()
+            try:
+                return world.cluster.wait_until_healthy(10)
+            except ClusterError:
+                if time.monotonic() > until:
+                    raise
 
     def settle(self, cluster, load):
         for n in cluster.nodes:

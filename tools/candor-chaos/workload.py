@@ -263,10 +263,12 @@ class Workload:
             shards = {p.shard for p in self.persons}
             return sorted(s for s in shards if self.last_ack.get(s, 0) < since)
 
-    def wait_until_all_are_served(self, within_s=90):
+    def wait_until_all_are_served(self, within_s=90, tend=None):
         """Until each shard that has a person acknowledged an event that was sent from now on."""
         since = time.monotonic()
         while self.unserved(since):
+            if tend:
+                tend()
             if time.monotonic() > since + within_s:
                 raise RuntimeError(f"shards {self.unserved(since)} take no writes after {within_s} s; failed requests: "
                                    f"{dict(self.errors)}")

@@ -135,6 +135,20 @@ TEST_CASE("after a failed write all of that epoch fails, and a new opening goes 
   CHECK(b.entries(0).back().seq == 2);
 }
 
+TEST_CASE("a disk whose data cannot be trusted is given up, one that is full is not",
+          "[replication]") {
+  bench b;
+  b.db.failing = true;
+  CHECK(!b.commit(b.request(0, "x", "1")));
+  CHECK_FALSE(b.log->core().damaged());
+  b.mend();
+  b.db.how = errc::corrupt;
+  b.db.failing = true;
+  CHECK(!b.commit(b.request(0, "x", "1")));
+  REQUIRE(b.log->core().damaged());
+  CHECK(b.log->core().damaged()->code == errc::corrupt);
+}
+
 TEST_CASE("a draft that cannot be sealed fails its own shard's epoch alone", "[replication]") {
   bench b;
   auto person = stores::derive_storage_key(b.secrets, *user_id::parse("u-1"));

@@ -49,6 +49,7 @@ constexpr planted_row planted_rows[] = {
     {"intent_not_recorded", bug::intent_not_recorded},
     {"outcome_without_send", bug::outcome_without_send},
     {"stale_map", bug::stale_map},
+    {"window_of_lost_link", bug::window_of_lost_link},
     {"money_forgotten", bug::money_forgotten},
 };
 

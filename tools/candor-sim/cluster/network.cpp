@@ -152,6 +152,7 @@ std::unique_ptr<transport::links> network::start_links(const std::string& node, 
                                                        transport::link_callbacks callbacks) {
   auto end = std::make_unique<links_end>(*this, node, std::move(door), std::move(callbacks));
   ends_[node] = end.get();
+  forget_doors(node);
   for (const auto& other : nodes_)
     if (other != node)
       look(std::min(node, other), std::max(node, other));
@@ -190,8 +191,8 @@ void network::come_up(const std::string& a, const std::string& b) {
       auto& pair = link_of(here, there);
       auto end = ends_.find(here);
       if (pair.up && pair.generation == generation && end != ends_.end())
-        end->second->callbacks.on_up(
-            there, 1, caf::actor_cast<caf::strong_actor_ptr>(door_to(here, there, generation)));
+        end->second->callbacks.on_up(there, 1,
+                                     caf::actor_cast<caf::strong_actor_ptr>(door_to(here, there)));
     });
   };
   tell(a, b);
@@ -215,33 +216,39 @@ void network::drop(const std::string& a, const std::string& b, const std::string
   tell(b, a);
 }
 
-/// What `from` sends to reach the door of `to`. The answers come back over the same link.
-caf::actor network::door_to(const std::string& from, const std::string& to,
-                            std::uint64_t generation) {
-  auto& system = on_.system();
-  auto end = make_end(system, [this, from, to, generation](auto asker, auto id, auto content) {
+/// What `from` sends to reach the door of `to`: the same one over every link to the same process,
+/// as CAF's proxies are. What is sent, and what answers it, goes over whichever link is up then.
+caf::actor network::door_to(const std::string& from, const std::string& to) {
+  auto& door = doors_[{from, to}];
+  if (door)
+    return door;
+  auto end = make_end(on_.system(), [this, from, to](auto asker, auto id, auto content) {
     caf::strong_actor_ptr back;
     if (asker && id.is_request()) {
-      back = make_end(
-          on_.system(), [this, from, to, generation, asker](auto who, auto id, auto content) {
-            send(to, from, generation, [asker, who, id, content = std::move(content)]() mutable {
-              put(asker, who, id, std::move(content));
-            });
-          });
+      back = make_end(on_.system(), [this, from, to, asker](auto who, auto id, auto content) {
+        send(to, from, [asker, who, id, content = std::move(content)]() mutable {
+          put(asker, who, id, std::move(content));
+        });
+      });
     }
-    send(from, to, generation, [this, to, back, id, content = std::move(content)]() mutable {
+    send(from, to, [this, to, back, id, content = std::move(content)]() mutable {
       if (auto end = ends_.find(to); end != ends_.end() && end->second->door)
         put(caf::actor_cast<caf::strong_actor_ptr>(end->second->door), back, id,
             std::move(content));
     });
   });
-  return caf::actor_cast<caf::actor>(end);
+  door = caf::actor_cast<caf::actor>(end);
+  return door;
 }
 
-void network::send(const std::string& from, const std::string& to, std::uint64_t generation,
-                   std::function<void()> deliver) {
+void network::forget_doors(const std::string& node) {
+  std::erase_if(doors_,
+                [&](const auto& d) { return d.first.first == node || d.first.second == node; });
+}
+
+void network::send(const std::string& from, const std::string& to, std::function<void()> deliver) {
   auto& pair = link_of(from, to);
-  if (!pair.up || pair.generation != generation || !ends_.contains(from))
+  if (!pair.up || !ends_.contains(from))
     return; // it vanishes
   auto& queue = pair.queues[from];
   auto due = on_.now_us() + delay(from, to);
@@ -268,6 +275,7 @@ void network::pump(const std::string& from, const std::string& to) {
 void network::crash(const std::string& node) {
   ends_.erase(node);
   beacons_.erase(node);
+  forget_doors(node);
   for (const auto& other : nodes_)
     if (other != node && link_of(node, other).up)
       drop(node, other, "the other node died");

@@ -62,9 +62,9 @@ private:
   void look(const std::string& a, const std::string& b);
   void come_up(const std::string& a, const std::string& b);
   void drop(const std::string& a, const std::string& b, const std::string& why);
-  caf::actor door_to(const std::string& from, const std::string& to, std::uint64_t generation);
-  void send(const std::string& from, const std::string& to, std::uint64_t generation,
-            std::function<void()> deliver);
+  caf::actor door_to(const std::string& from, const std::string& to);
+  void forget_doors(const std::string& node);
+  void send(const std::string& from, const std::string& to, std::function<void()> deliver);
   void pump(const std::string& from, const std::string& to);
   void send_beacon(const std::string& from, const std::string& to, std::string payload);
 
@@ -74,6 +74,7 @@ private:
   std::map<std::string, links_end*> ends_;
   std::map<std::string, beacons_end*> beacons_;
   std::map<direction, pair_state> pairs_;
+  std::map<direction, caf::actor> doors_;
   std::set<direction> cut_, beacons_cut_;
   std::map<std::string, std::int64_t> slow_;
 };
