@@ -53,6 +53,8 @@ class ShortForm(unittest.TestCase):
         code, result = self.run_of(["power-loss-with-lying-disks"], "--seed", 3, "--minutes", 0.1)
         self.assertEqual(code, 10)
         self.assertIn("lost_acknowledgement", result["verdict"]["violations"])
+        # What somebody still has is given back: the cluster serves again.
+        self.assertIsNotNone(result["faults"][0]["healthy_after_s"], result["trouble"])
 
     def test_a_clock_that_nearly_stands_makes_stale_reads_and_that_is_found(self):
         code, result = self.run_of(["clock-stands"], "--seed", 3, "--minutes", 0.2)
