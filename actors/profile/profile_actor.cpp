@@ -159,6 +159,9 @@ public:
                                           CANDOR_TRY(impressions, table_.impressions(user));
                                           for (const auto& x : impressions)
                                             whole.impressions.push_back(model::encode(x));
+                                          CANDOR_TRY(items, table_.content_shown(user));
+                                          for (const auto& x : items)
+                                            whole.content.push_back(model::encode(x));
                                           return after(std::move(exported.entry), std::move(whole));
                                         });
         },
@@ -360,6 +363,16 @@ public:
         },
         [this](const reserve_ads& m) { return reserve(m); },
         [this](const ad_event& m) { return answer<ad_event_taken>([&] { return take_event(m); }); },
+        [this](const candor::content_event& m) {
+          return with_user<acknowledged>(
+              m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY_VOID(room_for_more());
+                auto entry = table_.begin_entry();
+                CANDOR_TRY(changed, table_.note_content(user, m.content, m.hidden, entry));
+                return after(changed ? std::optional{std::move(entry)} : std::nullopt,
+                             acknowledged{});
+              });
+        },
         [this](const candor::explain_ad& m) {
           return with_user<ad_explained>(
               m.user, [&](const user_id& user) -> result<pending<ad_explained>> {
