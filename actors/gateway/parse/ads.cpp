@@ -370,4 +370,17 @@ result<ad_happened> parse_ad_event_json(std::string_view body) {
   return made;
 }
 
+result<feed_happened> parse_feed_event_json(std::string_view body) {
+  CANDOR_TRY(content, decode_json(body, limits::single_body_bytes));
+  CANDOR_TRY(in, fields::open(content, "", {"event", "content"}));
+  CANDOR_TRY(what, in.text("event"));
+  if (what != "seen" && what != "hide")
+    return in.refuse(errc::bad_value, "event", "is seen or hide");
+  feed_happened made;
+  made.hidden = what == "hide";
+  CANDOR_TRY(item, in.name_text("content", limits::item_id_bytes));
+  made.content = std::move(item);
+  return made;
+}
+
 } // namespace candor::parse

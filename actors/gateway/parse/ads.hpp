@@ -40,4 +40,11 @@ struct ad_happened {
 };
 result<ad_happened> parse_ad_event_json(std::string_view body);
 
+struct feed_happened {
+  std::string content;
+  bool hidden = false; ///< else it was seen
+};
+/// `{"event":"seen" or "hide","content"}`
+result<feed_happened> parse_feed_event_json(std::string_view body);
+
 } // namespace candor::parse
