@@ -543,7 +543,7 @@ struct borrow_money {
   std::string campaign;
   shard_id borrower = 0;
   std::int64_t lent_seen = 0, returned = 0, day = 0, returned_within_day = 0, wanted = 0;
-  std::int64_t decisions = 0; ///< that the borrower counted in this hour
+  std::int64_t decisions = 0; ///< that the borrower saw so far
 };
 
 struct money_answer {

@@ -80,8 +80,9 @@ struct use_view {
   bool personal = false;
   std::string why_not_personal; ///< "unknown" or a reason code
   std::string country, lang, age_band;
-  std::vector<model::topic_used> topics;                ///< ascending by (topic, source)
-  std::vector<std::pair<std::string, timestamp>> shown; ///< campaigns, what counts for caps; or items
+  std::vector<model::topic_used> topics; ///< ascending by (topic, source)
+  std::vector<std::pair<std::string, timestamp>>
+      shown; ///< campaigns, what counts for caps; or items
   std::vector<std::string> hidden;
   timestamp shown_since; ///< before it, impressions were forgotten; zero: none was
   std::string policy_version;

@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::int64_t one = 1 << 16;
 constexpr millis half_life = std::chrono::days{7};
-constexpr std::int64_t relevance_counts = 7, likeness_counts = 3; ///< of ten
 
 struct candidate {
   ranked of;
@@ -81,7 +80,7 @@ std::int64_t likeness(const model::content_item& a, const model::content_item& b
 }
 
 std::vector<ranked> rank(const model::catalogue& all, const reader& who, timestamp now,
-                         std::size_t k) {
+                         std::size_t k, std::int64_t d) {
   auto pool = find_candidates(all, who, now);
   std::int64_t best = 1;
   for (const auto& c : pool)
@@ -91,7 +90,7 @@ std::vector<ranked> rank(const model::catalogue& all, const reader& who, timesta
     // The pool stands in order: the first of equals is the right one.
     auto next = pool.begin();
     auto value = [&](const candidate& c) {
-      return relevance_counts * (c.of.score * one / best) - likeness_counts * c.likest;
+      return (10 - d) * (c.of.score * one / best) - d * c.likest;
     };
     for (auto it = pool.begin(); it != pool.end() && it->own_language == next->own_language; ++it)
       if (value(*it) > value(*next))

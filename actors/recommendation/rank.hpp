@@ -9,7 +9,7 @@
 /// The places are then filled one after the other by maximal marginal relevance (Carbonell and
 /// Goldstein, SIGIR 1998): the next is the item with the greatest
 ///
-///     7 * score / best score  -  3 * its greatest likeness to one that is placed already
+///     (10 - d) * score / best score  -  d * its greatest likeness to one that is placed already
 ///
 /// Two items are alike by their topics (sum of minima over sum of maxima of the weights, Ruzicka)
 /// for three quarters, and for one by their publisher, the host of their address.
@@ -42,11 +42,14 @@ struct ranked {
 /// As many of the best as are looked at for diversity.
 inline constexpr std::size_t pool_size = 512;
 
+/// How much likeness counts, of ten: `candor-bench feed` shows what it costs and brings.
+inline constexpr std::int64_t likeness_tenths = 1;
+
 /// At most `k`, in the order in which they are shown. What is in the reader's language comes before
 /// what is not; ties go to the greater score, then to the newer, then to the lower id. Items of the
 /// future are left out.
 std::vector<ranked> rank(const model::catalogue& all, const reader& who, timestamp now,
-                         std::size_t k);
+                         std::size_t k, std::int64_t d = likeness_tenths);
 
 /// 0..65536. Topics ascending.
 std::int64_t likeness(const model::content_item& a, const model::content_item& b);

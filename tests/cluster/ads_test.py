@@ -68,6 +68,7 @@ class Ads(ProcessCase):
                 self.wait_for_campaigns(node)
         self.assertGreater(self.outcomes["unanswered"], 0, "the node was killed too late to tell anything")
         self.assertGreater(self.outcomes["pause"], 0)
+        self.assertGreater(self.outcomes["bids"], 0)
         self.check(node)
         spent_before = {id: self.budget(node, id)["settled_micros"] for id in CAMPAIGNS}
         node.kill()
@@ -103,7 +104,7 @@ class Ads(ProcessCase):
     async def one(self, node, user, i):
         # Some ask as strangers, who see no campaign with a cap.
         asked = {"match": {"k": 2} | ({} if i % 5 == 0 else {"user": user})}
-        decided = await post(node.port, "/v1/ads/match", asked)
+        decided = await self.bid(node, asked) if i % 3 == 0 else await post(node.port, "/v1/ads/match", asked)
         self.outcomes["unanswered" if decided is None else decided[0]] += 1
         if decided is None or decided[0] != 200:
             return
@@ -118,6 +119,19 @@ class Ads(ProcessCase):
                 answer = await post(node.port, "/v1/ads/events", told)
                 if answer and answer[0] == 200 and answer[1]["status"] == "accepted":
                     self.acknowledged[ad["campaign"]] += ad["price_micros"]
+
+    async def bid(self, node, asked):
+        """The same decision through OpenRTB: the answer as /v1/ads/match would give it."""
+        who = asked["match"].get("user")
+        request = {"id": "r", "imp": [{"id": str(n), "banner": {}} for n in range(2)]} | (
+            {"user": {"id": who}} if who else {})
+        answer = await post(node.port, "/v1/openrtb", request)
+        if answer is None or answer[0] != 200:
+            return answer
+        bids = [b for seat in answer[1].get("seatbid", []) for b in seat["bid"]]
+        self.outcomes["bids"] += len(bids)
+        return 200, {"ads": [{"campaign": b["cid"], "impression": b["id"], "price_micros": round(b["price"] * 1000)}
+                             for b in bids]}
 
     async def pause(self, node):
         for verb in ("pause", "resume"):

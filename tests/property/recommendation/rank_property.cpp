@@ -103,7 +103,7 @@ TEST_CASE("each place goes to the best marginal relevance of what is left", "[fe
         std::int64_t likest = 0;
         for (std::size_t j = 0; j < i; ++j)
           likest = std::max(likest, likeness(*r.item, *feed[j].item));
-        return 7 * (r.score * 65536 / best) - 3 * likest;
+        return 9 * (r.score * 65536 / best) - likest;
       };
       for (auto j = i + 1; j < feed.size(); ++j) {
         if (own_language(*feed[j].item, s.who) != own_language(*feed[i].item, s.who))
