@@ -54,7 +54,7 @@ bool budget_ledger::answer(const money_report& report, const model::campaign& of
   // The plan and the forecast go along with the next change of money: what of them a failure loses
   // is made anew.
   auto money = [&] {
-    return std::tuple{day_, lent_today_, a.lent, a.returned, a.day, a.returned_within_day};
+    return std::tuple{a.lent, a.returned, a.day, a.returned_within_day};
   };
   auto before = money();
   auto today = day_of(now);
