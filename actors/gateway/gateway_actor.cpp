@@ -1019,7 +1019,7 @@ private:
         co_return problem(x, item.error());
       co_return co_await store(x, *shard, kind, model::encode(*item));
     }
-    auto campaign = parse::parse_campaign_json(x.body, x.parameters.front());
+    auto campaign = parse::parse_campaign_json(x.body, x.parameters.front(), time_.now());
     if (!campaign)
       co_return problem(x, campaign.error());
     co_return co_await store(x, *shard, kind, model::encode(*campaign));

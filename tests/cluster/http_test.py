@@ -451,10 +451,15 @@ class TheContract(HttpTest):
                              ({"bid_micros": 0}, "bad_value"), ({"creatives": []}, "missing_field"),
                              ({"budget": {"total_micros": 5, "daily_micros": 6}}, "bad_value"),
                              ({"schedule": {"from": NOW, "to": NOW}}, "bad_value"),
+                             ({"schedule": {"from": "2025-01-01T00:00:00Z", "to": NOW}}, "bad_value"),
+                             ({"targeting": "not " * 1000 + "consent"}, "targeting_invalid"),
+                             ({"targeting": "(" * 50000}, "targeting_invalid"),
+                             ({"bid_micros": -1}, "bad_value"), ({"targeting": "colour = red"}, "targeting_invalid"),
                              ({"cap": {"impressions": 1, "per": "31d"}}, "bad_value"),
                              ({"colour": "red"}, "unknown_field")):
             with self.subTest(str(change)):
                 self.ask("PUT", "/v1/campaigns/c-9", campaign | change, code=code)
+                self.ask("GET", "/v1/campaigns/c-9", status=404)  # nothing was applied
         item = {"title": "Winter trails", "url": "https://example.org/trails", "lang": "en", "regions": ["US"],
                 "topics": {"outdoors": 220}, "published": "2025-12-10T08:00:00Z"}
         self.ask("PUT", "/v1/content/p-7", item | {"content": "p-7"}, status=201)

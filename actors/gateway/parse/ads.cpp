@@ -236,7 +236,8 @@ result<void> check_item_id(std::string_view id) {
   return {};
 }
 
-result<model::campaign> parse_campaign_json(std::string_view body, std::string_view id) {
+result<model::campaign> parse_campaign_json(std::string_view body, std::string_view id,
+                                            timestamp now) {
   CANDOR_TRY(content, decode_json(body, limits::single_body_bytes));
   CANDOR_TRY(in,
              fields::open(content, "",
@@ -267,6 +268,8 @@ result<model::campaign> parse_campaign_json(std::string_view body, std::string_v
   CANDOR_TRY(to, schedule.time("to"));
   if (to <= from)
     return schedule.refuse(errc::bad_value, "to", "is after `from`");
+  if (to <= now)
+    return schedule.refuse(errc::bad_value, "to", "is over already");
   made.from = from;
   made.to = to;
   CANDOR_TRY(limit, cap(in));

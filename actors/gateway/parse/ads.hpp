@@ -13,8 +13,10 @@
 
 namespace candor::parse {
 
-/// `id` is the path's. Error: also `targeting_invalid`, `sensitive_targeting`, `sensitive_topic`.
-result<model::campaign> parse_campaign_json(std::string_view body, std::string_view id);
+/// `id` is the path's; a schedule that is over at `now` is refused. Error: also
+/// `targeting_invalid`, `sensitive_targeting`, `sensitive_topic`.
+result<model::campaign> parse_campaign_json(std::string_view body, std::string_view id,
+                                            timestamp now);
 result<model::content_item> parse_content_json(std::string_view body, std::string_view id,
                                                const model::region_table& regions);
 

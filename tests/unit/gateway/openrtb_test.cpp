@@ -6,6 +6,7 @@
 #include "actors/gateway/parse/openrtb.hpp"
 #include "actors/gateway/render_openrtb.hpp"
 #include "storage/base/limits.hpp"
+#include "storage/base/rng.hpp"
 #include "storage/model/targeting/expression.hpp"
 
 using namespace candor;
@@ -200,6 +201,41 @@ TEST_CASE("what is known and of another type is refused by name", "[openrtb]") {
   detail["imp"][0]["bidfloor"] = -1;
   CHECK(parse_bid_request(detail.dump()).error().detail ==
         "`imp[0].bidfloor` is an amount of 0 or more");
+}
+
+TEST_CASE("however a bid request is damaged, it is read or refused by a code of 4xx", "[openrtb]") {
+  seeded_rng random{11};
+  const auto whole = request().dump();
+  std::size_t read = 0, refused = 0;
+  for (int i = 0; i < 4000; ++i) {
+    auto damaged = whole;
+    for (auto edits = 1 + random.next() % 4; edits > 0; --edits) {
+      auto at = random.next() % damaged.size();
+      switch (random.next() % 3) {
+        case 0:
+          damaged[at] = static_cast<char>(random.next());
+          break;
+        case 1:
+          damaged.erase(at, 1 + random.next() % 8);
+          break;
+        default:
+          damaged.insert(at, whole, random.next() % whole.size(), random.next() % 40);
+      }
+      if (damaged.empty())
+        damaged = whole;
+    }
+    if (auto made = parse_bid_request(damaged)) {
+      ++read;
+      CHECK((made->refused || !made->places.empty()));
+      CHECK((made->user.empty() || (made->consent && !made->coppa)));
+    } else {
+      ++refused;
+      auto status = info(made.error().code).http_status;
+      CHECK((status >= 400 && status < 500));
+    }
+  }
+  CHECK(read > 100);
+  CHECK(refused > 100);
 }
 
 TEST_CASE("countries go from three letters to two", "[openrtb]") {

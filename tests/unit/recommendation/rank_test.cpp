@@ -66,7 +66,7 @@ TEST_CASE("what was seen, hidden or left out does not come again", "[feed]") {
 TEST_CASE("more of the same gives way to something else that is nearly as good", "[feed]") {
   model::catalogue all{{},
                        {item("a", outdoors, 1h), item("b", outdoors, 2h), item("c", music, 3h)}};
-  CHECK(ids(rank(all, {"US", "en", {{outdoors, 60}, {music, 50}}}, now, 10)) ==
+  CHECK(ids(rank(all, {"US", "en", {{music, 50}, {outdoors, 60}}}, now, 10)) ==
         names{"a", "c", "b"});
   // Not to something that is far worse.
   CHECK(ids(rank(all, {"US", "en", {{outdoors, 255}}}, now, 10)) == names{"a", "b", "c"});
