@@ -517,7 +517,8 @@ class TheContract(HttpTest):
         self.ask("GET", "/v1/users/u-45/feed?exclude=,", status=400, code="bad_value")
         self.ask("GET", "/v1/users/u-45/feed?country=ZZ", status=400, code="bad_region")
         # Of a stranger nothing is known but what the request says.
-        self.assertEqual([i["content"] for i in self.found("GET", "/v1/users/u-none/feed?country=US")["items"]], ["p-7"])
+        here = self.found("GET", "/v1/users/u-none/feed?country=US")["items"]
+        self.assertEqual([i["content"] for i in here], ["p-7"])
         self.assertEqual(self.found("GET", "/v1/users/u-none/feed?country=KR")["items"], [])
         self.found("POST", "/v1/users/u-45/feed/events", {"event": "seen", "content": "p-7"})
         self.assertEqual(items(), [])
@@ -554,10 +555,11 @@ class TheContract(HttpTest):
                          ("c-10", "1", ["shop.example.net"], ["653"]))
         # Priced by the next, or the reserve where the rank of the next is less.
         self.assertTrue(10 <= first["price"] <= 40, first)
-        self.assertEqual(self.found("GET", "/v1/campaigns/c-10/budget")["reserved_micros"], round(first["price"] * 1000))
+        price = round(first["price"] * 1000)
+        self.assertEqual(self.found("GET", "/v1/campaigns/c-10/budget")["reserved_micros"], price)
         told = {"event": "impression", "impression": first["id"], "user": "u-45"}
         self.assertEqual(self.found("POST", "/v1/ads/events", told)["status"], "accepted")
-        self.assertEqual(self.found("GET", "/v1/campaigns/c-10/budget")["settled_micros"], round(first["price"] * 1000))
+        self.assertEqual(self.found("GET", "/v1/campaigns/c-10/budget")["settled_micros"], price)
 
         # Each place has its own floor, and no campaign has two of them.
         places = [{"id": "a", "native": {}, "bidfloor": 30}, {"id": "b", "banner": {}}, {"id": "c", "banner": {}}]

@@ -17,13 +17,13 @@ namespace {
 const timestamp now = *parse_time("2025-12-20T12:00:00Z");
 
 json campaign() {
-  return json::parse(R"({
+  return json::parse(R"json({
     "advertiser": "a-3", "bid_micros": 850000, "quality": 180,
     "budget": {"total_micros": 50000000, "daily_micros": 20000000},
     "schedule": {"from": "2025-12-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"},
     "cap": {"impressions": 2, "per": "24h"}, "pacing": "even", "relevance": {"outdoors": 200},
     "targeting": "(country in (US, CA) and device = phone)",
-    "creatives": [{"id": "cr-1", "title": "Boots", "url": "https://example.org/boots"}]})");
+    "creatives": [{"id": "cr-1", "title": "Boots", "url": "https://example.org/boots"}]})json");
 }
 
 error refusal(const json& from) {
