@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "actors/ad_matching/refusals.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/metrics.hpp"
 #include "storage/model/policy/policy.hpp"
@@ -33,8 +34,8 @@ audience to_audience(const use_answer& seen) {
 }
 
 page to_page(const ad_context& c) {
-  return {c.country, c.region,   c.lang,    c.device, c.placement, c.ctx,
-          c.bcat,    c.segments, c.follows, c.badv,   c.consent,   c.coppa};
+  return {c.country,  c.region,  c.lang, c.device,  c.placement, c.ctx,   c.bcat,
+          c.segments, c.follows, c.badv, c.consent, c.coppa,     c.wlang, c.floor_micros};
 }
 
 class ad_matching_actor final : public ad_matching_handle::base {
@@ -55,11 +56,14 @@ public:
           d->k = std::min<std::size_t>(m.k, limits::ads_per_decision);
           d->answer.decision = random_id(around_.random, "d-");
           d->user = m.user;
+          d->until_ms = m.until_ms;
+          d->dry = m.dry;
           d->promise = make_response_promise<ads_matched>();
           with_audience(
               m.user, m.context,
-              [this, d](ad_request asked, const use_answer& seen) {
+              [this, d, without = m.without](ad_request asked, const use_answer& seen) {
                 d->asked = std::move(asked);
+                d->asked.excluded.insert(without.begin(), without.end());
                 d->answer.policy_version = seen.policy_version;
                 d->answer.why_not_personal = seen.why_not_personal;
                 go_on(d);
@@ -90,6 +94,8 @@ private:
     ads_matched answer;
     int rounds = 0;
     int changes = 0;
+    std::int64_t until_ms = 0; ///< monotonic; 0: no end
+    bool dry = false;
     caf::typed_response_promise<ads_matched> promise;
   };
 
@@ -147,7 +153,14 @@ private:
     return names;
   }
 
+  /// Nobody waits for the answer any more: nothing is to be reserved for it.
+  bool is_late(const deciding& d) const {
+    return d.until_ms > 0 && around_.time.monotonic().count() >= d.until_ms;
+  }
+
   void go_on(const std::shared_ptr<deciding>& d) {
+    if (is_late(*d))
+      return fail_with(d, to_caf({errc::timed_out, "the time for this decision is over"}));
     auto asked = d->asked;
     asked.excluded.merge(dry_now());
     auto winners = ++d->rounds > rounds_max ? std::vector<winner>{}
@@ -166,7 +179,9 @@ private:
     auto placed = std::make_shared<std::vector<ad_placed>>();
     for (const auto& w : winners) {
       const auto& c = w.campaign->campaign;
-      const auto& creative = c.creatives[around_.random.next() % c.creatives.size()];
+      auto taken = creatives_for(asked.on, c);
+      CANDOR_ASSERT(!taken.empty());
+      const auto& creative = *taken[around_.random.next() % taken.size()];
       model::impression x;
       x.id = random_id(around_.random, fmt::format("i-{:04x}-", shard));
       x.decision = d->answer.decision;
@@ -184,8 +199,18 @@ private:
         choice.cap_ms = c.cap->per.count();
       }
       message.choices.push_back(std::move(choice));
-      placed->push_back(
-          {c.id, creative.id, creative.title, creative.body, creative.url, x.id, w.price_micros});
+      ad_placed shown{c.id,         creative.id, creative.title, creative.body,
+                      creative.url, x.id,        w.price_micros};
+      for (const auto& t : c.relevance)
+        shown.topics.push_back(t.topic);
+      shown.lang = creative.lang;
+      placed->push_back(std::move(shown));
+    }
+    if (d->dry) {
+      decided_.Increment();
+      d->answer.ads = std::move(*placed);
+      d->promise.deliver(std::move(d->answer));
+      return;
     }
     request(around_.shards->primary(shard), limits::room_deadline, std::move(message))
         .then(

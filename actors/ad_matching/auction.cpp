@@ -5,10 +5,10 @@
 
 namespace candor::ad_matching {
 
-std::vector<place> run_auction(std::span<const bidder> all, std::size_t k) {
+std::vector<place> run_auction(std::span<const bidder> all, std::size_t k, std::int64_t reserve) {
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < all.size(); ++i)
-    if (all[i].bid_micros >= reserve_micros)
+    if (all[i].bid_micros >= reserve)
       order.push_back(i);
   auto places = std::min(k, order.size());
   // One more than there are places: it makes the last one's price.
@@ -20,7 +20,7 @@ std::vector<place> run_auction(std::span<const bidder> all, std::size_t k) {
   std::vector<place> won;
   for (std::size_t i = 0; i < places; ++i) {
     const auto& winner = all[order[i]];
-    auto price = reserve_micros;
+    auto price = reserve;
     if (i + 1 < order.size()) {
       auto needed = all[order[i + 1]].rank() / (wide(winner.quality) * winner.relevance) + 1;
       price = std::max(price, needed > wide(winner.bid_micros) ? winner.bid_micros

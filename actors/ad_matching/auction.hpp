@@ -34,7 +34,8 @@ struct place {
   std::int64_t price_micros = 0;
 };
 
-/// The first `k` places, best first.
-std::vector<place> run_auction(std::span<const bidder> all, std::size_t k);
+/// The first `k` places, best first. A page may ask for a higher reserve.
+std::vector<place> run_auction(std::span<const bidder> all, std::size_t k,
+                               std::int64_t reserve = reserve_micros);
 
 } // namespace candor::ad_matching

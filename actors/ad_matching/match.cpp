@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "actors/ad_matching/refusals.hpp"
+
 namespace candor::ad_matching {
 
 namespace {
@@ -78,18 +80,12 @@ objection why_not(const model::live_campaign& campaign, const ad_request& asked,
     return {"paused", {}};
   if (asked.now < c.from || asked.now >= c.to)
     return {"outside_schedule", format_time(c.from) + " to " + format_time(c.to)};
-  if (c.bid_micros < reserve_micros)
-    return {"under_reserve",
-            fmt::format("bids {}, the reserve is {}", c.bid_micros, reserve_micros)};
   // The second lock on a second path: creation refused this already.
   for (const auto& topic : campaign.wants.topics_named())
     if (!model::find_topic(topic))
       return {"sensitive_targeting", {}};
-  if (among(asked.on.badv, c.advertiser))
-    return {"advertiser_blocked", c.advertiser};
-  for (const auto& t : c.relevance)
-    if (auto slug = model::info(t.topic).slug; among(asked.on.bcat, slug))
-      return {"topic_blocked", std::string{slug}};
+  if (auto refused = refused_by(asked.on, c))
+    return refused;
   if (auto failing = campaign.wants.first_failing(of); !failing.empty())
     return {"targeting", failing};
   if (asked.who.personal && among(asked.who.hidden, c.id))
@@ -112,7 +108,7 @@ std::vector<winner> match(const model::catalogue& all, const ad_request& asked, 
   auto of = attributes_of(asked.who, asked.on, asked.now);
   auto taking_part = take_part(all, asked, of);
   std::vector<winner> winners;
-  for (const auto& p : run_auction(taking_part.bidders, k)) {
+  for (const auto& p : run_auction(taking_part.bidders, k, reserve_of(asked.on))) {
     winner w;
     w.campaign = taking_part.eligible[p.bidder];
     w.price_micros = p.price_micros;
@@ -140,7 +136,7 @@ objection standing(const model::catalogue& all, const ad_request& asked, const s
   if (auto found = why_not(**it, asked, of))
     return found;
   auto taking_part = take_part(all, asked, of);
-  auto places = run_auction(taking_part.bidders, k);
+  auto places = run_auction(taking_part.bidders, k, reserve_of(asked.on));
   auto own = std::ranges::find(taking_part.bidders, std::string_view{id}, &bidder::id);
   for (const auto& p : places)
     if (taking_part.bidders[p.bidder].id == id)

@@ -36,6 +36,8 @@ struct page {
   std::vector<std::string> ctx, bcat, segments, follows, badv;
   bool consent = true;
   bool coppa = false;
+  std::vector<std::string> wlang{}; ///< languages that a creative may have; empty: any
+  std::int64_t floor_micros = 0;    ///< the page sells nothing for less
 };
 
 /// What targeting expressions are evaluated over. Of a stranger nothing but the request counts, and
@@ -51,7 +53,8 @@ struct ad_request {
 
 /// Why a campaign takes no part: a code, and what it means here. The codes: `paused`,
 /// `outside_schedule`, `under_reserve`, `sensitive_targeting`, `advertiser_blocked`,
-/// `topic_blocked`, `targeting`, `hidden`, `capped`, `no_budget`. Empty: it takes part.
+/// `topic_blocked`, `language_blocked`, `targeting`, `hidden`, `capped`, `no_budget`. Empty: it
+/// takes part.
 struct objection {
   std::string code, detail;
   explicit operator bool() const { return !code.empty(); }

@@ -18,11 +18,13 @@
 #include "actors/gateway/pages.hpp"
 #include "actors/gateway/parse/ads.hpp"
 #include "actors/gateway/parse/events.hpp"
+#include "actors/gateway/parse/openrtb.hpp"
 #include "actors/gateway/parse/users.hpp"
 #include "actors/gateway/parse/value.hpp"
 #include "actors/gateway/problem.hpp"
 #include "actors/gateway/render.hpp"
 #include "actors/gateway/render_ads.hpp"
+#include "actors/gateway/render_openrtb.hpp"
 #include "actors/gateway/session.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
@@ -214,11 +216,14 @@ public:
     add("POST", "/v1/campaigns/{id}/resume", editor, body_form::none, true, &routes::post_pause);
     add("GET", "/v1/campaigns/{id}/budget", editor, body_form::none, true, &routes::get_budget);
     add("POST", "/v1/ads/match", decision, body_form::json, true, &routes::post_match);
+    add("POST", "/v1/openrtb", decision, body_form::json, true, &routes::post_openrtb);
     add("POST", "/v1/ads/why-not", decision, body_form::json, true, &routes::post_why_not);
     add("POST", "/v1/ads/events", decision, body_form::json, true, &routes::post_ad_event);
     add("GET", "/v1/users/{id}/ads/{impression}/why", user, body_form::none, true,
         &routes::get_why);
     add("GET", "/v1/users/{id}/feed", decision, body_form::none, true, &routes::get_feed);
+    add("POST", "/v1/users/{id}/feed/events", decision, body_form::json, true,
+        &routes::post_feed_event);
     add("GET", "/v1/policies", none, body_form::none, false, &routes::get_policies);
     add("PUT", "/v1/policies/{version}", none, body_form::policy, true, &routes::put_policy);
     add("POST", "/v1/policies/{version}/simulate", none, body_form::policy, true,
@@ -767,6 +772,10 @@ private:
       CANDOR_TRY(impression, model::decode_impression(bytes));
       who.impressions.push_back(std::move(impression));
     }
+    for (const auto& bytes : found.content) {
+      CANDOR_TRY(seen, model::decode_content_shown(bytes));
+      who.content.push_back(std::move(seen));
+    }
     return who;
   }
 
@@ -1017,7 +1026,7 @@ private:
         co_return problem(x, item.error());
       co_return co_await store(x, *shard, kind, model::encode(*item));
     }
-    auto campaign = parse::parse_campaign_json(x.body, x.parameters.front());
+    auto campaign = parse::parse_campaign_json(x.body, x.parameters.front(), time_.now());
     if (!campaign)
       co_return problem(x, campaign.error());
     co_return co_await store(x, *shard, kind, model::encode(*campaign));
@@ -1153,6 +1162,65 @@ private:
                       : problem(x, decided.error());
   }
 
+  static ad_context to_context(const parse::bid_request& r, const parse::bid_place& place) {
+    ad_context made;
+    made.country = r.country;
+    made.region = r.region;
+    made.lang = r.lang;
+    made.device = r.device;
+    made.placement = place.placement;
+    made.ctx = r.ctx;
+    made.bcat = r.bcat;
+    made.segments = r.segments;
+    made.badv = r.badv;
+    made.consent = r.consent;
+    made.coppa = r.coppa;
+    made.wlang = r.wlang;
+    made.floor_micros = place.floor_micros;
+    return made;
+  }
+
+  /// One decision a place: each has a floor of its own, and no campaign wins two of them.
+  asio::awaitable<reply> post_openrtb(exchange& x) {
+    auto begun = time_.monotonic();
+    auto asked = parse::parse_bid_request(x.body);
+    if (!asked)
+      co_return problem(x, asked.error());
+    auto no = [&](parse::no_bid why) {
+      return make_reply(200, json_type, no_bid_response(*asked, why).dump() + "\n");
+    };
+    if (asked->refused)
+      co_return no(*asked->refused);
+    auto patience = config_.bounds.answer_deadline;
+    if (asked->tmax)
+      patience = std::min(patience, *asked->tmax - limits::auction_margin);
+    std::vector<bid_made> bids;
+    auto late = false;
+    for (const auto& place : asked->places) {
+      auto left = begun + patience - time_.monotonic();
+      late = left <= 0ms;
+      if (late)
+        break;
+      match_ads message{asked->user, 1, to_context(*asked, place)};
+      for (const auto& b : bids)
+        message.without.push_back(b.ad.campaign);
+      message.until_ms = (begun + patience).count();
+      message.dry = asked->test;
+      auto decided = co_await knocker_.ask<ads_matched>(ad_room(), left, std::move(message));
+      late = !decided && decided.error().code == errc::timed_out;
+      if (late)
+        break;
+      if (!decided)
+        co_return problem(x, decided.error());
+      if (!decided->ads.empty())
+        bids.push_back({place.imp, std::move(decided->ads.front())});
+    }
+    // What was bid before the time was over is money that is reserved: it is offered.
+    if (bids.empty())
+      co_return no(late ? parse::no_bid::insufficient_time : parse::no_bid::nothing_fits);
+    co_return make_reply(200, json_type, bid_response(*asked, bids).dump() + "\n");
+  }
+
   asio::awaitable<reply> post_why_not(exchange& x) {
     auto asked = parse::parse_match_json(x.body, true);
     if (!asked)
@@ -1212,8 +1280,44 @@ private:
         : problem(x, impression.error());
   }
 
+  /// Ids with commas between them; none of ours has one.
+  static result<std::vector<std::string>> read_exclude(const exchange& x) {
+    std::vector<std::string> ids;
+    auto given = x.target.query.find("exclude");
+    if (given == x.target.query.end())
+      return ids;
+    std::string_view rest = given->second;
+    while (true) {
+      auto end = rest.find(',');
+      CANDOR_TRY_VOID(parse::check_item_id(rest.substr(0, end)));
+      if (ids.size() == limits::feed_excluded)
+        return fail(errc::too_many,
+                    fmt::format("`exclude` has at most {} items", limits::feed_excluded));
+      ids.emplace_back(rest.substr(0, end));
+      if (end == rest.npos)
+        return ids;
+      rest.remove_prefix(end + 1);
+    }
+  }
+
+  asio::awaitable<reply> post_feed_event(exchange& x) {
+    auto whom = address(x);
+    if (!whom)
+      co_return problem(x, whom.error());
+    auto told = parse::parse_feed_event_json(x.body);
+    if (!told)
+      co_return problem(x, told.error());
+    candor::content_event message{whom->shard, whom->user.value(), std::move(told->content),
+                                  told->hidden};
+    auto done = co_await knocker_.ask<acknowledged>(whom->room, config_.bounds.room_deadline,
+                                                    std::move(message));
+    co_return done
+        ? with_session(make_reply(200, json_type, "{\"status\":\"accepted\"}\n"), done->seen)
+        : problem(x, done.error());
+  }
+
   asio::awaitable<reply> get_feed(exchange& x) {
-    if (auto known = check_query(x, {"k", "lang"}); !known)
+    if (auto known = check_query(x, {"k", "lang", "country", "exclude"}); !known)
       co_return problem(x, known.error());
     auto k = query_number(x, "k", limits::feed_items, 10);
     if (!k)
@@ -1221,6 +1325,16 @@ private:
     rank_feed message{x.parameters.front(), *k, {}};
     if (auto lang = x.target.query.find("lang"); lang != x.target.query.end())
       message.lang = lang->second.substr(0, lang->second.find('-'));
+    if (auto country = x.target.query.find("country"); country != x.target.query.end()) {
+      auto region = config_.regions.find(country->second);
+      if (!region)
+        co_return problem(x, region.error());
+      message.country = region->view();
+    }
+    auto excluded = read_exclude(x);
+    if (!excluded)
+      co_return problem(x, excluded.error());
+    message.exclude = std::move(*excluded);
     auto feed = co_await knocker_.ask<feed_ranked>(
         doors_.recommendation, config_.bounds.room_deadline, std::move(message));
     co_return feed ? make_reply(200, json_type, feed_json(*feed).dump() + "\n")

@@ -139,6 +139,11 @@ std::string export_json(const person_view& who) {
   made["ads"] = json::array();
   for (const auto& x : who.impressions)
     made["ads"].push_back(to_json(x));
+  made["content"] = json::array();
+  for (const auto& x : who.content)
+    made["content"].push_back({{"content", x.content},
+                               {"at", format_time(x.at)},
+                               {"state", x.hidden ? "hidden" : "seen"}});
   made["uses"] = json::array();
   return text_of(made);
 }

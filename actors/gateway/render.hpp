@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "storage/base/time.hpp"
+#include "storage/model/content_shown.hpp"
 #include "storage/model/impression.hpp"
 #include "storage/model/user_record.hpp"
 #include "storage/model/verdict.hpp"
@@ -30,6 +31,7 @@ struct person_view {
   std::string region_state;   ///< "unknown", "allowed" or "excluded"
   timestamp at;
   std::vector<model::impression> impressions; ///< of an export
+  std::vector<model::content_shown> content;  ///< of an export
 };
 
 std::string user_json(const person_view& who);

@@ -50,9 +50,12 @@ json to_json(const model::campaign& c) {
   if (!c.targeting.empty())
     made["targeting"] = c.targeting;
   made["creatives"] = json::array();
-  for (const auto& x : c.creatives)
-    made["creatives"].push_back(
-        {{"id", x.id}, {"title", x.title}, {"body", x.body}, {"url", x.url}});
+  for (const auto& x : c.creatives) {
+    json creative = {{"id", x.id}, {"title", x.title}, {"body", x.body}, {"url", x.url}};
+    if (!x.lang.empty())
+      creative["lang"] = x.lang;
+    made["creatives"].push_back(std::move(creative));
+  }
   made["state"] = c.paused ? "paused" : "running";
   return made;
 }

@@ -112,6 +112,7 @@ struct user_answer {
   std::string record; ///< model::encode(user_record), folded
   std::vector<interest_use> uses;
   std::vector<std::string> impressions; ///< model::encode(impression); of an export
+  std::vector<std::string> content;     ///< model::encode(content_shown); of an export
   std::string policy_version;           ///< in force now, or empty
   std::string region_state; ///< "unknown", "allowed" or "excluded" for assistant interactions
   timestamp at;
@@ -542,6 +543,7 @@ struct borrow_money {
   std::string campaign;
   shard_id borrower = 0;
   std::int64_t lent_seen = 0, returned = 0, day = 0, returned_within_day = 0, wanted = 0;
+  std::int64_t decisions = 0; ///< that the borrower saw so far
 };
 
 struct money_answer {
@@ -572,7 +574,7 @@ struct shown_before {
   timestamp at;
 };
 
-/// profile::use_view
+/// profile::use_view. For content, `shown` and `hidden` name items.
 struct use_answer {
   bool personal = false;
   std::string why_not_personal, country, lang, age_band, policy_version;
@@ -617,6 +619,14 @@ struct ad_event_taken {
   bool changed = false; ///< false: it was told before
 };
 
+/// An item of a feed was seen, or is to be shown no more. Error: `user_not_found`.
+struct content_event {
+  shard_id shard = 0;
+  std::string user;
+  std::string content;
+  bool hidden = false;
+};
+
 struct explain_ad {
   shard_id shard = 0;
   std::string user;
@@ -638,20 +648,27 @@ struct ad_explained {
 struct ad_context {
   std::string country, region, lang, device, placement;
   std::vector<std::string> ctx, bcat, segments, follows;
-  std::vector<std::string> badv; ///< advertisers that the page blocks
+  std::vector<std::string> badv; ///< advertisers, or their domains, that the page blocks
   bool consent = true;
   bool coppa = false;
+  std::vector<std::string> wlang{}; ///< languages that a creative may have; empty: any
+  std::int64_t floor_micros = 0;    ///< a price under it is not taken
 };
 
 struct match_ads {
   std::string user; ///< empty: a stranger
   std::uint32_t k = 1;
   ad_context context;
+  std::vector<std::string> without{}; ///< campaigns that are left out
+  std::int64_t until_ms = 0;          ///< monotonic; then nothing is reserved any more. 0: no end
+  bool dry = false;                   ///< reserves nothing: a test, which nobody pays for
 };
 
 struct ad_placed {
   std::string campaign, creative, title, body, url, impression;
   std::int64_t price_micros = 0;
+  std::vector<std::uint16_t> topics{}; ///< that the campaign is about
+  std::string lang{};                  ///< of the creative; empty: not stated
 };
 
 struct ads_matched {
@@ -676,6 +693,8 @@ struct rank_feed {
   std::string user;
   std::uint32_t k = 10;
   std::string lang;
+  std::string country{};              ///< of a person of whom nothing is known
+  std::vector<std::string> exclude{}; ///< items
 };
 
 struct feed_item {
@@ -788,8 +807,8 @@ CANDOR_INSPECT(put_user, x.shard, x.user, x.details, x.caller)
 CANDOR_INSPECT(read_user, x.shard, x.user, x.exporting, x.caller)
 CANDOR_INSPECT(read_session, x.shard, x.user, x.seen)
 CANDOR_INSPECT(interest_use, x.topic, x.source, x.strength, x.weight, x.ads, x.content)
-CANDOR_INSPECT(user_answer, x.record, x.uses, x.impressions, x.policy_version, x.region_state, x.at,
-               x.known, x.seen)
+CANDOR_INSPECT(user_answer, x.record, x.uses, x.impressions, x.content, x.policy_version,
+               x.region_state, x.at, x.known, x.seen)
 CANDOR_INSPECT(user_stored, x.created, x.seen)
 CANDOR_INSPECT(forget_interest, x.shard, x.user, x.topic, x.caller)
 CANDOR_INSPECT(erase_user, x.shard, x.user, x.caller)
@@ -854,7 +873,7 @@ CANDOR_INSPECT(pull_catalogue, x.shard, x.opening, x.after)
 CANDOR_INSPECT(changed_item, x.kind, x.id, x.bytes)
 CANDOR_INSPECT(catalogue_news, x.opening, x.whole, x.up_to, x.more, x.items)
 CANDOR_INSPECT(borrow_money, x.shard, x.campaign, x.borrower, x.lent_seen, x.returned, x.day,
-               x.returned_within_day, x.wanted)
+               x.returned_within_day, x.wanted, x.decisions)
 CANDOR_INSPECT(money_answer, x.lent, x.day, x.exhausted)
 CANDOR_INSPECT(read_spend, x.shard, x.campaign)
 CANDOR_INSPECT(spend_read, x.lent, x.returned, x.reserved, x.settled)
@@ -867,18 +886,19 @@ CANDOR_INSPECT(reserve_ads, x.shard, x.user, x.personal, x.country, x.choices)
 CANDOR_INSPECT(ads_reserved, x.no_money, x.capped, x.changed)
 CANDOR_INSPECT(ad_event, x.shard, x.user, x.impression, x.what)
 CANDOR_INSPECT(ad_event_taken, x.changed)
+CANDOR_INSPECT(content_event, x.shard, x.user, x.content, x.hidden)
 CANDOR_INSPECT(explain_ad, x.shard, x.user, x.impression)
 CANDOR_INSPECT(not_used, x.what, x.reason)
 CANDOR_INSPECT(ad_explained, x.impression, x.rest)
 CANDOR_INSPECT(ad_context, x.country, x.region, x.lang, x.device, x.placement, x.ctx, x.bcat,
-               x.segments, x.follows, x.badv, x.consent, x.coppa)
-CANDOR_INSPECT(match_ads, x.user, x.k, x.context)
+               x.segments, x.follows, x.badv, x.consent, x.coppa, x.wlang, x.floor_micros)
+CANDOR_INSPECT(match_ads, x.user, x.k, x.context, x.without, x.until_ms, x.dry)
 CANDOR_INSPECT(ad_placed, x.campaign, x.creative, x.title, x.body, x.url, x.impression,
-               x.price_micros)
+               x.price_micros, x.topics, x.lang)
 CANDOR_INSPECT(ads_matched, x.decision, x.ads, x.policy_version, x.why_not_personal)
 CANDOR_INSPECT(why_not_ad, x.user, x.context, x.campaign)
 CANDOR_INSPECT(why_not_answer, x.reason, x.detail)
-CANDOR_INSPECT(rank_feed, x.user, x.k, x.lang)
+CANDOR_INSPECT(rank_feed, x.user, x.k, x.lang, x.country, x.exclude)
 CANDOR_INSPECT(feed_item, x.id, x.title, x.url, x.lang, x.topics, x.published, x.score)
 CANDOR_INSPECT(feed_ranked, x.items, x.policy_version, x.why_not_personal)
 CANDOR_INSPECT(list_items, x.kind, x.after, x.limit)
@@ -962,6 +982,7 @@ CAF_ADD_TYPE_ID(candor, (candor::reserve_ads))
 CAF_ADD_TYPE_ID(candor, (candor::ads_reserved))
 CAF_ADD_TYPE_ID(candor, (candor::ad_event))
 CAF_ADD_TYPE_ID(candor, (candor::ad_event_taken))
+CAF_ADD_TYPE_ID(candor, (candor::content_event))
 CAF_ADD_TYPE_ID(candor, (candor::explain_ad))
 CAF_ADD_TYPE_ID(candor, (candor::ad_explained))
 CAF_ADD_TYPE_ID(candor, (candor::match_ads))
@@ -1006,6 +1027,7 @@ using profile_handle = caf::typed_actor<
     caf::replies_to<read_spend>::with<spend_read>, caf::replies_to<read_use>::with<use_answer>,
     caf::replies_to<reserve_ads>::with<ads_reserved>,
     caf::replies_to<ad_event>::with<ad_event_taken>,
+    caf::replies_to<content_event>::with<acknowledged>,
     caf::replies_to<explain_ad>::with<ad_explained>,
     caf::replies_to<open_import>::with<acknowledged>,
     caf::replies_to<close_import>::with<acknowledged>,

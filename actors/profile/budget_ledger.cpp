@@ -1,6 +1,7 @@
 #include "actors/profile/budget_ledger.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include "storage/base/planted.hpp"
 #include "storage/engine/keys.hpp"
@@ -9,13 +10,11 @@ namespace candor::profile {
 
 namespace {
 
-constexpr std::size_t account_bytes = 2 + 4 * 8;
-constexpr std::int64_t day_seconds = 24 * 60 * 60;
-constexpr std::int64_t pacing_slack_seconds = 5 * 60; ///< of an even day that may be ahead
-constexpr std::int64_t portion_of_rest = 64; ///< a loan is at most this part of what is there
-constexpr std::int64_t portion_of_wish = 32; ///< and at most so often what was asked for
-
-__extension__ using wide = __int128;
+constexpr char ledger_version = 2;
+constexpr std::size_t account_bytes = 2 + 6 * 8;
+constexpr std::size_t account_bytes_1 = 2 + 4 * 8; ///< of version 1, which has no plan either
+constexpr std::int64_t portion_of_rest = 64;       ///< a loan is at most this part of what is there
+constexpr std::int64_t portion_of_wish = 32;       ///< and at most so often what was asked for
 
 } // namespace
 
@@ -30,26 +29,42 @@ std::int64_t budget_ledger::lent_net() const {
   return sum;
 }
 
-std::int64_t budget_ledger::available(const model::campaign& of, timestamp now) const {
-  auto daily = of.daily_micros;
-  if (of.even_pacing) {
-    auto midnight = std::chrono::floor<std::chrono::days>(now);
-    auto second = std::chrono::floor<std::chrono::seconds>(now - midnight).count();
-    auto part = std::min(day_seconds, second + pacing_slack_seconds);
-    daily = static_cast<std::int64_t>(wide{daily} * part / day_seconds);
-  }
-  return std::min(of.total_micros - lent_net(), daily - lent_today_);
+std::int64_t budget_ledger::available(const model::campaign& of, timestamp now) {
+  auto today = of.daily_micros;
+  if (of.even_pacing)
+    today = plan_.free_until(now, {of.daily_micros, lent_today_, of.bid_micros, of.to}, traffic_);
+  return std::min(of.total_micros - lent_net(), today - lent_today_);
+}
+
+/// What happened since the last report belongs to this hour; where that is longer ago than the hour
+/// before, nobody knows to which.
+void budget_ledger::count_traffic(account& a, std::int64_t decisions, timestamp now) {
+  auto hour = std::chrono::floor<std::chrono::hours>(now).time_since_epoch().count();
+  // Fewer than before: another primary counts anew.
+  auto more = decisions >= a.decisions ? decisions - a.decisions : decisions;
+  if (a.hour >= 0 && hour - a.hour <= 1)
+    traffic_.count(static_cast<std::size_t>(hour % 24), more);
+  a.decisions = decisions;
+  a.hour = hour;
 }
 
 bool budget_ledger::answer(const money_report& report, const model::campaign& of, timestamp now,
                            money_lent& answer) {
-  auto before = *this;
+  auto& a = accounts_[report.shard];
+  // The plan and the forecast go along with the next change of money: what of them a failure loses
+  // is made anew.
+  auto money = [&] {
+    return std::tuple{a.lent, a.returned, a.day, a.returned_within_day};
+  };
+  auto before = money();
   auto today = day_of(now);
   if (today > day_) {
     day_ = today;
     lent_today_ = 0;
+    traffic_.end_day();
   }
-  auto& a = accounts_[report.shard];
+  if (of.even_pacing)
+    count_traffic(a, report.decisions, now);
   a.returned = std::max(a.returned, std::min(report.returned, a.lent));
   if (report.day == a.day && report.returned_within_day > a.returned_within_day) {
     if (a.day == day_)
@@ -74,7 +89,7 @@ bool budget_ledger::answer(const money_report& report, const model::campaign& of
   }
   answer.lent = a.lent;
   answer.day = a.day;
-  return !(*this == before);
+  return money() != before;
 }
 
 std::string budget_ledger::encode() const {
@@ -82,20 +97,25 @@ std::string budget_ledger::encode() const {
   auto add = [&](std::int64_t n) {
     engine::append_big_endian(bytes, static_cast<std::uint64_t>(n), 8);
   };
-  engine::append_big_endian(bytes, 1, 1); // version
+  engine::append_big_endian(bytes, ledger_version, 1);
   add(day_);
   add(lent_today_);
+  plan_.encode(bytes);
+  traffic_.encode(bytes);
   for (const auto& [shard, a] : accounts_) {
     engine::append_big_endian(bytes, shard, 2);
-    for (auto n : {a.lent, a.returned, a.day, a.returned_within_day})
+    for (auto n : {a.lent, a.returned, a.day, a.returned_within_day, a.decisions, a.hour})
       add(n);
   }
   return bytes;
 }
 
 result<budget_ledger> budget_ledger::decode(std::string_view bytes) {
-  constexpr std::size_t head = 1 + 2 * 8;
-  if (bytes.size() < head || bytes[0] != 1 || (bytes.size() - head) % account_bytes != 0)
+  auto first = !bytes.empty() && bytes[0] == 1;
+  auto head = 1 + 2 * 8 + (first ? 0 : spend_plan::encoded_bytes + traffic_forecast::encoded_bytes);
+  auto each = first ? account_bytes_1 : account_bytes;
+  if (bytes.size() < head || (!first && bytes[0] != ledger_version) ||
+      (bytes.size() - head) % each != 0)
     return fail(errc::corrupt, "a campaign's ledger does not decode");
   auto read = [&](std::size_t at) {
     return static_cast<std::int64_t>(engine::read_big_endian(bytes.substr(at), 8));
@@ -105,9 +125,21 @@ result<budget_ledger> budget_ledger::decode(std::string_view bytes) {
     return made;
   made.day_ = read(1);
   made.lent_today_ = read(9);
-  for (auto at = head; at < bytes.size(); at += account_bytes) {
+  if (!first) {
+    made.plan_ = spend_plan::decode(bytes.substr(17));
+    made.traffic_ = traffic_forecast::decode(bytes.substr(17 + spend_plan::encoded_bytes));
+  }
+  for (auto at = head; at < bytes.size(); at += each) {
     auto shard = static_cast<shard_id>(engine::read_big_endian(bytes.substr(at), 2));
-    made.accounts_[shard] = {read(at + 2), read(at + 10), read(at + 18), read(at + 26)};
+    auto& a = made.accounts_[shard];
+    a.lent = read(at + 2);
+    a.returned = read(at + 10);
+    a.day = read(at + 18);
+    a.returned_within_day = read(at + 26);
+    if (!first) {
+      a.decisions = read(at + 34);
+      a.hour = read(at + 42);
+    }
   }
   return made;
 }

@@ -7,7 +7,8 @@
 ///
 ///     settled + reserved  <=  lent - returned  <=  budget        (docs/decisions/0004)
 ///
-/// Guarantees: never lends beyond the budget, nor, within a day (UTC), beyond the daily part.
+/// Guarantees: never lends beyond the budget, nor, within a day (UTC), beyond the daily part, nor,
+/// where the campaign is paced evenly, beyond its plan (spend_plan).
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "actors/profile/spend_plan.hpp"
 #include "storage/base/error.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/base/time.hpp"
@@ -33,6 +35,7 @@ struct money_report {
   std::int64_t day = 0;                 ///< of the money that it holds
   std::int64_t returned_within_day = 0; ///< of `returned`: money of `day`
   std::int64_t wanted = 0;              ///< at least so much more; 0: it only reports
+  std::int64_t decisions = 0; ///< that the shard's primary saw since it took the shard over
 };
 
 struct money_lent {
@@ -48,7 +51,9 @@ public:
   bool answer(const money_report& report, const model::campaign& of, timestamp now,
               money_lent& answer);
 
-  std::int64_t lent_net() const; ///< lent and not returned
+  std::int64_t lent_net() const;                          ///< lent and not returned
+  std::int64_t lent_today() const { return lent_today_; } ///< net, of today's money
+  const spend_plan& plan() const { return plan_; }        ///< where it is paced
 
   std::string encode() const;
   static result<budget_ledger> decode(std::string_view bytes);
@@ -59,13 +64,17 @@ private:
   struct account {
     std::int64_t lent = 0, returned = 0;
     std::int64_t day = 0, returned_within_day = 0;
+    std::int64_t decisions = 0, hour = -1; ///< as last reported, and when (hours since 1970)
     friend bool operator==(const account&, const account&) = default;
   };
-  std::int64_t available(const model::campaign& of, timestamp now) const;
+  std::int64_t available(const model::campaign& of, timestamp now);
+  void count_traffic(account& a, std::int64_t decisions, timestamp now);
 
   std::int64_t day_ = 0;
   std::int64_t lent_today_ = 0; ///< net
   std::map<shard_id, account> accounts_;
+  spend_plan plan_;
+  traffic_forecast traffic_;
 };
 
 } // namespace candor::profile

@@ -159,6 +159,9 @@ public:
                                           CANDOR_TRY(impressions, table_.impressions(user));
                                           for (const auto& x : impressions)
                                             whole.impressions.push_back(model::encode(x));
+                                          CANDOR_TRY(items, table_.content_shown(user));
+                                          for (const auto& x : items)
+                                            whole.content.push_back(model::encode(x));
                                           return after(std::move(exported.entry), std::move(whole));
                                         });
         },
@@ -338,7 +341,7 @@ public:
             auto entry = table_.begin_entry();
             CANDOR_TRY(lent, catalogue_.lend(entry, m.campaign,
                                              {m.borrower, m.lent_seen, m.returned, m.day,
-                                              m.returned_within_day, m.wanted},
+                                              m.returned_within_day, m.wanted, m.decisions},
                                              around_.time.now()));
             return after(entry.rows.empty() ? std::nullopt : std::optional{std::move(entry)},
                          money_answer{lent.lent, lent.day, lent.exhausted});
@@ -355,11 +358,22 @@ public:
           return with_user<use_answer>(
               m.user, [&](const user_id& user) -> result<pending<use_answer>> {
                 CANDOR_TRY(seen, table_.read_use(user, static_cast<model::use>(m.use)));
+                decisions_ += m.use == static_cast<std::uint8_t>(model::use::ads);
                 return after<use_answer>(std::nullopt, to_message(seen));
               });
         },
         [this](const reserve_ads& m) { return reserve(m); },
         [this](const ad_event& m) { return answer<ad_event_taken>([&] { return take_event(m); }); },
+        [this](const candor::content_event& m) {
+          return with_user<acknowledged>(
+              m.user, [&](const user_id& user) -> result<pending<acknowledged>> {
+                CANDOR_TRY_VOID(room_for_more());
+                auto entry = table_.begin_entry();
+                CANDOR_TRY(changed, table_.note_content(user, m.content, m.hidden, entry));
+                return after(changed ? std::optional{std::move(entry)} : std::nullopt,
+                             acknowledged{});
+              });
+        },
         [this](const candor::explain_ad& m) {
           return with_user<ad_explained>(
               m.user, [&](const user_id& user) -> result<pending<ad_explained>> {
@@ -645,6 +659,7 @@ private:
       r->impressions.push_back(std::move(*x));
     }
     r->promise = make_response_promise<ads_reserved>();
+    decisions_ += m.personal ? 0 : 1; // of a person's it was counted when their profile was read
     go_on(r);
     return caf::delegated<ads_reserved>{};
   }
@@ -666,12 +681,13 @@ private:
     auto today = day_of(now);
     std::vector<std::pair<std::string, std::int64_t>> wanted;
     for (const auto& x : r->impressions) {
-      if (spend_.available(x.campaign, today) >= x.price_micros)
+      auto missing = x.price_micros - spend_.available(x.campaign, today);
+      if (missing <= 0)
         continue;
       if (r->borrowed_for.contains(x.campaign))
         said.no_money.push_back(x.campaign);
       else
-        wanted.emplace_back(x.campaign, x.price_micros);
+        wanted.emplace_back(x.campaign, missing);
     }
     if (said.changed || !said.capped.empty() || !said.no_money.empty()) {
       r->promise.deliver(std::move(said));
@@ -775,7 +791,7 @@ private:
     auto asked_in = epoch_;
     request(primaries->primary(owner), borrow_deadline,
             borrow_money{owner, campaign, said.shard, said.lent_seen, said.returned, said.day,
-                         said.returned_within_day, said.wanted})
+                         said.returned_within_day, said.wanted, decisions_})
         .then(
             [this, campaign, asked_in](const money_answer& lent) {
               if (money_stands_still()) // as if it had been lost: it is said again
@@ -1309,6 +1325,7 @@ private:
   user_table table_;
   catalogue_table catalogue_;
   spend_table spend_;
+  std::int64_t decisions_ = 0; ///< about: what the traffic of an hour is forecast from
   std::map<std::string, std::vector<std::function<void()>>> borrowing_; ///< by campaign
   std::set<std::string> owed_reports_; ///< campaigns whose owner may not know what came back
   std::optional<money_hold> hold_;

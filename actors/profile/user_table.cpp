@@ -212,7 +212,7 @@ result<user_table::slot> user_table::load_from(const Tables& tables, const stora
   s.key = key;
   struct row {
     user_row kind;
-    std::uint64_t version; ///< of a delta or an impression
+    std::uint64_t version; ///< of those that are numbered
     std::string value;
   };
   std::vector<row> rows;
@@ -261,6 +261,12 @@ result<user_table::slot> user_table::load_from(const Tables& tables, const stora
         CANDOR_TRY(plain, around_.keys.open(s.key_ref, key.view(), r.value));
         CANDOR_TRY(seen, model::decode_impression(plain));
         s.impressions.emplace(r.version, std::move(seen));
+        break;
+      }
+      case user_row::content: {
+        CANDOR_TRY(plain, around_.keys.open(s.key_ref, key.view(), r.value));
+        CANDOR_TRY(seen, model::decode_content_shown(plain));
+        s.content.emplace(r.version, std::move(seen));
         break;
       }
       default:
@@ -589,6 +595,7 @@ result<decided<erasure>> user_table::erase(const user_id& user, const std::strin
   s->has_delta_rows = false;
   s->seen.clear();
   s->impressions.clear();
+  s->content.clear();
   s->key_ref = {};
   s->grave = grave;
   touch(*s);

@@ -28,6 +28,7 @@
 #include "storage/base/rng.hpp"
 #include "storage/engine/engine.hpp"
 #include "storage/engine/keys.hpp"
+#include "storage/model/content_shown.hpp"
 #include "storage/model/impression.hpp"
 #include "storage/model/policy/policy.hpp"
 #include "storage/model/user_record.hpp"
@@ -79,8 +80,9 @@ struct use_view {
   bool personal = false;
   std::string why_not_personal; ///< "unknown" or a reason code
   std::string country, lang, age_band;
-  std::vector<model::topic_used> topics;                ///< ascending by (topic, source)
-  std::vector<std::pair<std::string, timestamp>> shown; ///< campaigns, what counts for caps
+  std::vector<model::topic_used> topics; ///< ascending by (topic, source)
+  std::vector<std::pair<std::string, timestamp>>
+      shown; ///< campaigns, what counts for caps; or items
   std::vector<std::string> hidden;
   timestamp shown_since; ///< before it, impressions were forgotten; zero: none was
   std::string policy_version;
@@ -224,6 +226,13 @@ public:
   /// Error: `not_found`.
   result<model::impression> find_impression(const user_id& user, const std::string& id);
   result<std::vector<model::impression>> impressions(const user_id& user);
+  /// An item of a feed was seen or hidden: drafts into `entry`. Of more than
+  /// limits::content_remembered the oldest that is not hidden makes room, else the oldest. False
+  /// where it was so before. Error: `user_not_found`.
+  result<bool> note_content(const user_id& user, const std::string& content, bool hidden,
+                            replication::draft& entry);
+  /// Oldest first.
+  result<std::vector<model::content_shown>> content_shown(const user_id& user);
   /// What is known of the person and did not count: in words, with the reason code.
   result<std::vector<std::pair<std::string, std::string>>> not_used_for_ads(const user_id& user);
 
@@ -261,6 +270,7 @@ private:
     std::map<model::event_tag, model::seen_event> seen; ///< of base and unfolded
     std::optional<tombstone> grave;
     std::map<std::uint64_t, model::impression> impressions; ///< by ordinal
+    std::map<std::uint64_t, model::content_shown> content;  ///< by ordinal
     std::uint64_t pinned_until = 0;                         ///< ordinal of its last entry
     std::list<storage_key>::iterator recency;
   };

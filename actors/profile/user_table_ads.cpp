@@ -58,6 +58,14 @@ use_view user_table::use_of(const slot& s, model::use what) const {
     if (!(what == model::use::ads ? i.ads : i.content) && i.strength_now > 0)
       made.topics.push_back(
           {i.interest.topic, i.interest.source, i.interest.since, i.strength_now});
+  if (what == model::use::content) {
+    for (const auto& [_, x] : s.content)
+      if (x.hidden)
+        made.hidden.push_back(x.content);
+      else
+        made.shown.emplace_back(x.content, x.at);
+    return made;
+  }
   for (const auto& [_, x] : s.impressions) {
     if (x.state == impression_state::hidden)
       made.hidden.push_back(x.campaign);
@@ -145,6 +153,45 @@ result<std::vector<impression>> user_table::impressions(const user_id& user) {
   CANDOR_TRY(s, find(stores::derive_storage_key(around_.secrets, user)));
   std::vector<impression> all;
   for (const auto& [_, x] : s->impressions)
+    all.push_back(x);
+  return all;
+}
+
+result<bool> user_table::note_content(const user_id& user, const std::string& content, bool hidden,
+                                      replication::draft& entry) {
+  CANDOR_TRY(s, find(stores::derive_storage_key(around_.secrets, user)));
+  if (!s->exists)
+    return fail(errc::user_not_found);
+  auto row_key = [&](std::uint64_t ordinal) {
+    return engine::user_key(shard_, s->key, engine::user_row::content, ordinal);
+  };
+  auto& all = s->content;
+  auto it = std::ranges::find_if(all, [&](const auto& x) { return x.second.content == content; });
+  if (it != all.end() && (it->second.hidden || !hidden))
+    return false;
+  auto drop = [&](auto row) {
+    entry.rows.push_back(replication::erase_row(engine::table::user, row_key(row->first)));
+    all.erase(row);
+  };
+  auto ordinal = all.empty() ? 1 : all.rbegin()->first + 1;
+  if (it != all.end())
+    drop(it);
+  model::content_shown seen{content, entry.time, hidden};
+  entry.rows.push_back(sealed_put(*s, row_key(ordinal), model::encode(seen)));
+  all.emplace(ordinal, std::move(seen));
+  if (all.size() > limits::content_remembered) {
+    // What was hidden is remembered longest: the person asked for that.
+    auto oldest = std::ranges::find_if(all, [](const auto& x) { return !x.second.hidden; });
+    drop(oldest == all.end() ? all.begin() : oldest);
+  }
+  touch(*s);
+  return true;
+}
+
+result<std::vector<model::content_shown>> user_table::content_shown(const user_id& user) {
+  CANDOR_TRY(s, find(stores::derive_storage_key(around_.secrets, user)));
+  std::vector<model::content_shown> all;
+  for (const auto& [_, x] : s->content)
     all.push_back(x);
   return all;
 }

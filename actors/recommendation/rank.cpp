@@ -8,45 +8,104 @@ namespace candor::recommendation {
 
 namespace {
 
-constexpr std::int64_t fresh = 1 << 16;
+constexpr std::int64_t one = 1 << 16;
 constexpr millis half_life = std::chrono::days{7};
+
+struct candidate {
+  ranked of;
+  bool own_language = false;
+  std::int64_t likest = 0; ///< greatest likeness to one that is placed
+};
+
+bool allowed(const model::content_item& item, const reader& who, timestamp now) {
+  return item.published <= now && !who.never.contains(item.id) &&
+         (item.regions.empty() || std::ranges::any_of(item.regions, [&](const auto& r) {
+            return r.view() == who.country;
+          }));
+}
+
+std::int64_t score_of(const model::content_item& item, const reader& who, timestamp now) {
+  static const model::half_lives week{{timestamp{}, half_life}};
+  auto freshness = model::decay(one, item.published, now, week);
+  auto score = std::int64_t{model::relevance(item.topics, who.interests)} * freshness;
+  // (What is allowed and names regions names the reader's.)
+  auto made_for_here = who.interests.empty() && !item.regions.empty();
+  return made_for_here ? score * 3 / 2 : score;
+}
+
+std::vector<candidate> find_candidates(const model::catalogue& all, const reader& who,
+                                       timestamp now) {
+  std::vector<candidate> found;
+  for (const auto& item : all.content) {
+    if (!allowed(*item, who, now))
+      continue;
+    candidate c;
+    c.of = {item, score_of(*item, who, now), {}};
+    c.own_language = who.lang.empty() || item->lang.substr(0, item->lang.find('-')) == who.lang;
+    found.push_back(std::move(c));
+  }
+  auto better = [](const candidate& a, const candidate& b) {
+    if (a.own_language != b.own_language)
+      return a.own_language;
+    if (a.of.score != b.of.score)
+      return a.of.score > b.of.score;
+    if (a.of.item->published != b.of.item->published)
+      return a.of.item->published > b.of.item->published;
+    return a.of.item->id < b.of.item->id;
+  };
+  auto kept = std::min(found.size(), pool_size);
+  std::ranges::partial_sort(found, found.begin() + static_cast<std::ptrdiff_t>(kept), better);
+  found.resize(kept);
+  return found;
+}
 
 } // namespace
 
+std::int64_t likeness(const model::content_item& a, const model::content_item& b) {
+  std::int64_t least = 0, most = 0;
+  auto x = a.topics.begin(), y = b.topics.begin();
+  while (x != a.topics.end() || y != b.topics.end()) {
+    if (y == b.topics.end() || (x != a.topics.end() && x->topic < y->topic)) {
+      most += x++->weight;
+    } else if (x == a.topics.end() || y->topic < x->topic) {
+      most += y++->weight;
+    } else {
+      least += std::min(x->weight, y->weight);
+      most += std::max(x++->weight, y++->weight);
+    }
+  }
+  auto topics = most == 0 ? 0 : least * one / most;
+  auto publisher = model::host_of(a.url) == model::host_of(b.url) ? one : 0;
+  return (3 * topics + publisher) / 4;
+}
+
 std::vector<ranked> rank(const model::catalogue& all, const reader& who, timestamp now,
-                         std::size_t k) {
-  static const model::half_lives week{{timestamp{}, half_life}};
-  std::vector<ranked> found;
-  for (const auto& item : all.content) {
-    auto allowed = item->regions.empty() || std::ranges::any_of(item->regions, [&](const auto& r) {
-                     return r.view() == who.country;
-                   });
-    if (!allowed || item->published > now)
-      continue;
-    ranked r{item, 0, {}};
-    r.score = std::int64_t{model::relevance(item->topics, who.interests)} *
-              model::decay(fresh, item->published, now, week);
-    for (const auto& t : item->topics)
+                         std::size_t k, std::int64_t d) {
+  auto pool = find_candidates(all, who, now);
+  std::int64_t best = 1;
+  for (const auto& c : pool)
+    best = std::max(best, c.of.score);
+  std::vector<ranked> placed;
+  while (placed.size() < k && !pool.empty()) {
+    // The pool stands in order: the first of equals is the right one.
+    auto next = pool.begin();
+    auto value = [&](const candidate& c) {
+      return (10 - d) * (c.of.score * one / best) - d * c.likest;
+    };
+    for (auto it = pool.begin(); it != pool.end() && it->own_language == next->own_language; ++it)
+      if (value(*it) > value(*next))
+        next = it;
+    placed.push_back(std::move(next->of));
+    pool.erase(next);
+    for (auto& c : pool)
+      c.likest = std::max(c.likest, likeness(*c.of.item, *placed.back().item));
+  }
+  for (auto& r : placed)
+    for (const auto& t : r.item->topics)
       if (std::ranges::find(who.interests, t.topic, &model::topic_strength::topic) !=
           who.interests.end())
         r.topics.push_back(t.topic);
-    found.push_back(std::move(r));
-  }
-  auto own_language = [&](const ranked& r) {
-    return who.lang.empty() || r.item->lang.substr(0, r.item->lang.find('-')) == who.lang;
-  };
-  std::ranges::sort(found, [&](const ranked& a, const ranked& b) {
-    if (own_language(a) != own_language(b))
-      return own_language(a);
-    if (a.score != b.score)
-      return a.score > b.score;
-    if (a.item->published != b.item->published)
-      return a.item->published > b.item->published;
-    return a.item->id < b.item->id;
-  });
-  if (found.size() > k)
-    found.resize(k);
-  return found;
+  return placed;
 }
 
 } // namespace candor::recommendation

@@ -36,7 +36,12 @@ private:
     std::vector<model::topic_used> counted;
     std::ranges::copy_if(seen.topics, std::back_inserter(counted),
                          [](const auto& t) { return model::is_topic(t.topic); });
-    reader who{seen.country, seen.lang.empty() ? m.lang : seen.lang, model::strengths_of(counted)};
+    reader who{seen.country.empty() ? m.country : seen.country,
+               seen.lang.empty() ? m.lang : seen.lang, model::strengths_of(counted)};
+    who.never.insert(m.exclude.begin(), m.exclude.end());
+    who.never.insert(seen.hidden.begin(), seen.hidden.end());
+    for (const auto& s : seen.shown)
+      who.never.insert(s.campaign);
     feed_ranked made;
     made.policy_version = seen.policy_version;
     made.why_not_personal = seen.why_not_personal;

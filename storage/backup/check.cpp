@@ -52,7 +52,7 @@ struct reading {
     if (r.key.size() <= person_bytes)
       return corrupt("a person's row has a key that cannot be");
     auto kind = static_cast<engine::user_row>(r.key[person_bytes]);
-    if (kind > engine::user_row::impression ||
+    if (kind > engine::last_user_row ||
         r.key.size() != person_bytes + (engine::is_numbered(kind) ? 9 : 1))
       return corrupt("a person's row has a key that cannot be");
     if (kind == engine::user_row::tombstone)

@@ -156,7 +156,12 @@ inline constexpr std::size_t feed_items = 100;
 inline constexpr auto impression_window = 10min;           ///< from a decision to its impressions
 inline constexpr std::size_t reservations_open = 50'000;   ///< of one shard
 inline constexpr std::size_t impressions_remembered = 256; ///< of one person
+inline constexpr std::size_t content_remembered = 512;     ///< items shown to one person
+inline constexpr std::size_t feed_excluded = 100;          ///< items that one request names
 inline constexpr auto cap_window_max = 24h * 30;
+inline constexpr std::size_t bid_request_fields = 64; ///< of one object of OpenRTB
+inline constexpr std::size_t bid_request_items = 1024;
+inline constexpr auto auction_margin = 5ms; ///< of an auction's time: for the way of the answer
 
 // Policies and config files
 inline constexpr std::size_t policy_file_bytes = 64 * 1024;

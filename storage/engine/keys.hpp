@@ -31,10 +31,12 @@ enum class user_row : std::uint8_t {
   base = 2,       ///< the folded record; sealed
   delta = 3,      ///< one learned event; sealed
   impression = 4, ///< one ad that a decision chose for the person; sealed
+  content = 5,    ///< one item of a feed that was shown to the person; sealed
 };
+inline constexpr auto last_user_row = user_row::content;
 /// Kinds of which a person has many rows, told apart by a number.
 constexpr bool is_numbered(user_row kind) noexcept {
-  return kind == user_row::delta || kind == user_row::impression;
+  return kind == user_row::delta || kind == user_row::impression || kind == user_row::content;
 }
 std::string user_prefix(shard_id shard, const storage_key& key);
 std::string user_key(shard_id shard, const storage_key& key, user_row kind,

@@ -8,7 +8,7 @@ namespace {
 
 using namespace packing;
 
-constexpr unsigned campaign_version = 1;
+constexpr unsigned campaign_version = 2;
 constexpr unsigned content_item_version = 1;
 
 void pack_topics(packer& to, const std::vector<topic_strength>& topics) {
@@ -35,6 +35,20 @@ std::string_view to_string(item_kind kind) noexcept {
   return kind == item_kind::campaign ? "campaign" : "content";
 }
 
+std::string host_of(std::string_view url) {
+  if (url.starts_with("https://"))
+    url.remove_prefix(8);
+  url = url.substr(0, url.find_first_of("/?#"));
+  if (auto at = url.rfind('@'); at != url.npos)
+    url.remove_prefix(at + 1);
+  url = url.substr(0, url.find(':'));
+  std::string host{url};
+  for (auto& c : host)
+    if (c >= 'A' && c <= 'Z')
+      c = static_cast<char>(c - 'A' + 'a');
+  return host;
+}
+
 std::string encode(const campaign& x) {
   msgpack::sbuffer buffer;
   packer to{buffer};
@@ -57,8 +71,8 @@ std::string encode(const campaign& x) {
   pack_topics(to, x.relevance);
   pack_string(to, x.targeting);
   pack_each(to, x.creatives, [&](const creative& c) {
-    to.pack_array(4);
-    for (const auto* text : {&c.id, &c.title, &c.body, &c.url})
+    to.pack_array(5);
+    for (const auto* text : {&c.id, &c.title, &c.body, &c.url, &c.lang})
       pack_string(to, *text);
   });
   to.pack(x.paused);
@@ -88,6 +102,8 @@ result<campaign> decode_campaign(std::string_view bytes) {
       creative made;
       for (auto* text : {&made.id, &made.title, &made.body, &made.url})
         *text = c.text();
+      if (!c.at_end()) // version 1 has no language
+        made.lang = c.text();
       x.creatives.push_back(std::move(made));
     });
     x.paused = from.value<bool>();

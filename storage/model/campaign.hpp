@@ -25,8 +25,12 @@ struct topic_strength {
 
 struct creative {
   std::string id, title, body, url;
+  std::string lang{}; ///< primary subtag; empty: not stated
   friend bool operator==(const creative&, const creative&) = default;
 };
+
+/// The host of an address that begins with https://, in lower case: whose ad a creative is.
+std::string host_of(std::string_view url);
 
 /// At most so many impressions for one person within a time.
 struct frequency_cap {

@@ -453,10 +453,15 @@ class TheContract(HttpTest):
                              ({"bid_micros": 0}, "bad_value"), ({"creatives": []}, "missing_field"),
                              ({"budget": {"total_micros": 5, "daily_micros": 6}}, "bad_value"),
                              ({"schedule": {"from": NOW, "to": NOW}}, "bad_value"),
+                             ({"schedule": {"from": "2025-01-01T00:00:00Z", "to": NOW}}, "bad_value"),
+                             ({"targeting": "not " * 1000 + "consent"}, "targeting_invalid"),
+                             ({"targeting": "(" * 50000}, "targeting_invalid"),
+                             ({"bid_micros": -1}, "bad_value"), ({"targeting": "colour = red"}, "targeting_invalid"),
                              ({"cap": {"impressions": 1, "per": "31d"}}, "bad_value"),
                              ({"colour": "red"}, "unknown_field")):
             with self.subTest(str(change)):
                 self.ask("PUT", "/v1/campaigns/c-9", campaign | change, code=code)
+                self.ask("GET", "/v1/campaigns/c-9", status=404)  # nothing was applied
         item = {"title": "Winter trails", "url": "https://example.org/trails", "lang": "en", "regions": ["US"],
                 "topics": {"outdoors": 220}, "published": "2025-12-10T08:00:00Z"}
         self.ask("PUT", "/v1/content/p-7", item | {"content": "p-7"}, status=201)
@@ -497,13 +502,100 @@ class TheContract(HttpTest):
         self.found("POST", "/v1/campaigns/c-8/pause")
         self.assertEqual(self.found("GET", "/v1/campaigns/c-8")["state"], "paused")
         self.found("POST", "/v1/campaigns/c-8/resume")
-        feed = self.found("GET", "/v1/users/u-45/feed?k=3")
-        self.assertEqual([i["content"] for i in feed["items"]], ["p-7"])
+        self.check_feed()
+        self.check_openrtb(campaign)
         self.ask("POST", "/v1/ads/events", told | {"impression": "i-0000-nothing"}, status=404)
         self.ask("POST", "/v1/ads/match", {"match": {"k": 11}}, status=400)
         self.found("DELETE", "/v1/campaigns/c-8")
         self.ask("GET", "/v1/campaigns/c-8", status=404)
         self.found("DELETE", "/v1/content/p-7")
+
+    def check_feed(self):
+        def items(query="k=3"):
+            return [i["content"] for i in self.found("GET", f"/v1/users/u-45/feed?{query}")["items"]]
+        self.assertEqual(items(), ["p-7"])
+        self.assertEqual(items("exclude=p-9,p-7"), [])
+        self.ask("GET", "/v1/users/u-45/feed?exclude=" + ",".join(["p"] * 101), status=400, code="too_many")
+        self.ask("GET", "/v1/users/u-45/feed?exclude=,", status=400, code="bad_value")
+        self.ask("GET", "/v1/users/u-45/feed?country=ZZ", status=400, code="bad_region")
+        # Of a stranger nothing is known but what the request says.
+        here = self.found("GET", "/v1/users/u-none/feed?country=US")["items"]
+        self.assertEqual([i["content"] for i in here], ["p-7"])
+        self.assertEqual(self.found("GET", "/v1/users/u-none/feed?country=KR")["items"], [])
+        self.found("POST", "/v1/users/u-45/feed/events", {"event": "seen", "content": "p-7"})
+        self.assertEqual(items(), [])
+        self.found("POST", "/v1/users/u-45/feed/events", {"event": "hide", "content": "p-7"})
+        kept = self.found("GET", "/v1/users/u-45/export")["content"]
+        self.assertEqual([(c["content"], c["state"]) for c in kept], [("p-7", "hidden")])
+        self.ask("POST", "/v1/users/u-45/feed/events", {"event": "like", "content": "p-7"}, status=400)
+        self.ask("POST", "/v1/users/u-none/feed/events", {"event": "seen", "content": "p-7"}, status=404,
+                 code="user_not_found")
+
+    def check_openrtb(self, campaign):
+        """c-8 bids 20 000 micros, which is a CPM of 20; c-7 is hidden for u-45."""
+        self.ask("PUT", "/v1/campaigns/c-10", campaign | {
+            "bid_micros": 40000, "cap": {"impressions": 100, "per": "24h"}, "relevance": {"travel": 9},
+            "targeting": "segments none of (crew)", "advertiser": "a-4",
+            "creatives": [{"id": "de", "title": "Ferien", "url": "https://shop.example.net/de", "lang": "de"},
+                          {"id": "en", "title": "Holiday", "url": "https://shop.example.net/en", "lang": "en"}]},
+                 status=201)
+        request = {"id": "r-1", "at": 2, "imp": [{"id": "1", "banner": {"w": 300, "h": 250}}],
+                   "device": {"devicetype": 4, "geo": {"country": "USA"}}, "user": {"id": "u-45"},
+                   "site": {"cat": ["653"], "cattax": 9, "ext": {"anything": [1, {"goes": True}]}}}
+
+        def bids(**change):
+            answer = self.found("POST", "/v1/openrtb", request | change)
+            self.assertEqual(answer["id"], "r-1")
+            return answer["seatbid"][0]["bid"] if "seatbid" in answer else answer["nbr"]
+        for _ in range(40):
+            now = bids(test=1)
+            if now != 500 and now[0]["cid"] == "c-10":
+                break
+            time.sleep(0.1)
+        first = bids()[0]
+        self.assertEqual((first["cid"], first["impid"], first["adomain"], first["cat"]),
+                         ("c-10", "1", ["shop.example.net"], ["653"]))
+        # Priced by the next, or the reserve where the rank of the next is less.
+        self.assertTrue(10 <= first["price"] <= 40, first)
+        price = round(first["price"] * 1000)
+        self.assertEqual(self.found("GET", "/v1/campaigns/c-10/budget")["reserved_micros"], price)
+        told = {"event": "impression", "impression": first["id"], "user": "u-45"}
+        self.assertEqual(self.found("POST", "/v1/ads/events", told)["status"], "accepted")
+        self.assertEqual(self.found("GET", "/v1/campaigns/c-10/budget")["settled_micros"], price)
+
+        # Each place has its own floor, and no campaign has two of them.
+        places = [{"id": "a", "native": {}, "bidfloor": 30}, {"id": "b", "banner": {}}, {"id": "c", "banner": {}}]
+        both = bids(imp=places, test=1)
+        self.assertEqual([(b["impid"], b["cid"]) for b in both], [("a", "c-10"), ("b", "c-8")])
+        self.assertGreaterEqual(both[0]["price"], 30)
+        self.assertEqual(bids(imp=[{"id": "1", "banner": {}, "bidfloor": 40.001}], test=1), 500)
+
+        # What the page blocks.
+        self.assertEqual(bids(badv=["example.net"], test=1)[0]["cid"], "c-8")
+        self.assertEqual(bids(bcat=["653"], cattax=9, test=1)[0]["cid"], "c-8")
+        self.assertEqual(bids(badv=["example.net", "EXAMPLE.org"], test=1), 500)
+        self.assertEqual(bids(wlang=["de"], test=1)[0]["crid"], "de")
+        self.assertEqual(bids(wlang=["fr"], test=1), 500)
+        self.assertEqual(bids(bcat=["IAB20"]), 501)
+        self.assertEqual(bids(cur=["EUR"]), 502)
+        self.assertEqual(bids(imp=[{"id": "1", "video": {}}]), 503)
+        self.assertEqual(bids(wseat=["other"]), 504)
+        self.assertEqual(bids(tmax=1), 15)
+
+        # Of whom nothing may be known, nothing is: their segments do not count, and no cap could be.
+        vip = {"id": "u-45", "data": [{"segment": [{"id": "crew"}]}]}
+        self.assertEqual(bids(user=vip, test=1)[0]["cid"], "c-8")
+        for refusing in ({"regs": {"coppa": 1}}, {"regs": {"gdpr": 1}}, {"regs": {"us_privacy": "1YYN"}},
+                         {"regs": {"gpp": "DBABBg"}}, {"user": {"id": "nobody"}}, {"user": {}}):
+            self.assertEqual(bids(**refusing, test=1), 500, refusing)
+        spent = self.found("GET", "/v1/campaigns/c-10/budget")
+        self.assertEqual(spent["reserved_micros"], 0, "a test or a refusal reserved something")
+
+        for wrong in ({"id": 1}, {"imp": []}, {"imp": [{"id": "1", "bidfloor": -1}]}, {"regs": {"coppa": 2}}):
+            self.assertEqual(self.ask("POST", "/v1/openrtb", request | wrong).status, 400)
+        self.ask("POST", "/v1/openrtb", b"{", JSON, status=400, code="malformed")
+        self.ask("POST", "/v1/openrtb", b"[" * 5000, JSON, status=400, code="malformed")
+        self.found("DELETE", "/v1/campaigns/c-10")
 
     def wait_for_notices(self, user):
         """The scheduler goes round the shards in its own time."""

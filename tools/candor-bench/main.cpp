@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include "storage/base/limits.hpp"
+#include "tools/candor-bench/feed.hpp"
 #include "tools/candor-bench/ingest.hpp"
+#include "tools/candor-bench/pacing.hpp"
 #include "tools/candor-bench/store.hpp"
 
 int main(int argc, char** argv) {
@@ -17,6 +19,13 @@ int main(int argc, char** argv) {
          "--folder", [&folder](const std::string& path) { folder = path; },
          "on the disk to measure [the temporary folder]")
         ->type_name("FOLDER");
+  };
+
+  auto add_output = [](CLI::App* c, bool& json) {
+    c->add_option_function<std::string>(
+         "-o,--output", [&json](const std::string& form) { json = form == "json"; },
+         "text or json [text]")
+        ->check(CLI::IsMember({"text", "json"}));
   };
 
   bench::ingest_options ingest;
@@ -49,13 +58,60 @@ int main(int argc, char** argv) {
   s->add_flag("--json", store.json, "print JSON");
   add_folder(s, store.folder);
 
+  bench::feed_options feed;
+  auto* f = app.add_subcommand("feed", "recommendation on generated behaviour, beside popularity "
+                                       "and chance");
+  f->footer("\nExample:\n  candor-bench feed --people 500 --seed 7 -o json");
+  f->add_option("--people", feed.people)->capture_default_str()->check(CLI::Range(1, 100'000));
+  f->add_option("--items", feed.items)->capture_default_str()->check(CLI::Range(1, 100'000));
+  f->add_option("--days", feed.days, "a session a day for everybody")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 365));
+  f->add_option("--places", feed.places, "of a feed")
+      ->capture_default_str()
+      ->check(CLI::Range(std::size_t{1}, limits::feed_items));
+  f->add_option("--diversity", feed.likeness_tenths, "of ten: how much likeness counts [1]")
+      ->check(CLI::Range(0, 10));
+  f->add_option("--seed", feed.seed)->capture_default_str();
+  add_output(f, feed.json);
+
+  bench::pacing_options pacing;
+  auto* p = app.add_subcommand("pacing", "a campaign's spend beside its plan, over a day's curve "
+                                         "with a step");
+  p->footer("\nExample:\n  candor-bench pacing --svg pacing.svg\n\nEnds with 1 where less than "
+            "95 % of the slots are within 2 % of plan.");
+  p->add_option("--days", pacing.days, "the last one is measured")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 30));
+  p->add_option("--shards", pacing.shards, "of people")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  p->add_option("--daily-micros", pacing.daily_micros, "budget")
+      ->capture_default_str()
+      ->check(CLI::Range(std::int64_t{1'000'000}, limits::money_micros));
+  p->add_option("--price-micros", pacing.price_micros, "the mean")
+      ->capture_default_str()
+      ->check(CLI::Range(std::int64_t{10'000}, limits::money_micros / 10));
+  p->add_option("--demand", pacing.demand, "of what the budget needs")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 100.0));
+  p->add_option("--step", pacing.step, "from 15:00 on, traffic is this part")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 10.0));
+  p->add_option("--seed", pacing.seed)->capture_default_str();
+  p->add_option("--svg", pacing.svg, "draws to this file")->type_name("FILE");
+  add_output(p, pacing.json);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
   store.span = std::chrono::seconds{seconds};
-  auto done = i->parsed() ? bench::run_ingest(ingest) : bench::run_store(store);
+  auto done = i->parsed()   ? bench::run_ingest(ingest)
+              : f->parsed() ? bench::run_feed(feed)
+              : p->parsed() ? bench::run_pacing(pacing)
+                            : bench::run_store(store);
   if (done)
     return 0;
   fmt::print(stderr, "candor-bench: {}\n  {}\n", done.error().to_string(),

@@ -136,37 +136,6 @@ result<std::optional<model::frequency_cap>> cap(const fields& in) {
   return maybe{{static_cast<std::uint32_t>(impressions), *per}};
 }
 
-result<std::vector<model::creative>> creatives(const fields& in) {
-  auto given = in.find("creatives");
-  if (!given || given->is != value::kind::list || given->items.empty())
-    return in.refuse(errc::missing_field, "creatives", "is a list of at least one");
-  if (given->items.size() > limits::creatives)
-    return in.refuse(errc::too_many, "creatives", fmt::format("has at most {}", limits::creatives));
-  std::vector<model::creative> made;
-  for (const auto& item : given->items) {
-    CANDOR_TRY(of, fields::open(item, "creatives", {"id", "title", "body", "url"}));
-    model::creative c;
-    CANDOR_TRY(id, of.name_text("id", limits::item_id_bytes));
-    CANDOR_TRY(title, of.name_text("title", limits::item_text_bytes));
-    CANDOR_TRY(body, of.name_text_or_none("body", limits::item_text_bytes));
-    CANDOR_TRY(url, of.name_text("url", limits::item_text_bytes));
-    if (!url.starts_with("https://"))
-      return of.refuse(errc::bad_value, "url", "begins with https://");
-    if (std::ranges::find(made, id, &model::creative::id) != made.end())
-      return of.refuse(errc::bad_value, "id", "stands twice");
-    made.push_back({std::move(id), std::move(title), body.value_or(""), std::move(url)});
-  }
-  return made;
-}
-
-result<void> same_id(const fields& in, std::string_view name, std::string_view id) {
-  CANDOR_TRY_VOID(check_item_id(id));
-  CANDOR_TRY(repeated, in.text_or_none(name));
-  if (repeated && *repeated != id)
-    return in.refuse(errc::bad_value, name, "differs from the id in the path");
-  return {};
-}
-
 /// What a request says of itself, as targeting spells it; absent: empty.
 result<void> read_words(const fields& in, std::string_view name, attribute a, std::string& into) {
   CANDOR_TRY(text, in.text_or_none(name));
@@ -176,6 +145,39 @@ result<void> read_words(const fields& in, std::string_view name, attribute a, st
   if (!made)
     return in.refuse(made.error().code, name, made.error().detail);
   into = std::move(*made);
+  return {};
+}
+
+result<std::vector<model::creative>> creatives(const fields& in) {
+  auto given = in.find("creatives");
+  if (!given || given->is != value::kind::list || given->items.empty())
+    return in.refuse(errc::missing_field, "creatives", "is a list of at least one");
+  if (given->items.size() > limits::creatives)
+    return in.refuse(errc::too_many, "creatives", fmt::format("has at most {}", limits::creatives));
+  std::vector<model::creative> made;
+  for (const auto& item : given->items) {
+    CANDOR_TRY(of, fields::open(item, "creatives", {"id", "title", "body", "url", "lang"}));
+    model::creative c;
+    CANDOR_TRY(id, of.name_text("id", limits::item_id_bytes));
+    CANDOR_TRY(title, of.name_text("title", limits::item_text_bytes));
+    CANDOR_TRY(body, of.name_text_or_none("body", limits::item_text_bytes));
+    CANDOR_TRY(url, of.name_text("url", limits::item_text_bytes));
+    if (!url.starts_with("https://"))
+      return of.refuse(errc::bad_value, "url", "begins with https://");
+    if (std::ranges::find(made, id, &model::creative::id) != made.end())
+      return of.refuse(errc::bad_value, "id", "stands twice");
+    CANDOR_TRY_VOID(read_words(of, "lang", attribute::lang, c.lang));
+    made.push_back(
+        {std::move(id), std::move(title), body.value_or(""), std::move(url), std::move(c.lang)});
+  }
+  return made;
+}
+
+result<void> same_id(const fields& in, std::string_view name, std::string_view id) {
+  CANDOR_TRY_VOID(check_item_id(id));
+  CANDOR_TRY(repeated, in.text_or_none(name));
+  if (repeated && *repeated != id)
+    return in.refuse(errc::bad_value, name, "differs from the id in the path");
   return {};
 }
 
@@ -234,7 +236,8 @@ result<void> check_item_id(std::string_view id) {
   return {};
 }
 
-result<model::campaign> parse_campaign_json(std::string_view body, std::string_view id) {
+result<model::campaign> parse_campaign_json(std::string_view body, std::string_view id,
+                                            timestamp now) {
   CANDOR_TRY(content, decode_json(body, limits::single_body_bytes));
   CANDOR_TRY(in,
              fields::open(content, "",
@@ -265,6 +268,8 @@ result<model::campaign> parse_campaign_json(std::string_view body, std::string_v
   CANDOR_TRY(to, schedule.time("to"));
   if (to <= from)
     return schedule.refuse(errc::bad_value, "to", "is after `from`");
+  if (to <= now)
+    return schedule.refuse(errc::bad_value, "to", "is over already");
   made.from = from;
   made.to = to;
   CANDOR_TRY(limit, cap(in));
@@ -365,6 +370,19 @@ result<ad_happened> parse_ad_event_json(std::string_view body) {
   made.impression = std::move(impression);
   CANDOR_TRY(user, read_user(in));
   made.user = std::move(user);
+  return made;
+}
+
+result<feed_happened> parse_feed_event_json(std::string_view body) {
+  CANDOR_TRY(content, decode_json(body, limits::single_body_bytes));
+  CANDOR_TRY(in, fields::open(content, "", {"event", "content"}));
+  CANDOR_TRY(what, in.text("event"));
+  if (what != "seen" && what != "hide")
+    return in.refuse(errc::bad_value, "event", "is seen or hide");
+  feed_happened made;
+  made.hidden = what == "hide";
+  CANDOR_TRY(item, in.name_text("content", limits::item_id_bytes));
+  made.content = std::move(item);
   return made;
 }
 

@@ -13,8 +13,10 @@
 
 namespace candor::parse {
 
-/// `id` is the path's. Error: also `targeting_invalid`, `sensitive_targeting`, `sensitive_topic`.
-result<model::campaign> parse_campaign_json(std::string_view body, std::string_view id);
+/// `id` is the path's; a schedule that is over at `now` is refused. Error: also
+/// `targeting_invalid`, `sensitive_targeting`, `sensitive_topic`.
+result<model::campaign> parse_campaign_json(std::string_view body, std::string_view id,
+                                            timestamp now);
 result<model::content_item> parse_content_json(std::string_view body, std::string_view id,
                                                const model::region_table& regions);
 
@@ -39,5 +41,12 @@ struct ad_happened {
   std::string what; ///< impression, click or hide
 };
 result<ad_happened> parse_ad_event_json(std::string_view body);
+
+struct feed_happened {
+  std::string content;
+  bool hidden = false; ///< else it was seen
+};
+/// `{"event":"seen" or "hide","content"}`
+result<feed_happened> parse_feed_event_json(std::string_view body);
 
 } // namespace candor::parse

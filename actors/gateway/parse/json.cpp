@@ -35,7 +35,7 @@ result<std::string_view> text_of(std::string_view text) {
   return text;
 }
 
-result<value> convert(dom::element from) {
+result<value> convert(dom::element from, const json_shape& shape) {
   switch (from.type()) {
     case dom::element_type::NULL_VALUE:
       return value{};
@@ -54,9 +54,9 @@ result<value> convert(dom::element from) {
     case dom::element_type::ARRAY: {
       auto made = value::of(value::kind::list);
       for (auto item : dom::array(from)) {
-        if (made.items.size() == list_items_max)
-          return fail(errc::too_many, fmt::format("a list has at most {} items", list_items_max));
-        CANDOR_TRY(content, convert(item));
+        if (made.items.size() == shape.items_max)
+          return fail(errc::too_many, fmt::format("a list has at most {} items", shape.items_max));
+        CANDOR_TRY(content, convert(item, shape));
         made.items.push_back(std::move(content));
       }
       return made;
@@ -64,11 +64,11 @@ result<value> convert(dom::element from) {
     case dom::element_type::OBJECT: {
       auto made = value::of(value::kind::record);
       for (auto [name, item] : dom::object(from)) {
-        if (made.items.size() == record_fields_max)
+        if (made.items.size() == shape.fields_max)
           return fail(errc::too_many,
-                      fmt::format("an object has at most {} fields", record_fields_max));
+                      fmt::format("an object has at most {} fields", shape.fields_max));
         CANDOR_TRY(checked_name, text_of(name));
-        CANDOR_TRY(content, convert(item));
+        CANDOR_TRY(content, convert(item, shape));
         made.names.push_back(checked_name);
         made.items.push_back(std::move(content));
       }
@@ -104,13 +104,13 @@ struct reader {
 
 } // namespace
 
-result<value> decode_json(std::string_view text, std::size_t bytes_max) {
+result<value> decode_json(std::string_view text, std::size_t bytes_max, json_shape shape) {
   if (text.size() > bytes_max)
     return fail(errc::too_large,
                 fmt::format("{} bytes; the limit is {} bytes", text.size(), bytes_max));
   thread_local reader mine;
   CANDOR_TRY(root, mine.parse(text));
-  return convert(root);
+  return convert(root, shape);
 }
 
 } // namespace candor::parse

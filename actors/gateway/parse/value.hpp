@@ -66,9 +66,15 @@ struct value {
 /// "a string", "a list", ...: for refusals.
 std::string_view kind_of(const value& v) noexcept;
 
+/// How wide a document may be.
+struct json_shape {
+  std::size_t fields_max = record_fields_max;
+  std::size_t items_max = list_items_max;
+};
+
 /// One whole JSON document. The tree is good until this thread decodes the next one. Error:
 /// `malformed`, `bad_utf8`, `too_many`, `too_large` (over `bytes_max`).
-result<value> decode_json(std::string_view text, std::size_t bytes_max);
+result<value> decode_json(std::string_view text, std::size_t bytes_max, json_shape shape = {});
 
 /// The msgpack object that starts at `offset`, which is moved behind it. The tree is good as long
 /// as `bytes`. Error: `malformed`, `bad_utf8`, `too_many`, `too_large` (the object is longer than

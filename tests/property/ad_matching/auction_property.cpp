@@ -111,6 +111,26 @@ TEST_CASE("removing a loser never raises a price", "[ads]") {
   }));
 }
 
+TEST_CASE("a page's floor is its reserve: who bids less neither wins nor makes a price", "[ads]") {
+  CHECK(rc::check([] {
+    auto of = make_crowd();
+    auto floor = *rc::gen::inRange<std::int64_t>(reserve_micros, 60'000);
+    auto k = *rc::gen::inRange<std::size_t>(0, 5);
+    auto places = run_auction(of.all, k, floor);
+    std::vector<bidder> rich;
+    for (const auto& b : of.all)
+      if (b.bid_micros >= floor)
+        rich.push_back(b);
+    auto alone = run_auction(rich, k);
+    RC_ASSERT(places.size() == alone.size());
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      RC_ASSERT(of.all[places[i].bidder].id == rich[alone[i].bidder].id);
+      RC_ASSERT(places[i].price_micros == std::max(floor, alone[i].price_micros));
+      RC_ASSERT(places[i].price_micros <= of.all[places[i].bidder].bid_micros);
+    }
+  }));
+}
+
 TEST_CASE("relevance is 256 and what is shared, to a bound", "[ads]") {
   CHECK(model::relevance({}, {}) == 256);
   CHECK(model::relevance({{1, 200}}, {{2, 200}}) == 256);

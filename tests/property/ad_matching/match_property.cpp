@@ -75,16 +75,25 @@ known_campaign make_campaign(std::size_t i) {
   if (k.when.adults_only)
     add("age_band <> 18-24");
   k.c.targeting = text;
-  k.c.creatives.push_back({"x", "x", "", "https://example.org"});
+  k.c.creatives.push_back(
+      {"x", "x", "",
+       *rc::gen::element<std::string>("https://one.example/x", "https://shop.one.example",
+                                      "https://two.example"),
+       *rc::gen::element<std::string>("", "en", "de", "fr")});
   return k;
 }
 
 bool oracle(const known_campaign& k, const ad_request& asked) {
   const auto& c = k.c;
-  if (c.paused || now < c.from || now >= c.to || c.bid_micros < 10'000)
+  if (c.paused || now < c.from || now >= c.to || c.bid_micros < 10'000 ||
+      c.bid_micros < asked.on.floor_micros)
+    return false;
+  if (!asked.on.wlang.empty() && c.creatives[0].lang != "en" && c.creatives[0].lang != "de")
     return false;
   auto has = [](const auto& in, const auto& x) { return std::ranges::find(in, x) != in.end(); };
-  if (has(asked.on.badv, c.advertiser))
+  if (has(asked.on.badv, c.advertiser) ||
+      (has(asked.on.badv, "one.example") &&
+       c.creatives[0].url.find("one.example") != std::string::npos))
     return false;
   for (const auto& r : c.relevance)
     if (has(asked.on.bcat, std::string{model::info(r.topic).slug}))
@@ -158,7 +167,11 @@ ad_request make_request(const scene& s) {
   if (*rc::gen::inRange(0, 4) == 0)
     asked.on.bcat = {blocked.begin(), blocked.end()};
   if (*rc::gen::inRange(0, 4) == 0)
-    asked.on.badv = {"a-1"};
+    asked.on.badv = {*rc::gen::element<std::string>("a-1", "one.example")};
+  if (*rc::gen::inRange(0, 4) == 0)
+    asked.on.wlang = {"en", "de"};
+  if (*rc::gen::inRange(0, 3) == 0)
+    asked.on.floor_micros = *rc::gen::inRange(5'000, 60'000);
   return asked;
 }
 
@@ -177,7 +190,8 @@ TEST_CASE("the winners are the best of exactly those that the rules allow", "[ad
             {k.c.id, k.c.bid_micros, k.c.quality, model::relevance(k.c.relevance, strengths)});
     auto places = *rc::gen::inRange<std::size_t>(0, 5);
     auto winners = match(s.all, asked, places);
-    auto expected = run_auction(allowed, places);
+    auto expected =
+        run_auction(allowed, places, std::max<std::int64_t>(10'000, asked.on.floor_micros));
     RC_ASSERT(winners.size() == expected.size());
     for (std::size_t i = 0; i < winners.size(); ++i) {
       RC_ASSERT(winners[i].campaign->campaign.id == allowed[expected[i].bidder].id);

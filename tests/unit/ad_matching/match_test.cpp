@@ -64,3 +64,29 @@ TEST_CASE("an hour of the week is counted from Monday, midnight UTC", "[ads]") {
   CHECK(hour("2025-12-21T23:00:00Z") == 167);
   CHECK(hour("1970-01-01T00:00:00Z") == 3 * 24);
 }
+
+TEST_CASE("a page blocks domains with those under them, languages, and what is under its floor",
+          "[ads]") {
+  auto c = *campaign("c-1", 500'000);
+  c.campaign.creatives = {{"x", "x", "", "https://Shop.Example.org:443/boots?u=https://a.example"}};
+  model::catalogue all{{std::make_shared<const model::live_campaign>(c)}, {}};
+  ad_request asked;
+  asked.now = now;
+  auto code = [&] { return standing(all, asked, "c-1", 1).code; };
+  CHECK(code() == "eligible");
+  for (const auto* blocked : {"shop.example.org", "example.org", "org", "a-1"}) {
+    asked.on.badv = {blocked};
+    CHECK(code() == "advertiser_blocked");
+  }
+  for (const auto* other : {"xample.org", "boots.shop.example.org", "a.example", "example", ""}) {
+    asked.on.badv = {other};
+    CHECK(code() == "eligible");
+  }
+  asked.on.floor_micros = 500'000;
+  CHECK(standing(all, asked, "c-1", 1).detail == "it would win for 500000 micros");
+  asked.on.floor_micros = 500'001;
+  CHECK(code() == "under_reserve");
+  asked.on.floor_micros = 0;
+  asked.on.wlang = {"en"};
+  CHECK(code() == "language_blocked");
+}

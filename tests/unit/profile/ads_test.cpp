@@ -120,3 +120,66 @@ TEST_CASE("the oldest impressions make room, and it is known from when on all ar
   CHECK(seen.shown.size() == limits::impressions_remembered);
   CHECK(seen.shown_since == now + 5s);
 }
+
+namespace {
+
+bool note(shard& s, const std::string& who, const std::string& item, bool hidden) {
+  auto entry = s.people->begin_entry();
+  auto changed = *s.people->note_content(user(who), item, hidden, entry);
+  CHECK(changed == !entry.rows.empty());
+  if (changed)
+    s.append(std::move(entry));
+  return changed;
+}
+
+profile::use_view content_of(shard& s, const std::string& who) {
+  return *s.people->read_use(user(who), model::use::content);
+}
+
+} // namespace
+
+TEST_CASE("what of a feed was seen or hidden is remembered over a restart, once", "[feed]") {
+  shard s{now};
+  put(s, "ann", 1990);
+  CHECK(note(s, "ann", "p-1", false));
+  CHECK(note(s, "ann", "p-2", false));
+  CHECK(!note(s, "ann", "p-1", false));
+  CHECK(note(s, "ann", "p-1", true));
+  CHECK(!note(s, "ann", "p-1", false)); // who hides an item wants that to stay
+  s.reopen();
+  auto seen = content_of(s, "ann");
+  CHECK(seen.hidden == std::vector<std::string>{"p-1"});
+  REQUIRE(seen.shown.size() == 1);
+  CHECK(seen.shown[0].first == "p-2");
+  CHECK(ads_of(s, "ann").shown.empty()); // ads and content are told apart
+  CHECK(ads_of(s, "ann").hidden.empty());
+  CHECK(s.people->content_shown(user("ann"))->size() == 2); // what an export shows
+  auto entry = s.people->begin_entry();
+  CHECK(s.people->note_content(user("bob"), "p-1", false, entry).error().code ==
+        errc::user_not_found);
+}
+
+TEST_CASE("the oldest items that were seen make room, and those that were hidden stay", "[feed]") {
+  shard s{now};
+  put(s, "ann", 1990);
+  note(s, "ann", "hidden", true);
+  for (std::size_t i = 0; i < limits::content_remembered; ++i)
+    note(s, "ann", "p-" + std::to_string(i), false);
+  s.reopen();
+  auto seen = content_of(s, "ann");
+  CHECK(seen.hidden == std::vector<std::string>{"hidden"});
+  REQUIRE(seen.shown.size() == limits::content_remembered - 1);
+  CHECK(seen.shown.front().first == "p-1");
+  CHECK(s.people->content_shown(user("ann"))->size() == limits::content_remembered);
+}
+
+TEST_CASE("who is erased leaves no item behind that they saw", "[feed]") {
+  shard s{now};
+  put(s, "ann", 1990);
+  note(s, "ann", "p-1", false);
+  s.commit(s.people->erase(user("ann"), "op"));
+  s.reopen();
+  CHECK(s.people->content_shown(user("ann"))->empty());
+  put(s, "ann", 1990);
+  CHECK(content_of(s, "ann").shown.empty());
+}

@@ -56,3 +56,26 @@ TEST_CASE("regions and the future keep an item away, another language puts it be
   CHECK(ids(rank(all, {"KR", "en", {}}, now, 10)) == names{"kr", "old", "de"});
   CHECK(ids(rank(all, {"", "", {}}, now, 10)) == names{"de", "old"});
 }
+
+TEST_CASE("what was seen, hidden or left out does not come again", "[feed]") {
+  model::catalogue all{{}, {item("a", outdoors, 1h), item("b", outdoors, 2h)}};
+  CHECK(ids(rank(all, {"US", "en", {}, {"a"}}, now, 10)) == names{"b"});
+  CHECK(rank(all, {"US", "en", {}, {"a", "b"}}, now, 10).empty());
+}
+
+TEST_CASE("more of the same gives way to something else that is nearly as good", "[feed]") {
+  model::catalogue all{{},
+                       {item("a", outdoors, 1h), item("b", outdoors, 2h), item("c", music, 3h)}};
+  CHECK(ids(rank(all, {"US", "en", {{music, 50}, {outdoors, 60}}}, now, 10)) ==
+        names{"a", "c", "b"});
+  // Not to something that is far worse.
+  CHECK(ids(rank(all, {"US", "en", {{outdoors, 255}}}, now, 10)) == names{"a", "b", "c"});
+}
+
+TEST_CASE("of whom nothing is known, what is made for their country counts more", "[feed]") {
+  auto us = model::region_code{{'U', 'S'}};
+  model::catalogue all{{}, {item("a", music, 1h), item("b", outdoors, 24h, "en", {us})}};
+  CHECK(ids(rank(all, {"US", "en", {}}, now, 10)) == names{"b", "a"});
+  CHECK(ids(rank(all, {"US", "en", {{music, 1}}}, now, 10)) == names{"a", "b"});
+  CHECK(ids(rank(all, {"", "en", {}}, now, 10)) == names{"a"});
+}
