@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t reserve_micros = 10'000; // as in auction.hpp
 constexpr std::size_t inline_topics = 8;
+constexpr std::size_t cluster_depth = 4;
 constexpr std::uint32_t no_topic = 0xffff; ///< nobody's interest; higher ones lie in the pool
 constexpr std::size_t small_page = 4096, huge_page = 2 << 20;
 
@@ -43,6 +44,30 @@ std::uint32_t relevance_bound(const campaign& c) {
     weights += t.weight;
   return relevance_least +
          static_cast<std::uint32_t>(std::min<std::uint64_t>(1023, weights * 255 >> 8));
+}
+
+/// A campaign on its way to its place.
+struct laid_out {
+  std::uint64_t bound, cluster, id;
+  std::size_t from;
+};
+
+/// Bands by the bound of rank, each half as large as all before it; within a band what is alike
+/// lies together. A request with many matches ends in the small bands; one with few meets large
+/// bands, of which whole blocks have nothing for it.
+void lay_out(std::vector<laid_out>& order) {
+  std::ranges::sort(order, [](const auto& a, const auto& b) {
+    return a.bound != b.bound ? a.bound > b.bound : a.id < b.id;
+  });
+  for (std::size_t begin = 0; begin < order.size();) {
+    auto blocks = std::max<std::size_t>(1, begin / block_slots / 2);
+    auto end = std::min(order.size(), begin + blocks * block_slots);
+    std::sort(order.begin() + static_cast<std::ptrdiff_t>(begin),
+              order.begin() + static_cast<std::ptrdiff_t>(end), [](const auto& a, const auto& b) {
+                return a.cluster != b.cluster ? a.cluster < b.cluster : a.id < b.id;
+              });
+    begin = end;
+  }
 }
 
 } // namespace
@@ -121,20 +146,19 @@ ad_index::make(schema attributes, std::span<const campaign> campaigns, std::size
   }
   named.clear();
   x.reserve(campaigns.size() + spare);
-  std::vector<std::uint64_t> bounds;
+  x.choose_cluster_attributes(campaigns);
+  std::vector<laid_out> order;
   for (const auto& c : campaigns)
-    bounds.push_back(static_cast<std::uint64_t>(c.bid_micros) * c.quality * relevance_bound(c));
-  std::vector<std::uint32_t> order(campaigns.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::sort(order, [&](auto a, auto b) {
-    return bounds[a] != bounds[b] ? bounds[a] > bounds[b] : campaigns[a].id < campaigns[b].id;
-  });
+    order.push_back({static_cast<std::uint64_t>(c.bid_micros) * c.quality * relevance_bound(c),
+                     x.cluster_of(project(c.wish, x.columns_)), c.id, order.size()});
+  lay_out(order);
   std::vector<const campaign*> row;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const auto& c = campaigns[order[i]];
+    const auto& c = campaigns[order[i].from];
     if (x.find(c.id))
       return fail(errc::bad_value, fmt::format("campaign {} is there twice", c.id));
-    CANDOR_TRY_VOID(x.describe(x.slots_[i], c));
+    CANDOR_TRY_VOID(x.describe(i, c));
+    x.clusters_[i] = order[i].cluster;
     x.remember(i);
     row.push_back(&c);
     if (row.size() == 64 || i + 1 == order.size()) {
@@ -160,7 +184,12 @@ void ad_index::reserve(std::size_t slots) {
   block_bound_.assign(block_count_, 0);
   block_base_.assign(block_count_, 0);
   group_bound_.assign(summary_stride_, 0);
-  slots_.resize(block_count_ * block_slots);
+  auto n = block_count_ * block_slots;
+  slots_.resize(n);
+  bases_.resize(n);
+  ids_.resize(n);
+  programs_.resize(n);
+  clusters_.resize(n);
   places_.assign(std::bit_ceil(slots_.size() * 3 / 2 + 2), 0);
   // What a place that is not used yet has: columns of numbers let everything through.
   for (std::size_t a = 0; a < columns_.size(); ++a) {
@@ -173,7 +202,76 @@ void ad_index::reserve(std::size_t slots) {
   }
 }
 
-result<void> ad_index::describe(slot& into, const campaign& x) {
+/// Those first whose values exclude most, if requests have values as often as campaigns name them.
+void ad_index::choose_cluster_attributes(std::span<const campaign> campaigns) {
+  std::vector<std::vector<std::uint64_t>> populations, named;
+  for (const auto& c : columns_) {
+    populations.emplace_back(c.size());
+    named.emplace_back(c.size());
+  }
+  constexpr std::size_t sample = 20'000;
+  auto step = std::max<std::size_t>(1, campaigns.size() / sample);
+  std::uint64_t n = 0;
+  std::vector<std::uint64_t> constrained(columns_.size());
+  for (std::size_t i = 0; i < campaigns.size(); i += step, ++n)
+    for (const auto& [a, set] : project(campaigns[i].wish, columns_)) {
+      ++constrained[a];
+      auto narrow = set.count() * 4 <= columns_[a].size();
+      for (std::size_t c = 0; c < columns_[a].size(); ++c)
+        if (set.test(c)) {
+          ++populations[a][c];
+          named[a][c] += narrow;
+        }
+    }
+  std::vector<std::pair<double, std::uint16_t>> passing;
+  for (std::size_t a = 0; a < columns_.size(); ++a) {
+    double weight = 0, passed = 0;
+    for (std::size_t c = 0; c < columns_[a].size(); ++c) {
+      auto w = static_cast<double>(named[a][c]);
+      weight += w;
+      passed += w * static_cast<double>(n - constrained[a] + populations[a][c]);
+    }
+    if (weight > 0)
+      passing.emplace_back(passed / weight / static_cast<double>(n), static_cast<std::uint16_t>(a));
+  }
+  std::ranges::sort(passing);
+  for (std::size_t i = 0; i < std::min(cluster_depth, passing.size()); ++i) {
+    auto a = passing[i].second;
+    cluster_attributes_.push_back(a);
+    // Rarer columns get higher places, and so come later.
+    std::vector<std::uint16_t> order(columns_[a].size());
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, [&](auto x, auto y) { return named[a][x] > named[a][y]; });
+    auto& places = cluster_places_.emplace_back(order.size());
+    for (std::size_t place = 0; place < order.size(); ++place)
+      places[order[place]] = static_cast<std::uint16_t>(place);
+  }
+}
+
+/// 16 bits for each of the chosen attributes: the most frequent column that the campaign wants, and
+/// something of the others.
+std::uint64_t ad_index::cluster_of(const projection& projected) const {
+  std::uint64_t made = 0;
+  for (std::size_t i = 0; i < cluster_depth; ++i) {
+    std::uint64_t part = 0xffff;
+    if (i < cluster_attributes_.size())
+      for (const auto& [a, set] : projected)
+        if (a == cluster_attributes_[i] && set.count() * 4 <= columns_[a].size()) {
+          std::uint64_t first = columns_max, others = 0;
+          for (std::size_t c = 0; c < columns_[a].size(); ++c)
+            if (set.test(c)) {
+              first = std::min<std::uint64_t>(first, cluster_places_[i][c]);
+              others = mix64(others + c + 1);
+            }
+          part = first << 7 | others >> 57;
+        }
+    made = made << 16 | part;
+  }
+  return made;
+}
+
+result<void> ad_index::describe(std::size_t at, const campaign& x) {
+  auto& into = slots_[at];
   auto refuse = [&](std::string_view what) {
     return fail(errc::bad_value, fmt::format("campaign {}: {}", x.id, what));
   };
@@ -184,11 +282,11 @@ result<void> ad_index::describe(slot& into, const campaign& x) {
   auto program = make_residual(x.wish, columns_);
   if (!program)
     return refuse("its targeting is too large");
-  into.base = static_cast<std::uint64_t>(x.bid_micros) * x.quality;
-  into.id = x.id;
+  bases_[at] = static_cast<std::uint64_t>(x.bid_micros) * x.quality;
+  ids_[at] = x.id;
   into.quality = x.quality;
   into.state = x.paused ? state::paused : state::live;
-  into.program = program->empty() ? 0 : pool_.add(*program);
+  programs_[at] = program->empty() ? 0 : pool_.add(*program);
   std::ranges::fill(into.topics, static_cast<std::uint16_t>(no_topic));
   std::vector<std::uint32_t> more;
   std::size_t here = 0;
@@ -213,7 +311,6 @@ result<void> ad_index::describe(slot& into, const campaign& x) {
       return refuse("it has too many topics");
     into.more = pool_.add(more);
   }
-  into.relevance_bound = relevance_bound(x);
   return {};
 }
 
@@ -246,17 +343,27 @@ void ad_index::place_rows(std::size_t first, std::span<const campaign* const> so
   for (std::size_t i = 0; i < some.size(); ++i) {
     if (slots_[first + i].state == state::live)
       column(0)[first / 64] |= std::uint64_t{1} << i;
-    raise_bounds(first + i);
+    raise_bounds(first + i, bases_[first + i]);
   }
 }
 
-void ad_index::raise_bounds(std::size_t at) {
+std::uint64_t ad_index::rank_bound(std::size_t at, std::uint64_t base) const {
   const auto& s = slots_[at];
+  std::uint64_t weights = 0;
+  for (auto w : s.weights)
+    weights += w;
+  if (s.more != 0)
+    for (std::uint32_t i = 0; i < *pool_.at(s.more); ++i)
+      weights += pool_.at(s.more)[2 + 2 * i];
+  return base * (relevance_least + std::min<std::uint64_t>(1023, weights * 255 >> 8));
+}
+
+void ad_index::raise_bounds(std::size_t at, std::uint64_t base) {
   auto block = at / block_slots;
-  auto bound = s.base * s.relevance_bound;
-  raise(block_bound_[block], bound);
-  raise(block_base_[block], s.base);
+  auto bound = rank_bound(at, base);
   raise(group_bound_[block / 64], bound);
+  raise(block_bound_[block], bound);
+  raise(block_base_[block], base);
 }
 
 /// Once the used places are filled.
@@ -284,8 +391,8 @@ void ad_index::summarize() {
 
 void ad_index::remember(std::size_t at) {
   auto mask = places_.size() - 1;
-  for (auto i = mix64(slots_[at].id) & mask;; i = (i + 1) & mask)
-    if (places_[i] == 0 || slots_[places_[i] - 1].id == slots_[at].id) {
+  for (auto i = mix64(ids_[at]) & mask;; i = (i + 1) & mask)
+    if (places_[i] == 0 || ids_[places_[i] - 1] == ids_[at]) {
       places_[i] = static_cast<std::uint32_t>(at + 1);
       return;
     }
@@ -294,7 +401,7 @@ void ad_index::remember(std::size_t at) {
 std::optional<std::size_t> ad_index::find(std::uint64_t id) const {
   auto mask = places_.size() - 1;
   for (auto i = mix64(id) & mask; places_[i] != 0; i = (i + 1) & mask)
-    if (slots_[places_[i] - 1].id == id)
+    if (ids_[places_[i] - 1] == id)
       return slots_[places_[i] - 1].state == state::removed ? std::nullopt
                                                             : std::optional{places_[i] - 1u};
   return std::nullopt;
@@ -334,17 +441,13 @@ bool ad_index::set_bid(std::uint64_t id, std::int64_t micros) {
   auto at = find(id);
   if (!at || micros < 0 || micros > bid_most)
     return false;
-  auto& s = slots_[*at];
-  auto base = static_cast<std::uint64_t>(micros) * s.quality;
-  if (base == s.base)
+  auto base = static_cast<std::uint64_t>(micros) * slots_[*at].quality;
+  if (base == bases_[*at])
     return true;
   ++bid_changes_;
   // The bound first: who reads the new bid must not have passed the block by for ever.
-  auto block = *at / block_slots;
-  raise(group_bound_[block / 64], base * s.relevance_bound);
-  raise(block_bound_[block], base * s.relevance_bound);
-  raise(block_base_[block], base);
-  store(s.base, base);
+  raise_bounds(*at, base);
+  store(bases_[*at], base);
   return true;
 }
 
@@ -364,9 +467,11 @@ result<ad_index::added> ad_index::add(const campaign& x) {
   if (used_ == capacity())
     return added::full;
   auto at = used_.load();
-  CANDOR_TRY_VOID(describe(slots_[at], x));
+  CANDOR_TRY_VOID(describe(at, x));
   auto bit = std::uint64_t{1} << (at % 64);
-  for (const auto& [a, set] : project(x.wish, columns_)) {
+  auto projected = project(x.wish, columns_);
+  clusters_[at] = cluster_of(projected);
+  for (const auto& [a, set] : projected) {
     auto unconstrained = columns_[a].unconstrained();
     for (std::size_t w = 0; w < set.words.size(); ++w)
       for (auto other = set.words[w] ^ unconstrained.words[w]; other != 0; other &= other - 1) {
@@ -384,7 +489,7 @@ result<ad_index::added> ad_index::add(const campaign& x) {
   }
   ++size_;
   remember(at);
-  raise_bounds(at);
+  raise_bounds(at, bases_[at]);
   if (slots_[at].state == state::live)
     set_live(at, true);
   used_.store(at + 1, std::memory_order_release);
@@ -392,15 +497,11 @@ result<ad_index::added> ad_index::add(const campaign& x) {
 }
 
 std::unique_ptr<ad_index> ad_index::made_anew(std::size_t spare) const {
-  std::vector<std::uint32_t> order;
+  std::vector<laid_out> order;
   for (std::size_t i = 0; i < used_; ++i)
     if (slots_[i].state != state::removed)
-      order.push_back(static_cast<std::uint32_t>(i));
-  std::ranges::sort(order, [&](auto a, auto b) {
-    const auto &p = slots_[a], &q = slots_[b];
-    auto s = p.base * p.relevance_bound, t = q.base * q.relevance_bound;
-    return s != t ? s > t : p.id < q.id;
-  });
+      order.push_back({rank_bound(i, bases_[i]), clusters_[i], ids_[i], i});
+  lay_out(order);
   std::unique_ptr<ad_index> made{new ad_index{schema_}};
   auto& x = *made;
   x.columns_ = columns_;
@@ -409,16 +510,22 @@ std::unique_ptr<ad_index> ad_index::made_anew(std::size_t spare) const {
   x.column_count_ = column_count_;
   x.list_words_ = list_words_;
   x.topic_weight_most_ = topic_weight_most_;
+  x.cluster_attributes_ = cluster_attributes_;
+  x.cluster_places_ = cluster_places_;
   x.reserve(order.size() + spare);
   for (std::size_t i = 0; i < order.size(); ++i) {
+    auto from = order[i].from;
     auto& s = x.slots_[i];
-    s = slots_[order[i]];
-    if (s.program != 0)
-      s.program = x.pool_.add({pool_.at(s.program), program_words(pool_.at(s.program))});
+    s = slots_[from];
+    x.bases_[i] = bases_[from];
+    x.ids_[i] = ids_[from];
+    x.clusters_[i] = clusters_[from];
+    if (const auto* program = pool_.at(programs_[from]); programs_[from] != 0)
+      x.programs_[i] = x.pool_.add({program, program_words(program)});
     if (s.more != 0)
       s.more = x.pool_.add({pool_.at(s.more), 1 + 2 * std::size_t{*pool_.at(s.more)}});
     x.remember(i);
-    x.raise_bounds(i);
+    x.raise_bounds(i, x.bases_[i]);
   }
   for (std::size_t c = 0; c < column_count_; ++c) {
     const auto* from = column(c);
@@ -426,8 +533,10 @@ std::unique_ptr<ad_index> ad_index::made_anew(std::size_t spare) const {
     for (std::size_t first = 0; first < order.size(); first += 64) {
       auto n = std::min<std::size_t>(64, order.size() - first);
       auto word = n == 64 ? 0 : to[first / 64] >> n << n;
-      for (std::size_t i = 0; i < n; ++i)
-        word |= ((from[order[first + i] / 64] >> (order[first + i] % 64)) & 1) << i;
+      for (std::size_t i = 0; i < n; ++i) {
+        auto at = order[first + i].from;
+        word |= ((from[at / 64] >> (at % 64)) & 1) << i;
+      }
       to[first / 64] = word;
     }
   }
@@ -441,8 +550,8 @@ std::size_t ad_index::bytes() const noexcept {
   return bits_.bytes() + summaries_.bytes() + pool_.bytes() + full_.size() +
          population_.size() * sizeof(std::uint32_t) +
          (2 * block_bound_.size() + group_bound_.size()) * sizeof(std::uint64_t) +
-         slots_.size() * sizeof(slot) + places_.size() * sizeof(std::uint32_t) +
-         topic_weight_most_.size() * sizeof(std::uint32_t);
+         slots_.size() * (sizeof(slot) + 3 * sizeof(std::uint64_t) + sizeof(std::uint32_t)) +
+         places_.size() * sizeof(std::uint32_t) + topic_weight_most_.size() * sizeof(std::uint32_t);
 }
 
 } // namespace candor::ad_matching::index

@@ -105,14 +105,11 @@ private:
 
   enum class state : std::uint8_t { live, paused, removed };
 
-  struct alignas(64) slot {
-    std::uint64_t base = 0; ///< bid * quality
-    std::uint64_t id = 0;
-    std::uint32_t program = 0; ///< in pool_; 0: the columns say all
-    std::uint32_t more = 0;    ///< in pool_: count, then topic and weight of each; 0: none
+  /// What is read of a campaign once its bid allows a place among the best.
+  struct alignas(32) slot {
     std::uint16_t topics[8] = {};
     std::uint8_t weights[8] = {};
-    std::uint32_t relevance_bound = relevance_least;
+    std::uint32_t more = 0; ///< in pool_: count, then topic and weight of each; 0: none
     std::uint8_t quality = 1;
     ad_index::state state = state::removed;
   };
@@ -120,9 +117,12 @@ private:
   explicit ad_index(schema attributes);
   std::size_t capacity() const noexcept { return slots_.size(); }
   void reserve(std::size_t slots);
-  result<void> describe(slot& into, const campaign& x);
+  result<void> describe(std::size_t at, const campaign& x);
+  void choose_cluster_attributes(std::span<const campaign> campaigns);
+  std::uint64_t cluster_of(const projection& projected) const;
   void place_rows(std::size_t first, std::span<const campaign* const> some);
-  void raise_bounds(std::size_t at);
+  std::uint64_t rank_bound(std::size_t at, std::uint64_t base) const;
+  void raise_bounds(std::size_t at, std::uint64_t base);
   void summarize();
   void set_live(std::size_t at, bool on);
   void remember(std::size_t at);
@@ -147,8 +147,14 @@ private:
   std::vector<std::uint32_t> population_; ///< by column, when it was made
   std::vector<std::uint64_t> block_bound_, block_base_; ///< highest rank bound and bid * quality
   std::vector<std::uint64_t> group_bound_;              ///< of 64 blocks
+  std::vector<std::uint64_t> bases_;                    ///< by slot: bid * quality
+  std::vector<std::uint64_t> ids_;                      ///< by slot
+  std::vector<std::uint32_t> programs_; ///< by slot: in pool_; 0: the columns say all
+  std::vector<std::uint64_t> clusters_; ///< by slot: what is alike lies together
   std::vector<slot> slots_;
-  std::vector<std::uint32_t> places_; ///< slot + 1 by hash of the id
+  std::vector<std::uint16_t> cluster_attributes_;
+  std::vector<std::vector<std::uint16_t>> cluster_places_; ///< of their columns: the frequent first
+  std::vector<std::uint32_t> places_;                      ///< slot + 1 by hash of the id
   word_pool pool_;
   std::vector<std::uint32_t> topic_weight_most_; ///< by topic: of any campaign
   std::atomic<std::size_t> used_{0};             ///< places that may be read; published last
@@ -173,7 +179,7 @@ private:
   template <bool All>
   void look_at(const ad_index& of, std::uint32_t block, const std::uint64_t* passing);
   void prepare(const ad_index& of, const request& asked);
-  void forget(const ad_index& of, const request& asked);
+  void forget(const request& asked);
 
   struct candidate {
     std::uint64_t rank, id;
@@ -183,7 +189,7 @@ private:
 
   prepared_request prepared_;
   mask_plan plan_;
-  std::vector<std::uint32_t> every_columns_, any_columns_;
+  std::vector<std::uint32_t> every_columns_, any_columns_, bits_set_;
   std::vector<std::uint8_t> interest_; ///< by topic
   std::uint64_t relevance_bound_ = relevance_least;
   std::vector<candidate> best_;

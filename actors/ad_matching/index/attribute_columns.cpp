@@ -126,7 +126,7 @@ std::size_t attribute_columns::column_of(std::int64_t number) const noexcept {
   return static_cast<std::size_t>(std::ranges::upper_bound(cuts_, number) - cuts_.begin());
 }
 
-std::optional<std::uint32_t> attribute_columns::dense(std::int64_t value) const noexcept {
+attribute_columns::list_place attribute_columns::list_place_of(std::int64_t value) const noexcept {
   std::uint32_t place = 0;
   if (!near_.empty()) {
     if (value >= near_from_ && value - near_from_ < static_cast<std::int64_t>(near_.size()))
@@ -134,18 +134,14 @@ std::optional<std::uint32_t> attribute_columns::dense(std::int64_t value) const 
   } else if (auto it = far_.find(value); it != far_.end()) {
     place = it->second;
   }
-  return place == 0 ? std::nullopt : std::optional{place - 1};
+  if (place != 0 && place <= own_)
+    return {place, place - 1};
+  auto shared = 1 + own_ + mix64(static_cast<std::uint64_t>(value)) % shared_columns;
+  return {static_cast<std::uint32_t>(shared), place == 0 ? std::nullopt : std::optional{place - 1}};
 }
 
 bool attribute_columns::has_own_column(std::int64_t value) const noexcept {
-  auto d = dense(value);
-  return d && *d < own_;
-}
-
-std::size_t attribute_columns::list_column_of(std::int64_t value) const noexcept {
-  if (auto d = dense(value); d && *d < own_)
-    return 1 + *d;
-  return 1 + own_ + mix64(static_cast<std::uint64_t>(value)) % shared_columns;
+  return list_place_of(value).column <= own_;
 }
 
 bool attribute_columns::is_point(std::size_t column) const noexcept {

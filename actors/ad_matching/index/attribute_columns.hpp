@@ -53,10 +53,13 @@ public:
   std::size_t absent() const noexcept { return size_ - 1; } ///< of a number
   std::size_t column_of(std::int64_t number) const noexcept;
 
-  /// Of a list's value: a small number for those that were named when this was made.
-  std::optional<std::uint32_t> dense(std::int64_t value) const noexcept;
+  /// Of a list's value: its column, and a small number if it was named when this was made.
+  struct list_place {
+    std::uint32_t column = 0;
+    std::optional<std::uint32_t> dense;
+  };
+  list_place list_place_of(std::int64_t value) const noexcept;
   std::size_t dense_count() const noexcept { return dense_count_; }
-  std::size_t list_column_of(std::int64_t value) const noexcept;
   bool has_own_column(std::int64_t value) const noexcept;
 
   /// The columns in which the leaf may hold, and in which it may not. A column in both is one whose

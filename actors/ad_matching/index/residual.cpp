@@ -232,11 +232,11 @@ private:
       auto every = n.what == operation::all_of;
       auto dense = true;
       for (auto v : w_.values_of(n))
-        dense &= columns.dense(v).has_value();
+        dense &= columns.list_place_of(v).dense.has_value();
       if (dense) {
         x.test = every ? test::all_dense : test::one_dense;
         for (auto v : w_.values_of(n))
-          x.operands.push_back(*columns.dense(v));
+          x.operands.push_back(*columns.list_place_of(v).dense);
       } else {
         x.test = every ? test::all : test::one;
         add_values(x, n);
@@ -273,9 +273,8 @@ std::int64_t value_at(const std::uint32_t* operands) noexcept {
 
 } // namespace
 
-std::vector<std::pair<std::uint16_t, column_set>>
-project(const wish& w, const std::vector<attribute_columns>& columns) {
-  std::vector<std::pair<std::uint16_t, column_set>> made;
+projection project(const wish& w, const std::vector<attribute_columns>& columns) {
+  projection made;
   if (w.nodes.empty())
     return made;
   for (auto a : named_below(w, 0)) {
@@ -295,7 +294,7 @@ project(const wish& w, const std::vector<attribute_columns>& columns) {
     values.erase(std::unique(values.begin(), values.end()), values.end());
     for (auto v : values)
       if (of_list(w, 0, a, v).yes)
-        may.set(of.list_column_of(v));
+        may.set(of.list_place_of(v).column);
     made.emplace_back(a, may);
   }
   return made;

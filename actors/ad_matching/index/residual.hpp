@@ -19,10 +19,12 @@ struct prepared_request {
   std::vector<std::uint32_t> bits_begin; ///< by attribute: the first word in list_bits
 };
 
+/// Columns by attribute, ascending.
+using projection = std::vector<std::pair<std::uint16_t, column_set>>;
+
 /// In which columns of each attribute that it names the wish may hold; other attributes do not
 /// constrain it. A three-valued projection: sound for any nesting of not and or.
-std::vector<std::pair<std::uint16_t, column_set>>
-project(const wish& w, const std::vector<attribute_columns>& columns);
+projection project(const wish& w, const std::vector<attribute_columns>& columns);
 
 /// The program of what `project` does not say exactly. Empty: it says all. Nothing: it would be too
 /// large.

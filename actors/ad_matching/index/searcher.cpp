@@ -30,6 +30,14 @@ const matched& searcher::all(const ad_index& of, const request& asked, std::size
   return search<true>(of, asked, k);
 }
 
+namespace {
+
+bool full(const std::uint8_t& column) {
+  return std::atomic_ref{const_cast<std::uint8_t&>(column)}.load(std::memory_order_relaxed) != 0;
+}
+
+} // namespace
+
 void searcher::prepare(const ad_index& of, const request& asked) {
   prepared_.asked = &asked;
   prepared_.columns.resize(of.schema_.size());
@@ -45,19 +53,25 @@ void searcher::prepare(const ad_index& of, const request& asked) {
       const auto& number = asked.numbers[a];
       auto c = number ? columns.column_of(*number) : columns.absent();
       prepared_.columns[a] = static_cast<std::uint32_t>(c);
-      if (!of.full_[first + c])
+      if (!full(of.full_[first + c]))
         every_columns_.push_back(static_cast<std::uint32_t>(first + c));
       continue;
     }
-    for (auto v : asked.lists[a])
-      if (auto d = columns.dense(v))
-        prepared_.list_bits[of.bits_begin_[a] + *d / 64] |= std::uint64_t{1} << (*d % 64);
-    if (of.full_[first])
-      continue;
     auto begin = any_columns_.size();
     any_columns_.push_back(first);
-    for (auto v : asked.lists[a])
-      any_columns_.push_back(static_cast<std::uint32_t>(first + columns.list_column_of(v)));
+    for (auto v : asked.lists[a]) {
+      auto [column, dense] = columns.list_place_of(v);
+      any_columns_.push_back(first + column);
+      if (dense) {
+        auto word = of.bits_begin_[a] + *dense / 64;
+        prepared_.list_bits[word] |= std::uint64_t{1} << (*dense % 64);
+        bits_set_.push_back(word);
+      }
+    }
+    if (full(of.full_[first])) {
+      any_columns_.resize(begin);
+      continue;
+    }
     auto from = any_columns_.begin() + static_cast<std::ptrdiff_t>(begin);
     std::sort(from, any_columns_.end());
     any_columns_.erase(std::unique(from, any_columns_.end()), any_columns_.end());
@@ -83,12 +97,10 @@ void searcher::prepare(const ad_index& of, const request& asked) {
   relevance_bound_ = relevance_least + std::min<std::uint64_t>(1023, sum >> 8);
 }
 
-void searcher::forget(const ad_index& of, const request& asked) {
-  for (std::size_t a = 0; a < of.schema_.size(); ++a)
-    if (of.schema_[a].kind == value_kind::list)
-      for (auto v : asked.lists[a])
-        if (auto d = of.columns_[a].dense(v))
-          prepared_.list_bits[of.bits_begin_[a] + *d / 64] = 0;
+void searcher::forget(const request& asked) {
+  for (auto word : bits_set_)
+    prepared_.list_bits[word] = 0;
+  bits_set_.clear();
   for (auto [topic, _] : asked.interests)
     if (topic < no_topic)
       interest_[topic] = 0;
@@ -111,32 +123,32 @@ void searcher::insert(const candidate& c) {
 
 template <bool All>
 void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint64_t* passing) {
-  const auto* slots = of.slots_.data() + std::size_t{block} * block_slots;
+  auto first = std::size_t{block} * block_slots;
   for (std::size_t w = 0; w < block_words; ++w)
     for (auto word = passing[w]; word != 0; word &= word - 1) {
-      auto at = w * 64 + static_cast<std::size_t>(std::countr_zero(word));
-      if (block * block_slots + at >= readable_)
+      auto at = first + w * 64 + static_cast<std::size_t>(std::countr_zero(word));
+      if (at >= readable_)
         return;
-      const auto& s = slots[at];
       ++answer_.looked_at;
-      auto base = load(s.base);
+      auto base = load(of.bases_[at]);
       if constexpr (!All)
         if (base * relevance_bound_ < threshold_)
           continue;
       auto tested = false;
       if constexpr (All) {
-        if (s.program != 0 && !holds(of.pool_.at(s.program), prepared_))
+        if (of.programs_[at] != 0 && !holds(of.pool_.at(of.programs_[at]), prepared_))
           continue;
         tested = true;
         ++answer_.count;
-        answer_.id_mix ^= mix64(s.id);
+        answer_.id_mix ^= mix64(of.ids_[at]);
         if (!prepared_.asked->left_out.empty() &&
-            std::ranges::binary_search(prepared_.asked->left_out, s.id))
+            std::ranges::binary_search(prepared_.asked->left_out, of.ids_[at]))
           continue;
         ++answer_.uncapped;
         if (base * relevance_bound_ < threshold_)
           continue;
       }
+      const auto& s = of.slots_[at];
       std::uint64_t sum = 0;
       for (std::size_t i = 0; i < 4; ++i)
         sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
@@ -156,13 +168,13 @@ void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint6
       if (rank < threshold_)
         continue;
       if (!tested) {
-        if (s.program != 0 && !holds(of.pool_.at(s.program), prepared_))
+        if (of.programs_[at] != 0 && !holds(of.pool_.at(of.programs_[at]), prepared_))
           continue;
         if (!prepared_.asked->left_out.empty() &&
-            std::ranges::binary_search(prepared_.asked->left_out, s.id))
+            std::ranges::binary_search(prepared_.asked->left_out, of.ids_[at]))
           continue;
       }
-      insert({rank, s.id, static_cast<std::uint32_t>(&s - of.slots_.data()), relevance});
+      insert({rank, of.ids_[at], static_cast<std::uint32_t>(at), relevance});
     }
 }
 
@@ -220,7 +232,7 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
                             static_cast<std::int64_t>(c.rank / c.relevance / s.quality),
                             c.relevance, s.quality});
   }
-  forget(of, asked);
+  forget(asked);
   return answer_;
 }
 
