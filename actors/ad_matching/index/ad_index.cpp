@@ -137,8 +137,12 @@ ad_index::make(schema attributes, std::span<const campaign> campaigns, std::size
         else
           ++of.values[v];
     }
-  for (std::size_t a = 0; a < x.schema_.size(); ++a) {
-    x.columns_.emplace_back(x.schema_[a].kind, named[a]);
+  auto& topics = named.emplace_back();
+  for (const auto& c : campaigns)
+    for (auto t : c.relevance)
+      ++topics.values[t.topic];
+  for (std::size_t a = 0; a < named.size(); ++a) {
+    x.columns_.emplace_back(a < x.schema_.size() ? x.schema_[a].kind : value_kind::list, named[a]);
     x.first_column_.push_back(static_cast<std::uint32_t>(x.column_count_));
     x.column_count_ += x.columns_.back().size();
     x.bits_begin_.push_back(static_cast<std::uint32_t>(x.list_words_));
@@ -193,7 +197,7 @@ void ad_index::reserve(std::size_t slots) {
   places_.assign(std::bit_ceil(slots_.size() * 3 / 2 + 2), 0);
   // What a place that is not used yet has: columns of numbers let everything through.
   for (std::size_t a = 0; a < columns_.size(); ++a) {
-    auto unconstrained = columns_[a].unconstrained();
+    auto unconstrained = unconstrained_in(a);
     for (std::size_t c = 0; c < columns_[a].size(); ++c)
       if (unconstrained.test(c)) {
         std::fill_n(column(first_column_[a] + c), stride_, ~std::uint64_t{0});
@@ -314,11 +318,27 @@ result<void> ad_index::describe(std::size_t at, const campaign& x) {
   return {};
 }
 
+/// The columns of its wish, and of the topics that it is relevant for.
+projection ad_index::rows_of(const campaign& x) const {
+  auto made = project(x.wish, columns_);
+  if (x.relevance.empty())
+    return made;
+  column_set topics;
+  for (auto t : x.relevance)
+    topics.set(columns_.back().list_place_of(t.topic).column);
+  made.emplace_back(static_cast<std::uint16_t>(schema_.size()), topics);
+  return made;
+}
+
+column_set ad_index::unconstrained_in(std::size_t a) const {
+  return a == schema_.size() ? column_set{} : columns_[a].unconstrained();
+}
+
 /// Up to 64 neighbours from a multiple of 64 on, whose slots are described.
 void ad_index::place_rows(std::size_t first, std::span<const campaign* const> some) {
-  std::vector<std::vector<std::pair<std::uint16_t, column_set>>> projected;
+  std::vector<projection> projected;
   for (const auto* c : some)
-    projected.push_back(project(c->wish, columns_));
+    projected.push_back(rows_of(*c));
   std::array<std::uint64_t, 64> rows;
   for (std::size_t a = 0; a < columns_.size(); ++a) {
     std::array<const column_set*, 64> sets{};
@@ -331,7 +351,7 @@ void ad_index::place_rows(std::size_t first, std::span<const campaign* const> so
         }
     if (!named)
       continue;
-    auto unconstrained = columns_[a].unconstrained();
+    auto unconstrained = unconstrained_in(a);
     for (std::size_t w = 0; w * 64 < columns_[a].size(); ++w) {
       for (std::size_t i = 0; i < 64; ++i)
         rows[i] = sets[i] ? sets[i]->words[w] : unconstrained.words[w];
@@ -469,10 +489,10 @@ result<ad_index::added> ad_index::add(const campaign& x) {
   auto at = used_.load();
   CANDOR_TRY_VOID(describe(at, x));
   auto bit = std::uint64_t{1} << (at % 64);
-  auto projected = project(x.wish, columns_);
+  auto projected = rows_of(x);
   clusters_[at] = cluster_of(projected);
   for (const auto& [a, set] : projected) {
-    auto unconstrained = columns_[a].unconstrained();
+    auto unconstrained = unconstrained_in(a);
     for (std::size_t w = 0; w < set.words.size(); ++w)
       for (auto other = set.words[w] ^ unconstrained.words[w]; other != 0; other &= other - 1) {
         auto c = first_column_[a] + w * 64 + static_cast<std::size_t>(std::countr_zero(other));

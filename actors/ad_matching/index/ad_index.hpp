@@ -120,6 +120,8 @@ private:
   result<void> describe(std::size_t at, const campaign& x);
   void choose_cluster_attributes(std::span<const campaign> campaigns);
   std::uint64_t cluster_of(const projection& projected) const;
+  projection rows_of(const campaign& x) const;
+  column_set unconstrained_in(std::size_t attribute) const;
   void place_rows(std::size_t first, std::span<const campaign* const> some);
   std::uint64_t rank_bound(std::size_t at, std::uint64_t base) const;
   void raise_bounds(std::size_t at, std::uint64_t base);
@@ -133,7 +135,7 @@ private:
   }
 
   schema schema_;
-  std::vector<attribute_columns> columns_;
+  std::vector<attribute_columns> columns_;  ///< of the schema's attributes, then of relevance
   std::vector<std::uint32_t> first_column_; ///< by attribute; column 0 is `live`
   std::vector<std::uint32_t> bits_begin_;   ///< by attribute, of lists: in prepared_request
   std::size_t column_count_ = 1, list_words_ = 0;
@@ -186,12 +188,18 @@ private:
     std::uint32_t slot, relevance;
   };
   void insert(const candidate& c);
+  std::size_t topics_needed(std::uint64_t base) const;
 
   prepared_request prepared_;
   mask_plan plan_;
   std::vector<std::uint32_t> every_columns_, any_columns_, bits_set_;
   std::vector<std::uint8_t> interest_; ///< by topic
   std::uint64_t relevance_bound_ = relevance_least;
+  struct topic_bound {
+    std::uint64_t sum; ///< the most that this topic and those after it give
+    std::uint32_t column;
+  };
+  std::vector<topic_bound> topic_bounds_; ///< the strongest first
   std::vector<candidate> best_;
   std::size_t wanted_ = 0, readable_ = 0;
   std::uint64_t threshold_ = 0;      ///< a rank below it can't enter

@@ -88,13 +88,36 @@ void searcher::prepare(const ad_index& of, const request& asked) {
   auto most = [](const std::uint32_t& weight) {
     return std::atomic_ref{const_cast<std::uint32_t&>(weight)}.load(std::memory_order_relaxed);
   };
-  std::uint64_t sum = 0;
+  topic_bounds_.clear();
   for (auto [topic, weight] : asked.interests) {
     if (topic < no_topic)
       interest_[topic] = weight;
-    sum += std::uint64_t{weight} * most(of.topic_weight_most_[std::min(topic, no_topic)]);
+    auto gives = std::uint64_t{weight} * most(of.topic_weight_most_[std::min(topic, no_topic)]);
+    if (gives != 0)
+      topic_bounds_.push_back(
+          {gives, of.first_column_.back() + of.columns_.back().list_place_of(topic).column});
   }
+  std::ranges::sort(topic_bounds_, std::greater{}, &topic_bound::sum);
+  for (auto i = topic_bounds_.size(); i-- > 1;)
+    topic_bounds_[i - 1].sum += topic_bounds_[i].sum;
+  auto sum = topic_bounds_.empty() ? 0 : topic_bounds_.front().sum;
   relevance_bound_ = relevance_least + std::min<std::uint64_t>(1023, sum >> 8);
+  for (const auto& t : topic_bounds_)
+    plan_.any.push_back(of.column(t.column));
+}
+
+/// Of campaigns with at most this `base`, only one that shares one of the first so many topics can
+/// reach the threshold: all the others together don't give enough (MaxScore, Turtle and Flood
+/// 1995). 0: every campaign can.
+std::size_t searcher::topics_needed(std::uint64_t base) const {
+  auto relevance = base == 0 ? 0 : threshold_ / base; // at least
+  if (relevance < relevance_least + 1)
+    return 0;
+  auto needed = (relevance - relevance_least) << 8;
+  std::size_t n = 0;
+  while (n < topic_bounds_.size() && topic_bounds_[n].sum >= needed)
+    ++n;
+  return n;
 }
 
 void searcher::forget(const request& asked) {
@@ -192,7 +215,16 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
     ++masks;
   std::array<std::uint32_t, batch_blocks> batch;
   std::size_t gathered = 0, batch_size = All ? batch_blocks : 1;
+  auto groups = plan_.group_ends.size();
   auto flush = [&] {
+    if constexpr (!All) {
+      std::uint64_t base = 0;
+      for (std::size_t i = 0; i < gathered; ++i)
+        base = std::max(base, load(of.block_base_[batch[i]]));
+      plan_.group_ends.resize(groups);
+      if (auto n = topics_needed(base); n != 0)
+        plan_.group_ends.push_back(static_cast<std::uint32_t>(any_columns_.size() + n));
+    }
     mask_blocks(plan_, {batch.data(), gathered}, masks);
     for (std::size_t i = 0; i < gathered; ++i)
       look_at<All>(of, batch[i], masks + i * block_words);
@@ -206,9 +238,9 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
     for (auto c : every_columns_)
       open &= load(of.summary(c)[g]);
     std::size_t i = 0;
-    for (auto end : plan_.group_ends) {
+    for (std::size_t group = 0; group < groups; ++group) {
       std::uint64_t one = 0;
-      for (; i < end; ++i)
+      for (auto end = plan_.group_ends[group]; i < end; ++i)
         one |= load(of.summary(any_columns_[i])[g]);
       open &= one;
     }
