@@ -7,7 +7,12 @@ namespace candor::ad_matching::index {
 
 namespace {
 
-constexpr std::int64_t near_span_max = 1 << 16;
+constexpr std::uint64_t near_span_max = 1 << 16;
+
+/// How far `high` is above `low`.
+std::uint64_t span_of(std::int64_t low, std::int64_t high) {
+  return static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
+}
 
 } // namespace
 
@@ -80,7 +85,7 @@ void attribute_columns::make_intervals(const named_constants& named) {
     }
   }
   size_ = cuts_.size() + 2;
-  if (!cuts_.empty() && cuts_.back() - cuts_.front() <= near_span_max) {
+  if (!cuts_.empty() && span_of(cuts_.front(), cuts_.back()) <= near_span_max) {
     near_from_ = cuts_.front();
     near_.resize(static_cast<std::size_t>(cuts_.back() - cuts_.front()));
     for (std::size_t i = 0; i + 1 < cuts_.size(); ++i)
@@ -102,7 +107,7 @@ void attribute_columns::make_list(const named_constants& named) {
     return;
   auto [low, high] =
       std::ranges::minmax(sorted, {}, &std::pair<std::int64_t, std::uint32_t>::first);
-  auto near = high.first - low.first < near_span_max;
+  auto near = span_of(low.first, high.first) < near_span_max;
   if (near) {
     near_from_ = low.first;
     near_.resize(static_cast<std::size_t>(high.first - low.first + 1));
@@ -129,7 +134,7 @@ std::size_t attribute_columns::column_of(std::int64_t number) const noexcept {
 attribute_columns::list_place attribute_columns::list_place_of(std::int64_t value) const noexcept {
   std::uint32_t place = 0;
   if (!near_.empty()) {
-    if (value >= near_from_ && value - near_from_ < static_cast<std::int64_t>(near_.size()))
+    if (value >= near_from_ && span_of(near_from_, value) < near_.size())
       place = near_[static_cast<std::size_t>(value - near_from_)];
   } else if (auto it = far_.find(value); it != far_.end()) {
     place = it->second;

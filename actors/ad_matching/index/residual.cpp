@@ -133,8 +133,11 @@ public:
 
   std::optional<std::vector<std::uint32_t>> compile(std::vector<std::uint32_t> parts) {
     auto entry = joint(std::move(parts), true, accept, reject);
-    if (entry == reject)
-      emit({test::no, 0, accept, reject, {}});
+    if (entry == accept)
+      return std::vector<std::uint32_t>{};
+    // Joints without members leave tests behind that nobody comes to: one begins at the right one.
+    if (entry + 1 != made_.size())
+      emit({test::no, 0, entry, entry, {}});
     std::size_t words = 1; // the length
     std::vector<std::size_t> places(made_.size());
     for (auto i = made_.size(); i-- > 0;) {
