@@ -1,6 +1,7 @@
 #include "tools/candor-bench/match.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <map>
@@ -10,7 +11,9 @@
 #include <nlohmann/json.hpp>
 
 #include "actors/ad_matching/index/ad_index.hpp"
+#include "storage/base/rng.hpp"
 #include "tools/candor-bench/match/match_folder.hpp"
+#include "tools/candor-bench/match/match_peers.hpp"
 #include "tools/candor-bench/match/match_workload.hpp"
 
 namespace candor::bench {
@@ -117,6 +120,78 @@ std::size_t live_at_first(const match_folder& folder) {
       folder.campaigns.begin());
 }
 
+/// A peer over some of the events: its median, and by how much the index is ahead. Error:
+/// `internal` where it answers otherwise than the index.
+result<void> measure_peer(nlohmann::ordered_json& figures, const std::string& name,
+                          match_peer& peer, const match_folder& folder, const ad_index& index,
+                          const std::vector<double>& own_us, std::size_t k) {
+  constexpr auto budget = std::chrono::seconds{10};
+  searcher counter;
+  std::vector<double> us, own;
+  auto began = steady::now();
+  for (std::size_t i = 0; i < folder.events.size() && steady::now() - began < budget; ++i) {
+    const auto& asked = folder.events[i].request;
+    auto start = steady::now();
+    peer.ask(asked, k);
+    auto first = us_since(start);
+    start = steady::now();
+    const auto& theirs = peer.ask(asked, k);
+    us.push_back(std::min(first, us_since(start)));
+    own.push_back(own_us[i]);
+    const auto& ours = counter.all(index, asked, k);
+    auto same = ours.count == theirs.count &&
+                std::ranges::equal(ours.best, theirs.best, [](const auto& a, const auto& b) {
+                  return a.id == b.id && a.rank == b.rank;
+                });
+    if (!same)
+      return fail(errc::internal, fmt::format("{} and the index answer event {} differently", name,
+                                              folder.events[i].id));
+  }
+  std::ranges::sort(us);
+  std::ranges::sort(own);
+  figures[name + "_p50_us"] = quantile(us, 0.5);
+  figures[name + "_p99_us"] = quantile(us, 0.99);
+  figures[name + "_ratio"] = quantile(us, 0.5) / std::max(1e-3, quantile(own, 0.5));
+  return {};
+}
+
+/// Changes single campaigns at a steady rate while it lives: pauses and resumes, and bids.
+class updater {
+public:
+  updater(ad_index& index, const match_folder& folder, std::size_t per_s) {
+    if (per_s == 0 || folder.campaigns.empty())
+      return;
+    thread_ = std::thread{[&index, &folder, per_s, this] {
+      seeded_rng random{7};
+      auto next = steady::now();
+      while (!done_) {
+        const auto& c = folder.campaigns[random.next() % folder.campaigns.size()];
+        switch (random.next() % 3) {
+          case 0:
+            index.pause(c.id);
+            index.resume(c.id);
+            break;
+          case 1:
+            index.set_bid(c.id, c.bid_micros + c.bid_micros / 10);
+            break;
+          default:
+            index.set_bid(c.id, c.bid_micros);
+        }
+        std::this_thread::sleep_until(next += std::chrono::microseconds{1'000'000 / per_s});
+      }
+    }};
+  }
+  ~updater() {
+    done_ = true;
+    if (thread_.joinable())
+      thread_.join();
+  }
+
+private:
+  std::atomic<bool> done_{false};
+  std::thread thread_;
+};
+
 } // namespace
 
 result<void> run_match(const match_options& o) {
@@ -174,12 +249,17 @@ result<void> run_match(const match_options& o) {
       first.push_back(us_since(began));
     }
     best = first;
+    std::optional<updater> updates{std::in_place, *index, folder, o.updates_per_s};
     for (std::size_t i = 1; i < o.repeats; ++i)
       for (std::size_t j = 0; j < folder.events.size(); ++j) {
         auto began = steady::now();
         asked(*index, folder.events[j].request);
         best[j] = std::min(best[j], us_since(began));
       }
+    updates.reset();
+    if (o.updates_per_s != 0) // back to what the folder says
+      for (const auto& c : folder.campaigns)
+        index->set_bid(c.id, c.bid_micros);
     start = steady::now();
     std::uint64_t looked_at = 0;
     for (const auto& e : folder.events)
@@ -197,6 +277,12 @@ result<void> run_match(const match_options& o) {
   }
   put_quantiles(figures, "", best);
   put_quantiles(figures, "first_pass_", first);
+  if (o.peers && !o.operations) {
+    CANDOR_TRY_VOID(
+        measure_peer(figures, "plain_loop", *make_plain_loop(folder), folder, *index, best, o.top));
+    CANDOR_TRY_VOID(measure_peer(figures, "counting_index", *make_counting_index(folder), folder,
+                                 *index, best, o.top));
+  }
   if (!o.quiet)
     std::fwrite(answers.data(), 1, answers.size(), stdout);
   std::fflush(stdout);

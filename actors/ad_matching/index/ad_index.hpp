@@ -14,6 +14,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "actors/ad_matching/index/residual.hpp"
@@ -169,8 +170,12 @@ public:
   searcher();
   ~searcher();
 
+  /// What else must hold of a campaign, asked only of those that could enter the best.
+  using admission = std::function<bool(std::uint64_t id)>;
+
   /// The best `k` and the one after them (which makes the last price): at most k + 1.
-  const matched& best(const ad_index& of, const request& asked, std::size_t k);
+  const matched& best(const ad_index& of, const request& asked, std::size_t k,
+                      const admission& admits = {});
 
   /// All matches counted, and the best `k` + 1.
   const matched& all(const ad_index& of, const request& asked, std::size_t k);
@@ -188,6 +193,7 @@ private:
     std::uint32_t slot, relevance;
   };
   void insert(const candidate& c);
+  const admission* admits_ = nullptr;
   std::size_t topics_needed(std::uint64_t base) const;
 
   prepared_request prepared_;

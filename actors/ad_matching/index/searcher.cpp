@@ -22,7 +22,9 @@ searcher::searcher()
 
 searcher::~searcher() = default;
 
-const matched& searcher::best(const ad_index& of, const request& asked, std::size_t k) {
+const matched& searcher::best(const ad_index& of, const request& asked, std::size_t k,
+                              const admission& admits) {
+  admits_ = admits ? &admits : nullptr;
   return search<false>(of, asked, k);
 }
 
@@ -195,6 +197,8 @@ void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint6
           continue;
         if (!prepared_.asked->left_out.empty() &&
             std::ranges::binary_search(prepared_.asked->left_out, of.ids_[at]))
+          continue;
+        if (admits_ != nullptr && !(*admits_)(of.ids_[at]))
           continue;
       }
       insert({rank, of.ids_[at], static_cast<std::uint32_t>(at), relevance});
