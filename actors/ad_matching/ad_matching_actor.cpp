@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "actors/ad_matching/catalogue_index.hpp"
 #include "actors/ad_matching/refusals.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/metrics.hpp"
@@ -77,7 +78,8 @@ public:
               m.user, m.context,
               [this, promise, id = m.campaign](ad_request asked, const use_answer&) mutable {
                 asked.excluded = dry_now();
-                auto found = standing(*around_.catalogue.newest(), asked, id, 1);
+                index_.follow(around_.catalogue.newest());
+                auto found = index_.standing(asked, id, 1);
                 promise.deliver(why_not_answer{found.code, found.detail});
               },
               [promise](const caf::error& e) mutable { promise.deliver(e); });
@@ -163,8 +165,8 @@ private:
       return fail_with(d, to_caf({errc::timed_out, "the time for this decision is over"}));
     auto asked = d->asked;
     asked.excluded.merge(dry_now());
-    auto winners = ++d->rounds > rounds_max ? std::vector<winner>{}
-                                            : match(*around_.catalogue.newest(), asked, d->k);
+    index_.follow(around_.catalogue.newest());
+    auto winners = ++d->rounds > rounds_max ? std::vector<winner>{} : index_.match(asked, d->k);
     if (winners.empty()) {
       empty_.Increment();
       d->promise.deliver(std::move(d->answer));
@@ -255,6 +257,7 @@ private:
   }
 
   surroundings around_;
+  catalogue_index index_;
   std::map<std::string, millis> dry_; ///< campaigns without money, until when (monotonic)
   prometheus::Counter& decided_;
   prometheus::Counter& empty_;

@@ -29,16 +29,24 @@ struct field {
   std::vector<bidder> bidders;
 };
 
-field take_part(const model::catalogue& all, const ad_request& asked, const attributes& of) {
+field bid_of(std::span<const std::shared_ptr<const model::live_campaign>> eligible,
+             const ad_request& asked) {
   field made;
   auto strengths = asked.who.personal ? model::strengths_of(asked.who.topics) : model::interests{};
-  for (const auto& c : all.campaigns) {
-    if (why_not(*c, asked, of))
-      continue;
+  for (const auto& c : eligible) {
     made.eligible.push_back(c);
     made.bidders.push_back({c->campaign.id, c->campaign.bid_micros, c->campaign.quality,
                             model::relevance(c->campaign.relevance, strengths)});
   }
+  return made;
+}
+
+std::vector<std::shared_ptr<const model::live_campaign>>
+eligible_of(const model::catalogue& all, const ad_request& asked, const attributes& of) {
+  std::vector<std::shared_ptr<const model::live_campaign>> made;
+  for (const auto& c : all.campaigns)
+    if (!why_not(*c, asked, of))
+      made.push_back(c);
   return made;
 }
 
@@ -73,21 +81,23 @@ attributes attributes_of(const audience& who, const page& on, timestamp now) {
   return of;
 }
 
-objection why_not(const model::live_campaign& campaign, const ad_request& asked,
-                  const attributes& of) {
-  const auto& c = campaign.campaign;
+bool names_no_interest(const model::live_campaign& campaign) {
+  return std::ranges::any_of(campaign.wants.topics_named(),
+                             [](const auto& topic) { return !model::find_topic(topic); });
+}
+
+namespace {
+
+/// What comes before the targeting in the order of objections, and what after.
+objection why_not_before(const model::campaign& c, const ad_request& asked) {
   if (c.paused)
     return {"paused", {}};
   if (asked.now < c.from || asked.now >= c.to)
     return {"outside_schedule", format_time(c.from) + " to " + format_time(c.to)};
-  // The second lock on a second path: creation refused this already.
-  for (const auto& topic : campaign.wants.topics_named())
-    if (!model::find_topic(topic))
-      return {"sensitive_targeting", {}};
-  if (auto refused = refused_by(asked.on, c))
-    return refused;
-  if (auto failing = campaign.wants.first_failing(of); !failing.empty())
-    return {"targeting", failing};
+  return {};
+}
+
+objection why_not_after(const model::campaign& c, const ad_request& asked) {
   if (asked.who.personal && among(asked.who.hidden, c.id))
     return {"hidden", {}};
   if (c.cap) {
@@ -104,9 +114,45 @@ objection why_not(const model::live_campaign& campaign, const ad_request& asked,
   return {};
 }
 
+} // namespace
+
+objection why_not(const model::live_campaign& campaign, const ad_request& asked,
+                  const attributes& of) {
+  const auto& c = campaign.campaign;
+  if (auto found = why_not_before(c, asked))
+    return found;
+  // The second lock on a second path: creation refused this already.
+  if (names_no_interest(campaign))
+    return {"sensitive_targeting", {}};
+  if (auto found = refused_by(asked.on, c))
+    return found;
+  if (auto failing = campaign.wants.first_failing(of); !failing.empty())
+    return {"targeting", failing};
+  return why_not_after(c, asked);
+}
+
+objection why_not_besides_targeting(const model::live_campaign& campaign, const ad_request& asked) {
+  const auto& c = campaign.campaign;
+  if (auto found = why_not_before(c, asked))
+    return found;
+  if (auto found = refused_by(asked.on, c))
+    return found;
+  return why_not_after(c, asked);
+}
+
+objection not_found() {
+  return {"not_found", "there is no such campaign, or this node has not heard of it yet"};
+}
+
 std::vector<winner> match(const model::catalogue& all, const ad_request& asked, std::size_t k) {
   auto of = attributes_of(asked.who, asked.on, asked.now);
-  auto taking_part = take_part(all, asked, of);
+  return winners_of(eligible_of(all, asked, of), asked, of, k);
+}
+
+std::vector<winner>
+winners_of(std::span<const std::shared_ptr<const model::live_campaign>> eligible,
+           const ad_request& asked, const attributes& of, std::size_t k) {
+  auto taking_part = bid_of(eligible, asked);
   std::vector<winner> winners;
   for (const auto& p : run_auction(taking_part.bidders, k, reserve_of(asked.on))) {
     winner w;
@@ -131,12 +177,14 @@ objection standing(const model::catalogue& all, const ad_request& asked, const s
   auto it =
       std::ranges::find_if(all.campaigns, [&](const auto& c) { return c->campaign.id == id; });
   if (it == all.campaigns.end())
-    return {"not_found", "there is no such campaign, or this node has not heard of it yet"};
+    return not_found();
   auto of = attributes_of(asked.who, asked.on, asked.now);
   if (auto found = why_not(**it, asked, of))
     return found;
-  auto taking_part = take_part(all, asked, of);
-  auto places = run_auction(taking_part.bidders, k, reserve_of(asked.on));
+  return {};
+}
+
+objection why_not_after(const model::campaign& c, const ad_request& asked) {
   auto own = std::ranges::find(taking_part.bidders, std::string_view{id}, &bidder::id);
   for (const auto& p : places)
     if (taking_part.bidders[p.bidder].id == id)

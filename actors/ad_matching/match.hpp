@@ -1,5 +1,6 @@
-/// Which campaigns may take part in one decision, and who wins it: plain evaluation of every
-/// campaign, exact. Pure; its shell is ad_matching_actor.
+/// Which campaigns may take part in one decision, and who wins it. `match` and `standing` evaluate
+/// every campaign: the plain reading that catalogue_index, which the product asks, is held against.
+/// Pure; their shell is ad_matching_actor.
 ///
 /// Guarantees: with nothing personal allowed the outcome is that of a stranger with the same
 /// request; a campaign that names anything but a known interest topic takes no part, whatever was
@@ -7,6 +8,7 @@
 #pragma once
 
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -62,6 +64,12 @@ struct objection {
 objection why_not(const model::live_campaign& campaign, const ad_request& asked,
                   const model::targeting::attributes& of);
 
+/// The same without the targeting, for who has tested that already (and the sensitive topics).
+objection why_not_besides_targeting(const model::live_campaign& campaign, const ad_request& asked);
+
+/// Its targeting names something that is no interest: `sensitive_targeting`.
+bool names_no_interest(const model::live_campaign& campaign);
+
 struct winner {
   std::shared_ptr<const model::live_campaign> campaign;
   std::int64_t price_micros = 0;
@@ -72,8 +80,20 @@ struct winner {
 /// The first `k` places.
 std::vector<winner> match(const model::catalogue& all, const ad_request& asked, std::size_t k);
 
+/// The first `k` places among these, who may all take part. They need not be more than the best k
+/// and one.
+std::vector<winner>
+winners_of(std::span<const std::shared_ptr<const model::live_campaign>> eligible,
+           const ad_request& asked, const model::targeting::attributes& of, std::size_t k);
+
 /// Where a named campaign would stand: its objection, or `outbid` with by how much, or `eligible`.
 objection standing(const model::catalogue& all, const ad_request& asked, const std::string& id,
                    std::size_t k);
+
+/// The same among these, who may all take part and of whom it is one.
+objection standing_among(std::span<const std::shared_ptr<const model::live_campaign>> eligible,
+                         const ad_request& asked, const std::string& id, std::size_t k);
+
+objection not_found();
 
 } // namespace candor::ad_matching

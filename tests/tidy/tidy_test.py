@@ -29,6 +29,7 @@ LIBRARIES = {
     "boost/asio": [r"^actors/gateway/", r"^cluster/coordination/", r"^cluster/transport/"],
     "rocksdb/": [r"^storage/engine/"],
     "curl/": [r"^tools/http_client/", r"^actors/notification/"],
+    "hwy/": [r"^actors/ad_matching/index/"],
     "hs/": [r"^actors/topic_filter/"],
 }
 

@@ -7,6 +7,7 @@
 #include "storage/base/limits.hpp"
 #include "tools/candor-bench/feed.hpp"
 #include "tools/candor-bench/ingest.hpp"
+#include "tools/candor-bench/match.hpp"
 #include "tools/candor-bench/pacing.hpp"
 #include "tools/candor-bench/store.hpp"
 
@@ -102,16 +103,52 @@ int main(int argc, char** argv) {
   p->add_option("--svg", pacing.svg, "draws to this file")->type_name("FILE");
   add_output(p, pacing.json);
 
+  bench::match_options match;
+  auto* m = app.add_subcommand("match", "which ads of a folder match its events, and how fast");
+  m->footer("\nExamples:\n  candor-bench match --generate realistic 100000 2000 1 /tmp/folder\n"
+            "  candor-bench match /tmp/folder --top 10 >answers.tsv");
+  std::string match_folder, match_output;
+  std::vector<std::string> generate;
+  m->add_option("DIR", match_folder, "in the bench format of docs/ads.md");
+  m->add_option(
+       "--generate", generate,
+       "makes a folder instead: realistic, narrow, broad or equalities; campaigns; events; "
+       "seed; folder")
+      ->expected(5)
+      ->type_name("PROFILE N EVENTS SEED DIR");
+  m->add_flag("--all", match.all, "time counting all matches, not only finding the best");
+  m->add_option("--top", match.top, "how many places")->capture_default_str();
+  m->add_flag("--ops", match.operations, "the updates and queries of ops.tsv");
+  m->add_flag("--peers", match.peers, "also a plain loop and a counting index, with the ratio");
+  m->add_option("--repeats", match.repeats, "of every event; the best counts")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  m->add_option("--update-rate", match.updates_per_s,
+                "updates a second by another thread meanwhile");
+  m->add_option("--vectors", match.vector_target,
+                "the instruction set, e.g. AVX2 or scalar [the best]");
+  m->add_flag("--quiet", match.quiet, "no answers");
+  m->add_option("-o,--output", match_output, "text or json: how figures are written to stderr")
+      ->check(CLI::IsMember({"text", "json"}));
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
   store.span = std::chrono::seconds{seconds};
-  auto done = i->parsed()   ? bench::run_ingest(ingest)
-              : f->parsed() ? bench::run_feed(feed)
-              : p->parsed() ? bench::run_pacing(pacing)
-                            : bench::run_store(store);
+  match.folder = match_folder;
+  match.json = match_output == "json";
+  if (m->parsed() && generate.empty() && match_folder.empty()) {
+    fmt::print(stderr, "candor-bench match: name a folder, or --generate one\n");
+    return 2;
+  }
+  auto done = i->parsed()        ? bench::run_ingest(ingest)
+              : f->parsed()      ? bench::run_feed(feed)
+              : p->parsed()      ? bench::run_pacing(pacing)
+              : s->parsed()      ? bench::run_store(store)
+              : generate.empty() ? bench::run_match(match)
+                                 : bench::generate_match(generate);
   if (done)
     return 0;
   fmt::print(stderr, "candor-bench: {}\n  {}\n", done.error().to_string(),

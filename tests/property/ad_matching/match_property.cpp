@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "actors/ad_matching/catalogue_index.hpp"
 #include "actors/ad_matching/match.hpp"
 
 using namespace candor;
@@ -221,6 +222,117 @@ TEST_CASE("where nothing personal may be used the decision is a stranger's", "[a
       RC_ASSERT(a[i].price_micros == b[i].price_micros);
       RC_ASSERT(a[i].matched == b[i].matched);
       RC_ASSERT(a[i].topics.empty());
+    }
+  }));
+}
+
+namespace {
+
+/// Every kind of clause, as it may stand in a campaign.
+const std::vector<std::string> clauses{
+    "country in (US, CA)",
+    "lang not in (fr)",
+    "device = phone",
+    "placement <> banner",
+    "hour_of_week >= 100",
+    "hour_of_week <= 150",
+    "consent",
+    "not coppa",
+    "topics one of (outdoors, music)",
+    "ctx none of (travel)",
+    "segments all of (a, b)",
+    "follows one of (x, y)",
+    "bcat none of (music)",
+    "region = US-CA",
+    "(country = US or not (topics all of (outdoors, travel) and consent))",
+    "not (age_band in (18-24, 45-54) or segments one of (a))"};
+
+std::string random_targeting() {
+  std::string text;
+  for (auto n = *rc::gen::inRange(0, 4); n > 0; --n)
+    text += (text.empty() ? "" : " and ") + *rc::gen::elementOf(clauses);
+  return text;
+}
+
+std::vector<std::string> some_of(const std::vector<std::string>& words) {
+  auto picked = some(words);
+  return {picked.begin(), picked.end()};
+}
+
+/// The same catalogue with some campaigns gone, changed or new.
+std::shared_ptr<const model::catalogue> changed(const model::catalogue& from, scene& s) {
+  auto made = std::make_shared<model::catalogue>();
+  std::set<std::string> there;
+  for (const auto& c : from.campaigns) {
+    there.insert(c->campaign.id);
+    auto what = *rc::gen::inRange(0, 8);
+    auto x = *c;
+    if (what == 0)
+      continue;
+    if (what == 1)
+      x.campaign.paused = !x.campaign.paused;
+    if (what == 2)
+      x.campaign.bid_micros = *rc::gen::inRange(5'000, 60'000);
+    if (what == 3)
+      x.campaign.targeting = random_targeting();
+    x.wants = *model::targeting::expression::parse(x.campaign.targeting);
+    made->campaigns.push_back(
+        what > 3 ? c : std::make_shared<const model::live_campaign>(std::move(x)));
+  }
+  for (auto n = *rc::gen::inRange(0, 30); n > 0; --n) {
+    auto k = make_campaign(*rc::gen::inRange<std::size_t>(0, 400));
+    if (!there.insert(k.c.id).second)
+      continue;
+    if (*rc::gen::arbitrary<bool>())
+      k.c.targeting = random_targeting();
+    auto wants = *model::targeting::expression::parse(k.c.targeting);
+    made->campaigns.push_back(
+        std::make_shared<const model::live_campaign>(model::live_campaign{k.c, wants}));
+  }
+  std::ranges::sort(made->campaigns, {}, [](const auto& c) { return c->campaign.id; });
+  s.known.clear();
+  for (const auto& c : made->campaigns)
+    s.known.push_back({c->campaign, {}});
+  return made;
+}
+
+} // namespace
+
+TEST_CASE("an index that follows the catalogue decides as the evaluation of every campaign",
+          "[ads]") {
+  CHECK(rc::check([] {
+    catalogue_index index;
+    scene s;
+    std::shared_ptr<const model::catalogue> shown = std::make_shared<model::catalogue>();
+    for (auto step = 0; step < 8; ++step) {
+      shown = changed(*shown, s);
+      index.follow(shown);
+      for (auto i = 0; i < 3; ++i) {
+        auto asked = make_request(s);
+        asked.on.lang = *rc::gen::element<std::string>("", "fr", "en");
+        asked.on.device = *rc::gen::element<std::string>("", "phone", "tv");
+        asked.on.placement = *rc::gen::element<std::string>("banner", "feed");
+        asked.on.region = *rc::gen::element<std::string>("", "US-CA");
+        asked.on.segments = some_of({"a", "b", "c"});
+        asked.on.follows = some_of({"y", "z"});
+        asked.on.consent = *rc::gen::arbitrary<bool>();
+        asked.on.coppa = *rc::gen::arbitrary<bool>();
+        auto places = *rc::gen::inRange<std::size_t>(0, 5);
+        auto expected = match(*shown, asked, places), found = index.match(asked, places);
+        RC_ASSERT(found.size() == expected.size());
+        for (std::size_t p = 0; p < found.size(); ++p) {
+          RC_ASSERT(found[p].campaign == expected[p].campaign);
+          RC_ASSERT(found[p].price_micros == expected[p].price_micros);
+          RC_ASSERT(found[p].matched == expected[p].matched);
+          RC_ASSERT(found[p].topics == expected[p].topics);
+        }
+        for (const auto& k : s.known) {
+          auto x = standing(*shown, asked, k.c.id, 1), y = index.standing(asked, k.c.id, 1);
+          RC_ASSERT(x.code == y.code);
+          RC_ASSERT(x.detail == y.detail);
+        }
+        RC_ASSERT(index.standing(asked, "c-none", 1).code == "not_found");
+      }
     }
   }));
 }

@@ -1,0 +1,216 @@
+/// The index of campaigns: which match a request, and the best of them, exactly, in microseconds.
+///
+/// For each attribute and each value (attribute_columns.hpp) it has a bitmap of the campaigns that
+/// this value does not certainly exclude. A request ANDs the bitmaps of what it has, a block of 512
+/// campaigns at a time; blocks carry an upper bound of the rank of what is in them, and one that
+/// can't enter the best k is not looked at (block-max, Ding and Suel 2011). Of the few that are
+/// left the rest of the wish is tested (residual.hpp).
+///
+/// Guarantees: the answer is that of testing every campaign; integers only; ties go to the lower
+/// id. Readers take no lock: one writer at a time changes single words in place, and a new
+/// campaign's place is published last. A reader sees a campaign before or after a change, never
+/// half of it. Places are not used again, so an index fills up and is made anew (living_index.hpp).
+/// Must never guess: what is pruned cannot match, or cannot win.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "actors/ad_matching/index/residual.hpp"
+#include "actors/ad_matching/index/vector_kernel.hpp"
+#include "storage/base/error.hpp"
+
+namespace candor::ad_matching::index {
+
+/// Memory that starts at a page and is zero.
+class word_field {
+public:
+  word_field() = default;
+  explicit word_field(std::size_t words);
+  std::uint64_t* data() const noexcept { return words_.get(); }
+  std::size_t bytes() const noexcept { return bytes_; }
+
+private:
+  struct release {
+    void operator()(std::uint64_t* words) const noexcept;
+  };
+  std::size_t bytes_ = 0;
+  std::unique_ptr<std::uint64_t[], release> words_;
+};
+
+/// Programs and long lists of topics. What was added stays where it is.
+class word_pool {
+public:
+  word_pool();
+  std::uint32_t add(std::span<const std::uint32_t> words); ///< never 0
+  const std::uint32_t* at(std::uint32_t place) const noexcept {
+    return chunks_[place / chunk_words].get() + place % chunk_words;
+  }
+  std::size_t bytes() const noexcept;
+
+private:
+  static constexpr std::size_t chunk_words = 1 << 16;
+  std::vector<std::unique_ptr<std::uint32_t[]>> chunks_; ///< never moves
+  std::size_t used_ = 1;
+};
+
+/// One place of the best.
+struct ranked {
+  std::uint64_t id = 0;
+  std::uint64_t rank = 0;
+  std::int64_t bid_micros = 0;
+  std::uint32_t relevance = relevance_least;
+  std::uint8_t quality = 1;
+};
+
+struct matched {
+  std::uint64_t count = 0;     ///< of `all_matches` only
+  std::uint64_t id_mix = 0;    ///< exclusive or over mix64 of the ids; of `all_matches` only
+  std::uint64_t uncapped = 0;  ///< of them not left out; of `all_matches` only
+  std::uint64_t looked_at = 0; ///< campaigns that passed the columns
+  std::vector<ranked> best;    ///< rank falling, then id rising; what is left out is not in it
+};
+
+/// The price of the first of two neighbours; `next_rank` 0: there is none.
+std::int64_t price_of(const ranked& winner, std::uint64_t next_rank) noexcept;
+
+class ad_index {
+public:
+  /// `spare`: places for later additions. Error: `bad_value` (which campaign, and why).
+  static result<std::unique_ptr<ad_index>>
+  make(schema attributes, std::span<const campaign> campaigns, std::size_t spare);
+
+  const schema& attributes() const noexcept { return schema_; }
+
+  // By the one writer. False: there is no such campaign (or it is so already).
+  bool pause(std::uint64_t id);
+  bool resume(std::uint64_t id);
+  bool set_bid(std::uint64_t id, std::int64_t micros);
+  bool remove(std::uint64_t id);
+
+  enum class added : std::uint8_t { yes, known_already, full };
+  /// Error: `bad_value`.
+  result<added> add(const campaign& x);
+
+  /// The same campaigns in the order that is best now, with `spare` places; no bid was drifted.
+  std::unique_ptr<ad_index> made_anew(std::size_t spare) const;
+
+  std::size_t size() const noexcept { return size_; } ///< live or paused
+  std::size_t spare() const noexcept { return capacity() - used_; }
+  std::size_t bid_changes() const noexcept { return bid_changes_; } ///< since it was made
+  std::size_t bytes() const noexcept;
+
+private:
+  friend class searcher;
+
+  enum class state : std::uint8_t { live, paused, removed };
+
+  /// What is read of a campaign once its bid allows a place among the best.
+  struct alignas(32) slot {
+    std::uint16_t topics[8] = {};
+    std::uint8_t weights[8] = {};
+    std::uint32_t more = 0; ///< in pool_: count, then topic and weight of each; 0: none
+    std::uint8_t quality = 1;
+    ad_index::state state = state::removed;
+  };
+
+  explicit ad_index(schema attributes);
+  std::size_t capacity() const noexcept { return slots_.size(); }
+  void reserve(std::size_t slots);
+  result<void> describe(std::size_t at, const campaign& x);
+  void choose_cluster_attributes(std::span<const campaign> campaigns);
+  std::uint64_t cluster_of(const projection& projected) const;
+  projection rows_of(const campaign& x) const;
+  column_set unconstrained_in(std::size_t attribute) const;
+  void place_rows(std::size_t first, std::span<const campaign* const> some);
+  std::uint64_t rank_bound(std::size_t at, std::uint64_t base) const;
+  void raise_bounds(std::size_t at, std::uint64_t base);
+  void summarize();
+  void set_live(std::size_t at, bool on);
+  void remember(std::size_t at);
+  std::optional<std::size_t> find(std::uint64_t id) const;
+  std::uint64_t* column(std::size_t c) const noexcept { return bits_.data() + c * stride_; }
+  std::uint64_t* summary(std::size_t c) const noexcept {
+    return summaries_.data() + c * summary_stride_;
+  }
+
+  schema schema_;
+  std::vector<attribute_columns> columns_;  ///< of the schema's attributes, then of relevance
+  std::vector<std::uint32_t> first_column_; ///< by attribute; column 0 is `live`
+  std::vector<std::uint32_t> bits_begin_;   ///< by attribute, of lists: in prepared_request
+  std::size_t column_count_ = 1, list_words_ = 0;
+
+  std::size_t block_count_ = 0; ///< that there is room for
+  std::size_t stride_ = 0;      ///< words from one column to the next
+  std::size_t summary_stride_ = 0;
+  word_field bits_;                       ///< column_count_ bitmaps over the slots
+  word_field summaries_;                  ///< a bit a block: something of the column is in it
+  std::vector<std::uint8_t> full_;        ///< by column: it excludes no campaign
+  std::vector<std::uint32_t> population_; ///< by column, when it was made
+  std::vector<std::uint64_t> block_bound_, block_base_; ///< highest rank bound and bid * quality
+  std::vector<std::uint64_t> group_bound_;              ///< of 64 blocks
+  std::vector<std::uint64_t> bases_;                    ///< by slot: bid * quality
+  std::vector<std::uint64_t> ids_;                      ///< by slot
+  std::vector<std::uint32_t> programs_; ///< by slot: in pool_; 0: the columns say all
+  std::vector<std::uint64_t> clusters_; ///< by slot: what is alike lies together
+  std::vector<slot> slots_;
+  std::vector<std::uint16_t> cluster_attributes_;
+  std::vector<std::vector<std::uint16_t>> cluster_places_; ///< of their columns: the frequent first
+  std::vector<std::uint32_t> places_;                      ///< slot + 1 by hash of the id
+  word_pool pool_;
+  std::vector<std::uint32_t> topic_weight_most_; ///< by topic: of any campaign
+  std::atomic<std::size_t> used_{0};             ///< places that may be read; published last
+  std::size_t size_ = 0, bid_changes_ = 0;
+};
+
+/// Asks an index; keeps what it needs for that from one request to the next. One thread each.
+class searcher {
+public:
+  searcher();
+  ~searcher();
+
+  /// What else must hold of a campaign, asked only of those that could enter the best.
+  using admission = std::function<bool(std::uint64_t id)>;
+
+  /// The best `k` and the one after them (which makes the last price): at most k + 1.
+  const matched& best(const ad_index& of, const request& asked, std::size_t k,
+                      const admission& admits = {});
+
+  /// All matches counted, and the best `k` + 1.
+  const matched& all(const ad_index& of, const request& asked, std::size_t k);
+
+private:
+  template <bool All>
+  const matched& search(const ad_index& of, const request& asked, std::size_t k);
+  template <bool All>
+  void look_at(const ad_index& of, std::uint32_t block, const std::uint64_t* passing);
+  void prepare(const ad_index& of, const request& asked);
+  void forget(const request& asked);
+
+  struct candidate {
+    std::uint64_t rank, id;
+    std::uint32_t slot, relevance;
+  };
+  void insert(const candidate& c);
+  const admission* admits_ = nullptr;
+  std::size_t topics_needed(std::uint64_t base) const;
+
+  prepared_request prepared_;
+  mask_plan plan_;
+  std::vector<std::uint32_t> every_columns_, any_columns_, bits_set_;
+  std::vector<std::uint8_t> interest_; ///< by topic
+  std::uint64_t relevance_bound_ = relevance_least;
+  struct topic_bound {
+    std::uint64_t sum; ///< the most that this topic and those after it give
+    std::uint32_t column;
+  };
+  std::vector<topic_bound> topic_bounds_; ///< the strongest first
+  std::vector<candidate> best_;
+  std::size_t wanted_ = 0, readable_ = 0;
+  std::uint64_t threshold_ = 0;      ///< a rank below it can't enter
+  std::vector<std::uint64_t> masks_; ///< with room to align them
+  matched answer_;
+};
+
+} // namespace candor::ad_matching::index

@@ -1,0 +1,275 @@
+#include <algorithm>
+#include <bit>
+
+#include "actors/ad_matching/index/ad_index.hpp"
+
+namespace candor::ad_matching::index {
+
+namespace {
+
+constexpr std::uint32_t no_topic = 0xffff;
+constexpr std::size_t batch_blocks = 8;
+
+std::uint64_t load(const std::uint64_t& word) {
+  return std::atomic_ref{const_cast<std::uint64_t&>(word)}.load(std::memory_order_relaxed);
+}
+
+} // namespace
+
+searcher::searcher()
+  : interest_(no_topic + 1)
+  , masks_(batch_blocks * block_words + 8) {}
+
+searcher::~searcher() = default;
+
+const matched& searcher::best(const ad_index& of, const request& asked, std::size_t k,
+                              const admission& admits) {
+  admits_ = admits ? &admits : nullptr;
+  return search<false>(of, asked, k);
+}
+
+const matched& searcher::all(const ad_index& of, const request& asked, std::size_t k) {
+  return search<true>(of, asked, k);
+}
+
+namespace {
+
+bool full(const std::uint8_t& column) {
+  return std::atomic_ref{const_cast<std::uint8_t&>(column)}.load(std::memory_order_relaxed) != 0;
+}
+
+} // namespace
+
+void searcher::prepare(const ad_index& of, const request& asked) {
+  prepared_.asked = &asked;
+  prepared_.columns.resize(of.schema_.size());
+  prepared_.list_bits.resize(of.list_words_);
+  prepared_.bits_begin = of.bits_begin_;
+  every_columns_.clear();
+  any_columns_.clear();
+  plan_.group_ends.clear();
+  for (std::size_t a = 0; a < of.schema_.size(); ++a) {
+    const auto& columns = of.columns_[a];
+    auto first = of.first_column_[a];
+    if (columns.kind() != value_kind::list) {
+      const auto& number = asked.numbers[a];
+      auto c = number ? columns.column_of(*number) : columns.absent();
+      prepared_.columns[a] = static_cast<std::uint32_t>(c);
+      if (!full(of.full_[first + c]))
+        every_columns_.push_back(static_cast<std::uint32_t>(first + c));
+      continue;
+    }
+    auto begin = any_columns_.size();
+    any_columns_.push_back(first);
+    for (auto v : asked.lists[a]) {
+      auto [column, dense] = columns.list_place_of(v);
+      any_columns_.push_back(first + column);
+      if (dense) {
+        auto word = of.bits_begin_[a] + *dense / 64;
+        prepared_.list_bits[word] |= std::uint64_t{1} << (*dense % 64);
+        bits_set_.push_back(word);
+      }
+    }
+    if (full(of.full_[first])) {
+      any_columns_.resize(begin);
+      continue;
+    }
+    auto from = any_columns_.begin() + static_cast<std::ptrdiff_t>(begin);
+    std::sort(from, any_columns_.end());
+    any_columns_.erase(std::unique(from, any_columns_.end()), any_columns_.end());
+    plan_.group_ends.push_back(static_cast<std::uint32_t>(any_columns_.size()));
+  }
+  std::ranges::sort(every_columns_, {}, [&](auto c) { return of.population_[c]; });
+  plan_.every.assign(1, of.column(0));
+  for (auto c : every_columns_)
+    plan_.every.push_back(of.column(c));
+  plan_.any.clear();
+  for (auto c : any_columns_)
+    plan_.any.push_back(of.column(c));
+
+  auto most = [](const std::uint32_t& weight) {
+    return std::atomic_ref{const_cast<std::uint32_t&>(weight)}.load(std::memory_order_relaxed);
+  };
+  topic_bounds_.clear();
+  for (auto [topic, weight] : asked.interests) {
+    if (topic < no_topic)
+      interest_[topic] = weight;
+    auto gives = std::uint64_t{weight} * most(of.topic_weight_most_[std::min(topic, no_topic)]);
+    if (gives != 0)
+      topic_bounds_.push_back(
+          {gives, of.first_column_.back() + of.columns_.back().list_place_of(topic).column});
+  }
+  std::ranges::sort(topic_bounds_, std::greater{}, &topic_bound::sum);
+  for (auto i = topic_bounds_.size(); i-- > 1;)
+    topic_bounds_[i - 1].sum += topic_bounds_[i].sum;
+  auto sum = topic_bounds_.empty() ? 0 : topic_bounds_.front().sum;
+  relevance_bound_ = relevance_least + std::min<std::uint64_t>(1023, sum >> 8);
+  for (const auto& t : topic_bounds_)
+    plan_.any.push_back(of.column(t.column));
+}
+
+/// Of campaigns with at most this `base`, only one that shares one of the first so many topics can
+/// reach the threshold: all the others together don't give enough (MaxScore, Turtle and Flood
+/// 1995). 0: every campaign can.
+std::size_t searcher::topics_needed(std::uint64_t base) const {
+  auto relevance = base == 0 ? 0 : threshold_ / base; // at least
+  if (relevance < relevance_least + 1)
+    return 0;
+  auto needed = (relevance - relevance_least) << 8;
+  std::size_t n = 0;
+  while (n < topic_bounds_.size() && topic_bounds_[n].sum >= needed)
+    ++n;
+  return n;
+}
+
+void searcher::forget(const request& asked) {
+  for (auto word : bits_set_)
+    prepared_.list_bits[word] = 0;
+  bits_set_.clear();
+  for (auto [topic, _] : asked.interests)
+    if (topic < no_topic)
+      interest_[topic] = 0;
+}
+
+/// Keeps best_ in order: it is short.
+void searcher::insert(const candidate& c) {
+  auto better = [](const candidate& a, const candidate& b) {
+    return a.rank != b.rank ? a.rank > b.rank : a.id < b.id;
+  };
+  auto full = best_.size() == wanted_;
+  if (full && !better(c, best_.back()))
+    return;
+  if (full)
+    best_.pop_back();
+  best_.insert(std::upper_bound(best_.begin(), best_.end(), c, better), c);
+  if (best_.size() == wanted_)
+    threshold_ = best_.back().rank;
+}
+
+template <bool All>
+void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint64_t* passing) {
+  auto first = std::size_t{block} * block_slots;
+  for (std::size_t w = 0; w < block_words; ++w)
+    for (auto word = passing[w]; word != 0; word &= word - 1) {
+      auto at = first + w * 64 + static_cast<std::size_t>(std::countr_zero(word));
+      if (at >= readable_)
+        return;
+      ++answer_.looked_at;
+      auto base = load(of.bases_[at]);
+      if constexpr (!All)
+        if (base * relevance_bound_ < threshold_)
+          continue;
+      auto tested = false;
+      if constexpr (All) {
+        if (of.programs_[at] != 0 && !holds(of.pool_.at(of.programs_[at]), prepared_))
+          continue;
+        tested = true;
+        ++answer_.count;
+        answer_.id_mix ^= mix64(of.ids_[at]);
+        if (!prepared_.asked->left_out.empty() &&
+            std::ranges::binary_search(prepared_.asked->left_out, of.ids_[at]))
+          continue;
+        ++answer_.uncapped;
+        if (base * relevance_bound_ < threshold_)
+          continue;
+      }
+      const auto& s = of.slots_[at];
+      std::uint64_t sum = 0;
+      for (std::size_t i = 0; i < 4; ++i)
+        sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
+      if (s.topics[4] != no_topic)
+        for (std::size_t i = 4; i < 8; ++i)
+          sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
+      if (s.more != 0) {
+        const auto* more = of.pool_.at(s.more);
+        for (std::uint32_t i = 0; i < *more; ++i)
+          for (auto [topic, weight] : prepared_.asked->interests)
+            if (topic == more[1 + 2 * i])
+              sum += std::uint64_t{more[2 + 2 * i]} * weight;
+      }
+      auto relevance =
+          relevance_least + static_cast<std::uint32_t>(std::min<std::uint64_t>(1023, sum >> 8));
+      auto rank = base * relevance;
+      if (rank < threshold_)
+        continue;
+      if (!tested) {
+        if (of.programs_[at] != 0 && !holds(of.pool_.at(of.programs_[at]), prepared_))
+          continue;
+        if (!prepared_.asked->left_out.empty() &&
+            std::ranges::binary_search(prepared_.asked->left_out, of.ids_[at]))
+          continue;
+        if (admits_ != nullptr && !(*admits_)(of.ids_[at]))
+          continue;
+      }
+      insert({rank, of.ids_[at], static_cast<std::uint32_t>(at), relevance});
+    }
+}
+
+template <bool All>
+const matched& searcher::search(const ad_index& of, const request& asked, std::size_t k) {
+  // What is added later may be known only in part to what is prepared now.
+  readable_ = of.used_.load(std::memory_order_acquire);
+  prepare(of, asked);
+  best_.clear();
+  wanted_ = std::max<std::size_t>(k, 1) + 1;
+  threshold_ = 0;
+  answer_.count = answer_.id_mix = answer_.uncapped = answer_.looked_at = 0;
+  auto* masks = masks_.data();
+  while (reinterpret_cast<std::uintptr_t>(masks) % 64 != 0)
+    ++masks;
+  std::array<std::uint32_t, batch_blocks> batch;
+  std::size_t gathered = 0, batch_size = All ? batch_blocks : 1;
+  auto groups = plan_.group_ends.size();
+  auto flush = [&] {
+    if constexpr (!All) {
+      std::uint64_t base = 0;
+      for (std::size_t i = 0; i < gathered; ++i)
+        base = std::max(base, load(of.block_base_[batch[i]]));
+      plan_.group_ends.resize(groups);
+      if (auto n = topics_needed(base); n != 0)
+        plan_.group_ends.push_back(static_cast<std::uint32_t>(any_columns_.size() + n));
+    }
+    mask_blocks(plan_, {batch.data(), gathered}, masks);
+    for (std::size_t i = 0; i < gathered; ++i)
+      look_at<All>(of, batch[i], masks + i * block_words);
+    gathered = 0;
+    batch_size = std::min(batch_blocks, batch_size * 2);
+  };
+  for (std::size_t g = 0; g < of.summary_stride_; ++g) {
+    if (!All && load(of.group_bound_[g]) < threshold_)
+      continue;
+    auto open = load(of.summary(0)[g]);
+    for (auto c : every_columns_)
+      open &= load(of.summary(c)[g]);
+    std::size_t i = 0;
+    for (std::size_t group = 0; group < groups; ++group) {
+      std::uint64_t one = 0;
+      for (auto end = plan_.group_ends[group]; i < end; ++i)
+        one |= load(of.summary(any_columns_[i])[g]);
+      open &= one;
+    }
+    for (; open != 0; open &= open - 1) {
+      auto b = g * 64 + static_cast<std::size_t>(std::countr_zero(open));
+      if constexpr (!All)
+        if (std::min(load(of.block_bound_[b]), load(of.block_base_[b]) * relevance_bound_) <
+            threshold_)
+          continue;
+      batch[gathered++] = static_cast<std::uint32_t>(b);
+      if (gathered == batch_size)
+        flush();
+    }
+  }
+  if (gathered != 0)
+    flush();
+  answer_.best.clear();
+  for (const auto& c : best_) {
+    const auto& s = of.slots_[c.slot];
+    answer_.best.push_back({c.id, c.rank,
+                            static_cast<std::int64_t>(c.rank / c.relevance / s.quality),
+                            c.relevance, s.quality});
+  }
+  forget(asked);
+  return answer_;
+}
+
+} // namespace candor::ad_matching::index
