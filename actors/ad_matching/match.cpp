@@ -181,10 +181,13 @@ objection standing(const model::catalogue& all, const ad_request& asked, const s
   auto of = attributes_of(asked.who, asked.on, asked.now);
   if (auto found = why_not(**it, asked, of))
     return found;
-  return {};
+  return standing_among(eligible_of(all, asked, of), asked, id, k);
 }
 
-objection why_not_after(const model::campaign& c, const ad_request& asked) {
+objection standing_among(std::span<const std::shared_ptr<const model::live_campaign>> eligible,
+                         const ad_request& asked, const std::string& id, std::size_t k) {
+  auto taking_part = bid_of(eligible, asked);
+  auto places = run_auction(taking_part.bidders, k, reserve_of(asked.on));
   auto own = std::ranges::find(taking_part.bidders, std::string_view{id}, &bidder::id);
   for (const auto& p : places)
     if (taking_part.bidders[p.bidder].id == id)
