@@ -437,6 +437,9 @@ TEST_CASE("with keys, a role opens its own doors only", "[gateway]") {
 
   CHECK(h.ask("POST", "/v1/events", chat, json_type, writer).status == 200);
   CHECK(h.ask("POST", "/v1/events", chat, json_type, me).status == 403);
+  CHECK(h.ask("POST", "/v1/openrtb", "{}", json_type, writer).status == 403);
+  CHECK(h.ask("POST", "/v1/openrtb", "{}", json_type, me).status == 403);
+  CHECK(h.ask("POST", "/v1/openrtb", "{}", json_type, boss).status == 400);
   CHECK(status("PUT", "/v1/users/u-42", writer) == 201);
   CHECK(status("PUT", "/v1/users/u-42", me) == 403);
   CHECK(status("GET", "/v1/users/u-42", writer) == 403);

@@ -164,12 +164,39 @@ inline admin_handle::behavior_type admin_room(admin_handle::pointer,
   }};
 }
 
+/// Places one ad a question, "c-1", then "c-2"; where a user "slow" asks, it never answers, and
+/// where "tired" does, not for a second place.
+inline ad_matching_handle::behavior_type ad_room(ad_matching_handle::pointer self,
+                                                 std::shared_ptr<notebook> notes) {
+  auto open_questions = std::make_shared<std::vector<caf::typed_response_promise<ads_matched>>>();
+  return {[=](const match_ads& m) -> caf::result<ads_matched> {
+            std::string line = "match " + m.user + " until " + std::to_string(m.until_ms) +
+                               " floor " + std::to_string(m.context.floor_micros);
+            for (const auto& campaign : m.without)
+              line += " without " + campaign;
+            notes->tell(line + (m.dry ? " dry" : ""));
+            if (m.user == "slow" || (m.user == "tired" && !m.without.empty())) {
+              open_questions->push_back(self->make_response_promise<ads_matched>());
+              return caf::delegated<ads_matched>{};
+            }
+            ads_matched answer;
+            auto campaign = "c-" + std::to_string(m.without.size() + 1);
+            answer.ads.push_back(
+                {campaign, "cr", "t", "b", "https://example.org", "i-" + campaign, 20'000, {}, ""});
+            return answer;
+          },
+          [=](const why_not_ad&) -> caf::result<why_not_answer> {
+            return why_not_answer{"paused", ""};
+          }};
+}
+
 class house {
 public:
   explicit house(gateway::gateway_bounds bounds = {}, std::vector<gateway::api_key> keys = {},
                  std::string token_secret = {}) {
     doors_.ingestion = {system_.spawn(ingestion_room, notes)};
     doors_.admin = system_.spawn(admin_room, notes);
+    doors_.ad_matching = {system_.spawn(ad_room, notes)};
     auto shards = std::make_shared<shard_directory>(shard_count{2});
     for (shard_id s = 0; s < 2; ++s)
       shards->set(s, caf::actor_cast<profile_handle>(system_.spawn(profile_room, notes)));
@@ -185,6 +212,8 @@ public:
     if (gateway_)
       gateway_->stop();
     for (const auto& room : doors_.ingestion)
+      caf::anon_send_exit(room, caf::exit_reason::user_shutdown);
+    for (const auto& room : doors_.ad_matching)
       caf::anon_send_exit(room, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(doors_.admin, caf::exit_reason::user_shutdown);
     for (shard_id s = 0; s < 2; ++s)
