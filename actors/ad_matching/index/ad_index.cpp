@@ -53,20 +53,24 @@ struct laid_out {
 };
 
 /// Bands by the bound of rank, each half as large as all before it; within a band what is alike
-/// lies together. A request with many matches ends in the small bands; one with few meets large
-/// bands, of which whole blocks have nothing for it.
+/// lies in the same block, in which the highest bound stands first. A request with many matches
+/// ends in the small bands; one with few meets large bands, of which whole blocks have nothing for
+/// it.
 void lay_out(std::vector<laid_out>& order) {
-  std::ranges::sort(order, [](const auto& a, const auto& b) {
+  auto by_bound = [](const auto& a, const auto& b) {
     return a.bound != b.bound ? a.bound > b.bound : a.id < b.id;
-  });
+  };
+  auto by_cluster = [](const auto& a, const auto& b) {
+    return a.cluster != b.cluster ? a.cluster < b.cluster : a.id < b.id;
+  };
+  auto at = [&](std::size_t i) { return order.begin() + static_cast<std::ptrdiff_t>(i); };
+  std::ranges::sort(order, by_bound);
   for (std::size_t begin = 0; begin < order.size();) {
     auto blocks = std::max<std::size_t>(1, begin / block_slots / 2);
     auto end = std::min(order.size(), begin + blocks * block_slots);
-    std::sort(order.begin() + static_cast<std::ptrdiff_t>(begin),
-              order.begin() + static_cast<std::ptrdiff_t>(end), [](const auto& a, const auto& b) {
-                return a.cluster != b.cluster ? a.cluster < b.cluster : a.id < b.id;
-              });
-    begin = end;
+    std::sort(at(begin), at(end), by_cluster);
+    for (; begin < end; begin = std::min(end, begin + block_slots))
+      std::sort(at(begin), at(std::min(end, begin + block_slots)), by_bound);
   }
 }
 

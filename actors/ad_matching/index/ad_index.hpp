@@ -189,7 +189,7 @@ private:
   void forget(const request& asked);
 
   struct candidate {
-    std::uint64_t rank, id;
+    std::uint64_t rank, id, base;
     std::uint32_t slot, relevance;
   };
   void insert(const candidate& c);

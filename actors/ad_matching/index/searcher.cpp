@@ -74,12 +74,8 @@ void searcher::prepare(const ad_index& of, const request& asked) {
       any_columns_.resize(begin);
       continue;
     }
-    auto from = any_columns_.begin() + static_cast<std::ptrdiff_t>(begin);
-    std::sort(from, any_columns_.end());
-    any_columns_.erase(std::unique(from, any_columns_.end()), any_columns_.end());
     plan_.group_ends.push_back(static_cast<std::uint32_t>(any_columns_.size()));
   }
-  std::ranges::sort(every_columns_, {}, [&](auto c) { return of.population_[c]; });
   plan_.every.assign(1, of.column(0));
   for (auto c : every_columns_)
     plan_.every.push_back(of.column(c));
@@ -149,60 +145,73 @@ void searcher::insert(const candidate& c) {
 template <bool All>
 void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint64_t* passing) {
   auto first = std::size_t{block} * block_slots;
+  const auto* programs = of.programs_.data();
+  const auto* ids = of.ids_.data();
+  const auto* slots = of.slots_.data();
+  const auto* bases = of.bases_.data();
+  // First who they are, so that what is read of them is under way when its turn comes.
+  std::array<std::uint32_t, block_slots> found;
+  std::size_t count = 0;
   for (std::size_t w = 0; w < block_words; ++w)
     for (auto word = passing[w]; word != 0; word &= word - 1) {
       auto at = first + w * 64 + static_cast<std::size_t>(std::countr_zero(word));
       if (at >= readable_)
-        return;
-      ++answer_.looked_at;
-      auto base = load(of.bases_[at]);
-      if constexpr (!All)
-        if (base * relevance_bound_ < threshold_)
-          continue;
-      auto tested = false;
-      if constexpr (All) {
-        if (of.programs_[at] != 0 && !holds(of.pool_.at(of.programs_[at]), prepared_))
-          continue;
-        tested = true;
-        ++answer_.count;
-        answer_.id_mix ^= mix64(of.ids_[at]);
-        if (!prepared_.asked->left_out.empty() &&
-            std::ranges::binary_search(prepared_.asked->left_out, of.ids_[at]))
-          continue;
-        ++answer_.uncapped;
-        if (base * relevance_bound_ < threshold_)
-          continue;
-      }
-      const auto& s = of.slots_[at];
-      std::uint64_t sum = 0;
-      for (std::size_t i = 0; i < 4; ++i)
-        sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
-      if (s.topics[4] != no_topic)
-        for (std::size_t i = 4; i < 8; ++i)
-          sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
-      if (s.more != 0) {
-        const auto* more = of.pool_.at(s.more);
-        for (std::uint32_t i = 0; i < *more; ++i)
-          for (auto [topic, weight] : prepared_.asked->interests)
-            if (topic == more[1 + 2 * i])
-              sum += std::uint64_t{more[2 + 2 * i]} * weight;
-      }
-      auto relevance =
-          relevance_least + static_cast<std::uint32_t>(std::min<std::uint64_t>(1023, sum >> 8));
-      auto rank = base * relevance;
-      if (rank < threshold_)
-        continue;
-      if (!tested) {
-        if (of.programs_[at] != 0 && !holds(of.pool_.at(of.programs_[at]), prepared_))
-          continue;
-        if (!prepared_.asked->left_out.empty() &&
-            std::ranges::binary_search(prepared_.asked->left_out, of.ids_[at]))
-          continue;
-        if (admits_ != nullptr && !(*admits_)(of.ids_[at]))
-          continue;
-      }
-      insert({rank, of.ids_[at], static_cast<std::uint32_t>(at), relevance});
+        break;
+      found[count++] = static_cast<std::uint32_t>(at);
+      if constexpr (All)
+        __builtin_prefetch(of.pool_.at(programs[at]));
     }
+  answer_.looked_at += count;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::size_t at = found[i];
+    auto base = load(bases[at]);
+    if constexpr (!All)
+      if (base * relevance_bound_ < threshold_)
+        continue;
+    auto tested = false;
+    if constexpr (All) {
+      if (programs[at] != 0 && !holds(of.pool_.at(programs[at]), prepared_))
+        continue;
+      tested = true;
+      ++answer_.count;
+      answer_.id_mix ^= mix64(ids[at]);
+      if (!prepared_.asked->left_out.empty() &&
+          std::ranges::binary_search(prepared_.asked->left_out, ids[at]))
+        continue;
+      ++answer_.uncapped;
+      if (base * relevance_bound_ < threshold_)
+        continue;
+    }
+    const auto& s = slots[at];
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < 4; ++i)
+      sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
+    if (s.topics[4] != no_topic)
+      for (std::size_t i = 4; i < 8; ++i)
+        sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
+    if (s.more != 0) {
+      const auto* more = of.pool_.at(s.more);
+      for (std::uint32_t i = 0; i < *more; ++i)
+        for (auto [topic, weight] : prepared_.asked->interests)
+          if (topic == more[1 + 2 * i])
+            sum += std::uint64_t{more[2 + 2 * i]} * weight;
+    }
+    auto relevance =
+        relevance_least + static_cast<std::uint32_t>(std::min<std::uint64_t>(1023, sum >> 8));
+    auto rank = base * relevance;
+    if (rank < threshold_)
+      continue;
+    if (!tested) {
+      if (programs[at] != 0 && !holds(of.pool_.at(programs[at]), prepared_))
+        continue;
+      if (!prepared_.asked->left_out.empty() &&
+          std::ranges::binary_search(prepared_.asked->left_out, ids[at]))
+        continue;
+      if (admits_ != nullptr && !(*admits_)(ids[at]))
+        continue;
+    }
+    insert({rank, ids[at], base, static_cast<std::uint32_t>(at), relevance});
+  }
 }
 
 template <bool All>
@@ -264,9 +273,8 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
   answer_.best.clear();
   for (const auto& c : best_) {
     const auto& s = of.slots_[c.slot];
-    answer_.best.push_back({c.id, c.rank,
-                            static_cast<std::int64_t>(c.rank / c.relevance / s.quality),
-                            c.relevance, s.quality});
+    answer_.best.push_back(
+        {c.id, c.rank, static_cast<std::int64_t>(c.base / s.quality), c.relevance, s.quality});
   }
   forget(asked);
   return answer_;
