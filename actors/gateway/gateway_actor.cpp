@@ -1311,9 +1311,10 @@ private:
                                   told->hidden};
     auto done = co_await knocker_.ask<acknowledged>(whom->room, config_.bounds.room_deadline,
                                                     std::move(message));
-    co_return done
-        ? with_session(make_reply(200, json_type, "{\"status\":\"accepted\"}\n"), done->seen)
-        : problem(x, done.error());
+    if (!done)
+      co_return problem(x, done.error());
+    co_return with_session(make_reply(200, json_type, "{\"status\":\"accepted\"}\n"),
+                           std::move(whom->before), done->seen);
   }
 
   asio::awaitable<reply> get_feed(exchange& x) {
