@@ -89,7 +89,9 @@ private:
     CANDOR_TRY(files, config::check(config));
     files_ = std::move(files);
     CANDOR_TRY_VOID(check_mail(config));
-    CANDOR_TRY(filter, topic_filter::filter::load(config.lexicon));
+    CANDOR_TRY(filter, config.topics_model == "none"
+                           ? topic_filter::filter::load(config.lexicon)
+                           : topic_filter::filter::load(config.lexicon, config.topics_model));
     filter_ = std::move(filter);
 
     std::error_code ec;

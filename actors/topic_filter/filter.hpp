@@ -20,6 +20,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -40,20 +41,32 @@ struct evidence {
   std::string subject;            ///< the category or topic
   std::size_t begin = 0, end = 0; ///< bytes of the original text
   std::string view; ///< the reading in which it was found, as in normalizer.hpp: "plain", "leet"
+  /// Of what the classifier says: the subject's probability, and from which one it counts.
+  std::optional<double> score, threshold;
 };
 
 struct judgement {
   std::vector<model::category> sensitive;  ///< ascending; {unknown} where it could not be judged
   std::vector<model::topic_weight> topics; ///< strongest first; empty where withheld
   std::vector<topic_filter::evidence> evidence; ///< at most limits::evidence_items
+  /// By how much it is over the threshold that it is nearest to, in log odds; withheld from 0.
+  /// `certain` where a rule withheld it.
+  double margin = -certain;
+  static constexpr double certain = 100;
 
   bool withheld() const noexcept { return !sensitive.empty(); }
 };
 
 class filter {
 public:
-  /// Compiles the lexicon. Error: `config_invalid` with file and line.
+  /// The lexicon alone. Error: `config_invalid` with file and line.
   static result<std::unique_ptr<filter>> load(const std::filesystem::path& lexicon_folder);
+  /// And the model that was trained with this lexicon. Error: `config_invalid`: also where the
+  /// model is missing, damaged, or was trained with another lexicon.
+  static result<std::unique_ptr<filter>> load(const std::filesystem::path& lexicon_folder,
+                                              const std::filesystem::path& model_file);
+  /// Withholds everything as `unknown`: for who goes on where loading failed.
+  static std::unique_ptr<filter> closed();
 
   ~filter();
   filter(const filter&) = delete;
@@ -63,6 +76,9 @@ public:
   judgement classify(std::string_view text, std::string_view lang,
                      std::span<const std::string> earlier_turns = {}) const;
 
+  /// The same without evidence, as a node judges events.
+  judgement judge_only(std::string_view text, std::string_view lang) const;
+
   /// What may be learned from an event; nullopt: withheld as sensitive. Topics that the platform
   /// states for an object count one mention each. The only maker of a sanitized_signal.
   std::optional<model::sanitized_signal> sanitize(const model::admission& header,
@@ -71,13 +87,19 @@ public:
   std::size_t terms() const noexcept;
   /// Names the lexicon that judged: changes with every byte of it.
   const std::string& version() const noexcept;
+  /// What the model was made of, by name; empty without one.
+  std::map<std::string, std::string> model_made_of() const;
 
 private:
-  struct compiled;
-  explicit filter(std::unique_ptr<compiled> inside);
+  struct parts;
+  struct workspace;
+  explicit filter(std::unique_ptr<parts> inside);
   judgement judge(std::string_view text, std::string_view lang,
                   std::span<const std::string> earlier_turns, bool explain) const;
-  std::unique_ptr<compiled> inside_;
+  bool judge_turn(workspace& w, std::string_view turn, std::string_view primary, bool is_text,
+                  judgement& j, bool explain) const;
+  void ask_classifier(workspace& w, bool is_text, judgement& j, bool explain) const;
+  std::unique_ptr<parts> inside_;
 };
 
 } // namespace candor::topic_filter

@@ -488,4 +488,23 @@ bool read_unmarked(const view& plain, view& to) {
   return differs;
 }
 
+bool read_as(reading how, const view& plain, view& to) {
+  switch (how) {
+    case reading::plain:
+    case reading::mended:
+      return false;
+    case reading::joined:
+      return read_joined(plain, to);
+    case reading::leet:
+      return read_leet(plain, to);
+    case reading::collapsed:
+      return read_collapsed(plain, 1, to);
+    case reading::doubled:
+      return read_collapsed(plain, 2, to);
+    case reading::unmarked:
+      return read_unmarked(plain, to);
+  }
+  return false;
+}
+
 } // namespace candor::topic_filter

@@ -5,6 +5,7 @@
 /// original that it stands for. Views hold what a person said: they are wiped before they are left.
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <cstdint>
 #include <string>
@@ -26,7 +27,7 @@ enum class byte_kind : std::uint8_t {
 };
 
 struct view {
-  std::string_view name; ///< "plain", "joined", "leet", "collapsed", "doubled", "unmarked"
+  std::string_view name; ///< of `reading_names`
   std::string text;
   // For each byte of `text`: where the character that it stands for begins and ends in the
   // original, in bytes, and what it is.
@@ -61,5 +62,16 @@ bool read_collapsed(const view& plain, unsigned times, view& to);
 
 /// Latin letters without their accents.
 bool read_unmarked(const view& plain, view& to);
+
+/// Every reading of a text, by its place in evidence.
+enum class reading : std::uint8_t { plain, joined, leet, collapsed, doubled, unmarked, mended };
+inline constexpr std::array<std::string_view, 7> reading_names = {
+    "plain", "joined", "leet", "collapsed", "doubled", "unmarked", "mended"};
+
+inline constexpr std::array<reading, 5> other_readings = {
+    reading::joined, reading::leet, reading::collapsed, reading::doubled, reading::unmarked};
+
+/// One of the other readings; false as above. `mended` is the mender's.
+bool read_as(reading how, const view& plain, view& to);
 
 } // namespace candor::topic_filter

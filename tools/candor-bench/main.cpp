@@ -10,6 +10,7 @@
 #include "tools/candor-bench/match.hpp"
 #include "tools/candor-bench/pacing.hpp"
 #include "tools/candor-bench/store.hpp"
+#include "tools/candor-bench/topics.hpp"
 
 int main(int argc, char** argv) {
   using namespace candor;
@@ -131,6 +132,16 @@ int main(int argc, char** argv) {
   m->add_option("-o,--output", match_output, "text or json: how figures are written to stderr")
       ->check(CLI::IsMember({"text", "json"}));
 
+  bench::topics_options topics;
+  auto* t = app.add_subcommand("topics", "what the topic filter judges in a second, by stage");
+  t->footer("\nExample:\n  candor-bench topics --seconds 5");
+  t->add_option("--lexicon", topics.lexicon, "folder of the lexicon [the shipped one]");
+  t->add_option("--model", topics.model, "file of the model [the shipped one]");
+  t->add_option("--seconds", topics.seconds, "of each part")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 3600));
+  t->add_flag("--json", topics.json, "print JSON");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -147,6 +158,7 @@ int main(int argc, char** argv) {
               : f->parsed()      ? bench::run_feed(feed)
               : p->parsed()      ? bench::run_pacing(pacing)
               : s->parsed()      ? bench::run_store(store)
+              : t->parsed()      ? bench::run_topics(topics)
               : generate.empty() ? bench::run_match(match)
                                  : bench::generate_match(generate);
   if (done)

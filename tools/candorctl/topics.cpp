@@ -1,4 +1,6 @@
 // The topic filter without a node: what it makes of a text, and why.
+#include <cmath>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -9,6 +11,7 @@
 #include "actors/topic_filter/filter.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/base/limits.hpp"
+#include "tools/candorctl/evaluate.hpp"
 #include "tools/candorctl/session.hpp"
 
 namespace candor::ctl {
@@ -20,9 +23,23 @@ using topic_filter::judgement;
 
 constexpr std::size_t context_turns = limits::context_turns;
 
-result<std::unique_ptr<filter>> load_filter(const std::string& folder) {
-  return filter::load(folder.empty() ? config::shipped_folder() / "lexicon"
-                                     : std::filesystem::path{folder});
+/// What judges: from which folder and file; empty: as shipped.
+struct parts {
+  std::string lexicon, model;
+};
+
+/// Never none: where the filter cannot be had, everything is withheld, and stderr says why.
+std::unique_ptr<filter> load_filter(const parts& from) {
+  auto lexicon = from.lexicon.empty() ? config::shipped_folder() / "lexicon"
+                                      : std::filesystem::path{from.lexicon};
+  auto loaded = from.model == "none"
+                    ? filter::load(lexicon)
+                    : filter::load(lexicon, from.model.empty() ? config::shipped_topics_model()
+                                                               : std::filesystem::path{from.model});
+  if (loaded)
+    return std::move(*loaded);
+  fmt::print(stderr, "candorctl: everything is withheld: {}\n", loaded.error().to_string());
+  return filter::closed();
 }
 
 json to_json(const judgement& j) {
@@ -34,12 +51,18 @@ json to_json(const judgement& j) {
     made["sensitive"].push_back(to_string(c));
   for (const auto& t : j.topics)
     made["topics"].push_back(model::info(t.topic).slug);
-  for (const auto& e : j.evidence)
-    made["evidence"].push_back({{"rule", e.rule},
-                                {"subject", e.subject},
-                                {"begin", e.begin},
-                                {"end", e.end},
-                                {"view", e.view}});
+  for (const auto& e : j.evidence) {
+    json one = {{"rule", e.rule},
+                {"subject", e.subject},
+                {"begin", e.begin},
+                {"end", e.end},
+                {"view", e.view}};
+    if (e.score && e.threshold) {
+      one["score"] = std::round(1000 * *e.score) / 1000;
+      one["threshold"] = std::round(1000 * *e.threshold) / 1000;
+    }
+    made["evidence"].push_back(std::move(one));
+  }
   return made;
 }
 
@@ -81,11 +104,9 @@ result<question> read_question(const std::string& line) {
 }
 
 /// An answer for each line, in order. What cannot be read is answered too, and makes the exit 1.
-int classify(const session& with, const std::string& folder, bool jsonl, const std::string& lang) {
-  auto loaded = load_filter(folder);
-  if (!loaded)
-    return with.complain(loaded.error());
-  const auto& judge = **loaded;
+int classify(const session& with, const parts& from, bool jsonl, const std::string& lang) {
+  auto loaded = load_filter(from);
+  const auto& judge = *loaded;
   std::string line;
   std::size_t number = 0, unreadable = 0;
   while (std::getline(std::cin, line)) {
@@ -133,14 +154,13 @@ int classify(const session& with, const std::string& folder, bool jsonl, const s
   return unreadable == 0 ? exit_fine : exit_failed;
 }
 
-int explain(const session& with, const std::string& folder, const std::string& text,
+int explain(const session& with, const parts& from, const std::string& text,
             const std::string& lang) {
-  auto loaded = load_filter(folder);
-  if (!loaded)
-    return with.complain(loaded.error());
-  auto judged = (*loaded)->classify(text, lang);
+  auto loaded = load_filter(from);
+  auto judged = loaded->classify(text, lang);
   auto answer = to_json(judged);
-  answer["lexicon"] = (*loaded)->version();
+  answer["lexicon"] = loaded->version();
+  answer["model"] = loaded->model_made_of();
   for (auto& e : answer["evidence"]) {
     auto begin = e["begin"].get<std::size_t>(), end = e["end"].get<std::size_t>();
     if (begin <= end && end <= text.size())
@@ -157,12 +177,28 @@ int explain(const session& with, const std::string& folder, const std::string& t
     fmt::print("  topic      {} ({:.2f} mentions)\n", model::info(t.topic).slug,
                static_cast<double>(t.weight) / model::one_mention);
   if (!judged.evidence.empty()) {
-    std::vector<std::vector<std::string>> rows = {{"SUBJECT", "FOUND", "READ AS", "RULE"}};
+    std::vector<std::vector<std::string>> rows = {
+        {"SUBJECT", "FOUND", "READ AS", "RULE", "SCORE", "FROM"}};
     for (const auto& e : answer["evidence"])
-      rows.push_back({field(e, "subject"), field(e, "span"), field(e, "view"), field(e, "rule")});
+      rows.push_back({field(e, "subject"), field(e, "span"), field(e, "view"), field(e, "rule"),
+                      field(e, "score"), field(e, "threshold")});
     print_table(rows);
   }
   fmt::print("lexicon {}\n", field(answer, "lexicon"));
+  return exit_fine;
+}
+
+int evaluate_rows(const session& with, const parts& from, const std::string& file,
+                  const std::string& svg) {
+  std::ifstream rows{file};
+  if (!rows)
+    return with.complain(error{errc::not_found, file + " cannot be read"});
+  auto made = evaluate(*load_filter(from), rows);
+  if (!made)
+    return with.complain(error{made.error().code, file + ": " + made.error().detail});
+  if (!svg.empty() && !(std::ofstream{svg} << draw_curve(*made)).flush())
+    return with.complain(error{errc::io_failed, svg + " cannot be written"});
+  with.print(*made, print_evaluation);
   return exit_fine;
 }
 
@@ -186,10 +222,17 @@ int list_topics(const session& with) {
 
 void add_topics(CLI::App& app, session& with, command& chosen) {
   auto* group = add_group(app, "topics", "The topic filter, without a node");
-  auto folder = std::make_shared<std::string>(), lang = std::make_shared<std::string>();
-  auto options = [&](CLI::App* c) {
-    c->add_option("--lexicon", *folder, "folder of the lexicon [the shipped one]")
+  auto from = std::make_shared<parts>();
+  auto lang = std::make_shared<std::string>();
+  auto files = [&](CLI::App* c) {
+    c->add_option("--lexicon", from->lexicon, "folder of the lexicon [the shipped one]")
         ->type_name("FOLDER");
+    c->add_option("--model", from->model,
+                  "file of the model, or none: the lexicon alone [the shipped one]")
+        ->type_name("FILE");
+  };
+  auto options = [&](CLI::App* c) {
+    files(c);
     c->add_option("--lang", *lang, "BCP 47 language where none is given [unknown]")
         ->type_name("TAG");
   };
@@ -204,15 +247,29 @@ void add_topics(CLI::App& app, session& with, command& chosen) {
               "{\"id\",\"sensitive\",\"topics\",\"evidence\",\"verdict\"} a line");
   options(c);
   c->callback([=, &with, &chosen] {
-    chosen = [=, &with] { return classify(with, *folder, *jsonl, *lang); };
+    chosen = [=, &with] { return classify(with, *from, *jsonl, *lang); };
   });
   auto* e = add_command(*group, "explain", "Judge one text and show which rules spoke",
                         "  candorctl topics explain 'a bishop in chess'");
   auto text = std::make_shared<std::string>();
   e->add_option("TEXT", *text, "what to judge")->required();
   options(e);
-  e->callback([=, &with, &chosen] {
-    chosen = [=, &with] { return explain(with, *folder, *text, *lang); };
+  e->callback(
+      [=, &with, &chosen] { chosen = [=, &with] { return explain(with, *from, *text, *lang); }; });
+  auto* v = add_command(
+      *group, "evaluate",
+      "Judge labelled rows: recall, utility, by category, language and kind, the curve, topics",
+      "  candorctl topics evaluate rows.jsonl --svg curve.svg\n"
+      "  candorctl topics evaluate rows.jsonl -o json | jq .languages");
+  auto file = std::make_shared<std::string>(), svg = std::make_shared<std::string>();
+  v->add_option("FILE", *file,
+                "JSON lines: {\"text\",\"lang\",\"sensitive\",\"maybe\",\"kind\"} or "
+                "{\"text\",\"lang\",\"topics\"}")
+      ->required();
+  v->add_option("--svg", *svg, "draws recall against utility here")->type_name("FILE");
+  files(v);
+  v->callback([=, &with, &chosen] {
+    chosen = [=, &with] { return evaluate_rows(with, *from, *file, *svg); };
   });
   auto* l = add_command(*group, "list", "Every topic that can be an interest",
                         "  candorctl topics list -o jsonl");

@@ -304,6 +304,10 @@ const std::vector<setting>& settings() {
       {{"regions", "the table of regions", "regions.toml"}, verbatim(&node_config::regions)},
       {{"lexicon", "the folder of the topic filter's lexica", "lexicon"},
        verbatim(&node_config::lexicon)},
+      {{"topics_model",
+        "the topic filter's model, trained with this lexicon; none: the lexicon decides alone",
+        "share/candor/topics.model"},
+       verbatim(&node_config::topics_model)},
   };
   return all;
 }
@@ -390,6 +394,8 @@ result<void> read_config(node_config& c, const std::filesystem::path& path) {
   };
   resolve(c.regions);
   resolve(c.lexicon);
+  if (c.topics_model != "none")
+    resolve(c.topics_model);
   resolve(c.notices);
   resolve(c.user_token_secret_file);
   resolve(c.smtp_password_file);
@@ -480,6 +486,8 @@ result<node_config> load(const std::optional<std::filesystem::path>& file,
                 c.file.string() + ": a configuration must name its policies and regions");
   if (c.lexicon.empty())
     c.lexicon = shipped / "lexicon";
+  if (c.topics_model.empty())
+    c.topics_model = shipped_topics_model();
   if (c.notices.empty())
     c.notices = shipped / "notices";
   if (c.tls_certificate.empty() != c.tls_key.empty())
@@ -556,6 +564,15 @@ std::filesystem::path shipped_folder() {
   if (std::filesystem::exists(CANDOR_SOURCE_CONFIGS))
     return CANDOR_SOURCE_CONFIGS;
   return "/usr/share/candor/configs";
+}
+
+std::filesystem::path shipped_topics_model() {
+  if (auto named = std::getenv("CANDOR_TOPICS_MODEL"))
+    return named;
+  // Beside the program: bin/candord, share/candor/topics.model.
+  std::error_code ec;
+  auto program = std::filesystem::read_symlink("/proc/self/exe", ec);
+  return program.parent_path().parent_path() / "share/candor/topics.model";
 }
 
 result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max) {

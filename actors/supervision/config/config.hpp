@@ -68,7 +68,8 @@ struct node_config {
 
   std::filesystem::path regions;
   std::filesystem::path lexicon;
-  std::filesystem::path notices; ///< beneath it a policy's templates
+  std::filesystem::path topics_model; ///< of the topic filter; "none": the lexicon decides alone
+  std::filesystem::path notices;      ///< beneath it a policy's templates
   std::vector<std::filesystem::path> policies;
   std::vector<api_key> keys; ///< none: allowed on loopback only, and everyone may do everything
 };
@@ -108,6 +109,10 @@ std::vector<std::string> warnings(const node_config& config);
 /// The folder of the shipped configuration: CANDOR_CONFIGS, the source tree it was built from, or
 /// /usr/share/candor/configs; the first that exists.
 std::filesystem::path shipped_folder();
+
+/// The topic filter's model: made by the build beside the programs, or where CANDOR_TOPICS_MODEL
+/// names it.
+std::filesystem::path shipped_topics_model();
 
 /// A whole file. Error: `config_invalid` where it can't be read or is larger than `bytes_max`.
 result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max);

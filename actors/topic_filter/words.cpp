@@ -1,0 +1,83 @@
+#include "actors/topic_filter/words.hpp"
+
+#include <array>
+#include <cstring>
+
+#include <unicode/utf8.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace candor::topic_filter {
+
+namespace {
+
+constexpr std::size_t groups_most = 64;
+constexpr std::size_t grouped_bytes = 48; ///< of a word; longer ones are judged by their beginning
+
+} // namespace
+
+std::uint64_t word_hash(std::string_view normal_form) noexcept {
+  return XXH3_64bits(normal_form.data(), normal_form.size());
+}
+
+void split_words(const view& v, std::vector<word>& words) {
+  words.clear();
+  auto size = v.text.size();
+  auto add = [&](std::size_t begin, std::size_t end, bool unspaced) {
+    words.push_back({word_hash(std::string_view{v.text}.substr(begin, end - begin)),
+                     static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end), unspaced});
+  };
+  for (std::size_t i = 0; i < size;) {
+    auto kind = v.kind[i];
+    if (kind == byte_kind::apart) {
+      ++i;
+      continue;
+    }
+    auto end = i;
+    if (kind == byte_kind::unspaced) {
+      auto character = [&](std::size_t at) {
+        return 1U + static_cast<std::size_t>(
+                        U8_COUNT_TRAIL_BYTES_UNSAFE(static_cast<unsigned char>(v.text[at])));
+      };
+      end = i + character(i);
+      auto follows = end < size && v.kind[end] == byte_kind::unspaced;
+      if (follows)
+        add(i, end + character(end), true);
+      else if (i == 0 || v.kind[i - 1] != byte_kind::unspaced)
+        add(i, end, true); // alone
+    } else {
+      while (end < size && v.kind[end] == kind)
+        ++end;
+      add(i, end, false);
+    }
+    i = end;
+  }
+}
+
+void letter_groups(std::string_view word, std::vector<std::uint64_t>& groups) {
+  groups.clear();
+  // "<word>", and where each character of it begins.
+  std::array<char, grouped_bytes + 2> marked;
+  std::array<std::uint8_t, grouped_bytes + 3> starts;
+  auto bytes = word.size();
+  if (bytes > grouped_bytes) {
+    bytes = grouped_bytes;
+    while (bytes > 0 && U8_IS_TRAIL(static_cast<unsigned char>(word[bytes])))
+      --bytes;
+  }
+  marked[0] = '<';
+  std::memcpy(marked.data() + 1, word.data(), bytes);
+  marked[bytes + 1] = '>';
+  std::size_t characters = 0;
+  for (std::size_t i = 0; i < bytes + 2; ++i)
+    if (!U8_IS_TRAIL(static_cast<unsigned char>(marked[i])))
+      starts[characters++] = static_cast<std::uint8_t>(i);
+  starts[characters] = static_cast<std::uint8_t>(bytes + 2);
+  for (std::size_t length = 3; length <= 5; ++length)
+    for (std::size_t i = 0; i + length <= characters && groups.size() < groups_most; ++i)
+      groups.push_back(
+          XXH3_64bits_withSeed(marked.data() + starts[i],
+                               static_cast<std::size_t>(starts[i + length] - starts[i]), length));
+}
+
+} // namespace candor::topic_filter

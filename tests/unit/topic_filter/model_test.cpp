@@ -1,0 +1,244 @@
+// The classifier, its trainer and the filter with both: reproducible to the byte, closed where
+// anything is wrong, and no disguise lets a sensitive text pass.
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include "actors/topic_filter/classifier.hpp"
+#include "actors/topic_filter/filter.hpp"
+#include "storage/base/limits.hpp"
+#include "storage/base/rng.hpp"
+#include "tests/support/temporary_folder.hpp"
+#include "tools/candor-train/course.hpp"
+#include "tools/candor-train/distort.hpp"
+
+using namespace candor;
+using namespace candor::topic_filter;
+using model::category;
+
+namespace {
+
+const std::filesystem::path shipped_lexicon = CANDOR_SOURCE_DIR "/configs/lexicon";
+
+void write(const std::filesystem::path& path, std::string_view text) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream{path, std::ios::binary} << text;
+}
+
+/// A corpus, a lexicon and vectors of a few words: learned in moments.
+struct small_course {
+  test::temporary_folder folder;
+  train::course course;
+
+  small_course() {
+    const auto& at = folder.path();
+    write(at / "lexicon/sensitive/health.en.txt", "[hard]\ndiabetes\n[soft]\nfever\n");
+    write(at / "corpus/sensitive/health.en.txt",
+          "[plain]\nmy {organ} hurts{| today}\nmy {organ} is ill\n[implied]\nthey found a shadow\n"
+          "[mixed]\na gift for my {organ} doctor\n");
+    write(at / "corpus/hard_negatives/health.en.txt", "my {thing} is ill made\n");
+    write(at / "corpus/interests/outdoors.en.txt",
+          "hiking with my {thing}\nboots for {snow|rain}\n");
+    write(at / "corpus/everyday/en.txt", "set a timer\nwhat time is it\n");
+    write(at / "corpus/slots/en.txt", "[organ]\nliver\nkidney\nlung\n[thing]\nlaptop\nboots\n");
+    std::string vectors = "{\"vectors\":{";
+    int place = 0;
+    for (auto word : {"my", "liver", "kidney", "lung", "hiking", "boots", "laptop", "timer"}) {
+      vectors += fmt::format("{}\"{}\":[", place ? "," : "", word);
+      for (int d = 0; d < 100; ++d)
+        vectors += fmt::format("{},", (place * 37 + d * 11) % 23 / 23.0);
+      vectors += fmt::format("1.5,{}]", place++);
+    }
+    write(at / "vectors.json", vectors + "}}");
+    course.corpus = at / "corpus";
+    course.lexicon = at / "lexicon";
+    course.vectors = at / "vectors.json";
+    course.samples = 2000;
+    course.groups = 1 << 10;
+    course.how.epochs = 2;
+  }
+};
+
+/// The filter as the build makes it, or none where the build made no model.
+const filter* whole() {
+  static const auto loaded = [] {
+    auto program = std::filesystem::read_symlink("/proc/self/exe");
+    return filter::load(shipped_lexicon,
+                        program.parent_path().parent_path() / "share/candor/topics.model");
+  }();
+  if (!loaded) {
+    WARN("skipped: " << loaded.error().to_string());
+    return nullptr;
+  }
+  return loaded->get();
+}
+
+struct contrast {
+  std::string lang, category, sensitive, harmless;
+};
+
+std::vector<contrast> contrasts() {
+  std::vector<contrast> all;
+  std::filesystem::path folder = CANDOR_SOURCE_DIR "/tests/topics";
+  std::vector<std::filesystem::path> files;
+  if (std::filesystem::is_directory(folder))
+    for (const auto& entry : std::filesystem::directory_iterator{folder})
+      files.push_back(entry.path());
+  std::ranges::sort(files);
+  for (const auto& file : files) {
+    auto name = file.filename().string(); // contrasts.LANG.tsv
+    if (!name.starts_with("contrasts.") || file.extension() != ".tsv")
+      continue;
+    std::ifstream rows{file};
+    for (std::string line; std::getline(rows, line);) {
+      auto first = line.find('\t'), second = line.find('\t', first + 1);
+      if (line.starts_with("#") || second == std::string::npos)
+        continue;
+      all.push_back({name.substr(10, name.size() - 14), line.substr(0, first),
+                     line.substr(first + 1, second - first - 1), line.substr(second + 1)});
+    }
+  }
+  return all;
+}
+
+} // namespace
+
+TEST_CASE("the same inputs and seed make the same model, to the byte", "[topic_filter]") {
+  small_course one;
+  auto first = train::hold(one.course), second = train::hold(one.course);
+  REQUIRE(first);
+  REQUIRE(second);
+  CHECK(*first == *second);
+  one.course.how.seed = 2;
+  auto other = train::hold(one.course);
+  REQUIRE(other);
+  CHECK(*first != *other);
+}
+
+TEST_CASE("a model names what it was made of, and is refused with another lexicon",
+          "[topic_filter]") {
+  small_course c;
+  auto made = train::hold(c.course);
+  REQUIRE(made);
+  auto file = c.folder.path() / "topics.model";
+  write(file, *made);
+  auto loaded = filter::load(c.course.lexicon, file);
+  REQUIRE(loaded);
+  CHECK((*loaded)->model_made_of().at("lexicon") == (*loaded)->version());
+  CHECK((*loaded)->classify("diabetes", "en").withheld());
+  write(c.course.lexicon / "sensitive/health.en.txt", "[hard]\ndiabetes\nflu\n");
+  auto refused = filter::load(c.course.lexicon, file);
+  REQUIRE(!refused);
+  CHECK_THAT(refused.error().detail, Catch::Contains("another lexicon"));
+}
+
+TEST_CASE("a model with any byte changed, cut off or missing is refused", "[topic_filter]") {
+  small_course c;
+  auto made = train::hold(c.course);
+  REQUIRE(made);
+  CHECK(parse_network(*made));
+  seeded_rng chance{3};
+  for (int i = 0; i < 40; ++i) {
+    auto broken = *made;
+    broken[chance.next() % broken.size()] ^= static_cast<char>(1 + chance.next() % 255);
+    CHECK(!parse_network(broken));
+    CHECK(!parse_network(std::string_view{*made}.substr(0, chance.next() % made->size())));
+  }
+  CHECK(!filter::load(c.course.lexicon, c.folder.path() / "none.model"));
+}
+
+TEST_CASE("a closed filter withholds everything as unknown", "[topic_filter]") {
+  auto closed = filter::closed();
+  for (auto text : {"", "hello", "which hiking boots are good?", "\xff"})
+    CHECK(closed->classify(text, "en").sensitive == std::vector{category::unknown});
+}
+
+TEST_CASE("with the model too, what cannot be judged is withheld", "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  for (const auto& text : {std::string{"boots \xff"}, std::string(1 << 20, 'x'),
+                           std::string(limits::utterance_bytes + 1, ' ')})
+    CHECK(f->classify(text, "en").sensitive == std::vector{category::unknown});
+}
+
+TEST_CASE("most sensitive sentences of the contrast tables are withheld, most twins pass",
+          "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  std::map<std::string, std::array<int, 3>> by_lang; // withheld, passed, rows
+  for (const auto& c : contrasts()) {
+    auto& n = by_lang[c.lang];
+    n[0] += f->classify(c.sensitive, c.lang).withheld() ? 1 : 0;
+    n[1] += f->classify(c.harmless, c.lang).withheld() ? 0 : 1;
+    ++n[2];
+  }
+  std::string told;
+  int withheld = 0, passed = 0, rows = 0;
+  for (const auto& [lang, n] : by_lang) {
+    told += fmt::format("\n  {}: withheld {} of {}, twins passed {}", lang, n[0], n[2], n[1]);
+    withheld += n[0];
+    passed += n[1];
+    rows += n[2];
+  }
+  if (rows == 0) {
+    WARN("skipped: there is no contrast table");
+    return;
+  }
+  WARN("contrasts:" << told);
+  CHECK(withheld > rows * 3 / 4);
+  CHECK(passed > rows * 3 / 5);
+}
+
+TEST_CASE("neither case nor width nor a harmless sentence beside it lets a sensitive text pass",
+          "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  int rows = 0, passed = 0;
+  seeded_rng chance{5};
+  for (const auto& c : contrasts()) {
+    if (c.lang != "en" || !f->classify(c.sensitive, "en").withheld())
+      continue;
+    INFO(c.sensitive);
+    auto size = c.sensitive.size();
+    for (auto how : {train::distortion::case_noise, train::distortion::full_width,
+                     train::distortion::invisible})
+      CHECK(f->classify(train::distort(c.sensitive, how, 0, size, chance), "en").withheld());
+    ++rows;
+    passed += f->classify(c.sensitive + ". which boots are good for a long walk?", "en").withheld()
+                  ? 0
+                  : 1;
+  }
+  INFO(passed << " of " << rows << " pass with a sentence beside them");
+  CHECK(passed * 20 <= rows);
+}
+
+TEST_CASE("few disguises of a sensitive text let it pass", "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  seeded_rng chance{7};
+  std::string told;
+  int all = 0, all_passed = 0;
+  for (std::size_t d = 0; d < train::distortion_names.size(); ++d) {
+    int rows = 0, passed = 0;
+    for (const auto& c : contrasts()) {
+      if (c.lang != "en" || !f->classify(c.sensitive, "en").withheld())
+        continue;
+      auto hidden = train::distort(c.sensitive, static_cast<train::distortion>(d), 0,
+                                   c.sensitive.size(), chance);
+      ++rows;
+      passed += f->classify(hidden, "en").withheld() ? 0 : 1;
+    }
+    told += fmt::format("\n  {}: {} of {} pass", train::distortion_names[d], passed, rows);
+    all += rows;
+    all_passed += passed;
+  }
+  WARN("disguises:" << told);
+  CHECK(all_passed * 5 <= all);
+}

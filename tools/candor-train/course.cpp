@@ -1,0 +1,508 @@
+#include "tools/candor-train/course.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "actors/topic_filter/finder.hpp"
+#include "actors/topic_filter/lexicon.hpp"
+#include "storage/base/rng.hpp"
+#include "tools/candor-train/corpus.hpp"
+#include "tools/candor-train/distort.hpp"
+#include "tools/candor-train/wordnet.hpp"
+
+namespace candor::train {
+
+namespace {
+
+using namespace topic_filter;
+using what = sentence_template::what;
+
+constexpr std::uint64_t held_out_of = 12; ///< one template of so many
+constexpr std::size_t expansions_most = 6;
+constexpr std::size_t times_english =
+    4; ///< as many sentences of a template: vectors carry them far
+constexpr std::size_t background = 20'000; ///< samples of words drawn blindly
+constexpr int no_topic = static_cast<int>(interest_count);
+// Shares of the samples, in a thousand.
+constexpr std::uint64_t with_another = 120, distorted = 100;
+
+/// A sentence with what it teaches.
+struct text {
+  std::string said, lang;
+  bool sensitive = false;
+  std::uint16_t categories = 0;
+  int topic = -1;
+  float weight = 1;
+  bool blunt = false;         ///< the lexicon's own term: its hits teach nothing
+  bool is_clear_only = false; ///< to be left out where the lexicon finds something
+};
+
+/// Turns texts into samples as a node would read them.
+class encoder {
+public:
+  encoder(const finder& terms, const word_vectors& vectors, std::size_t groups)
+    : terms_{terms}
+    , groups_{groups} {
+    view v;
+    for (std::size_t i = 0; i < vectors.words.size(); ++i) {
+      const auto& w = vectors.words[i];
+      // What the normalizer would change or split is never asked for.
+      if (!normalize(w, v) || v.text != w ||
+          !std::ranges::all_of(v.kind, [](byte_kind k) { return k == byte_kind::word; }))
+        continue;
+      auto hash = word_hash(w);
+      if (known_.emplace(network::key(hash, wording::english), units.size()).second)
+        units.push_back({static_cast<std::int64_t>(i), {}, network::key(hash, wording::english)});
+    }
+    with_vectors_ = !vectors.words.empty();
+    terms_.prepare(w_);
+  }
+
+  /// nullopt: a node could not judge it, or it holds no word.
+  std::optional<sample> encode(const text& t, bool disguised) {
+    terms_.start(w_);
+    if (!terms_.read(w_, t.said) || !terms_.scan(w_, w_.plain, 0))
+      return std::nullopt;
+    auto best = reading::plain;
+    for (auto r : other_readings) {
+      if ((r == reading::unmarked && t.lang != "en") || !read_as(r, w_.plain, w_.other))
+        continue;
+      if (!terms_.scan(w_, w_.other, static_cast<std::uint8_t>(r)))
+        return std::nullopt;
+      best = r;
+    }
+    std::array<char, 40> memory;
+    auto primary = primary_subtag(t.lang, memory);
+    terms_.decide(w_, terms_.languages(primary), true);
+    if (t.is_clear_only && w_.categories != 0)
+      return std::nullopt;
+    sample s;
+    s.how = primary == "en" && with_vectors_ ? wording::english : wording::other;
+    s.sensitive = t.sensitive;
+    s.categories = t.categories;
+    // What the lexicon finds beside what is said to be there may be there.
+    if (t.sensitive)
+      s.open = static_cast<std::uint16_t>(w_.categories & ~t.categories);
+    s.topic = t.topic;
+    s.weight = t.weight;
+    if (!t.blunt) {
+      lexical_features said;
+      lexical_features_of(w_.counts, w_.topics, said);
+      for (std::size_t f = 0; f < lexical; ++f)
+        if (said[f] != 0)
+          s.lexical.emplace_back(static_cast<std::uint16_t>(f), said[f]);
+    }
+    auto* v = &w_.plain;
+    if (disguised && best != reading::plain && read_as(best, w_.plain, w_.other))
+      v = &w_.other;
+    split_words(*v, words_);
+    if (words_.empty())
+      return std::nullopt;
+    if (words_.size() > 64)
+      words_.resize(64);
+    for (const auto& word : words_)
+      s.units.push_back(unit_of(
+          word, std::string_view{v->text}.substr(word.begin, word.end - word.begin), s.how));
+    if (!t.blunt) {
+      ++number_;
+      ++sentences_[t.lang];
+      seen_.resize(units.size());
+      for (auto u : s.units) {
+        auto& known = seen_[u];
+        if (known.last == number_)
+          continue;
+        known.last = number_;
+        if (known.times++ == 0)
+          known.lang = t.lang;
+      }
+    }
+    return s;
+  }
+
+  /// Of words by how rare they are (after Arora et al. 2017): by the share of sentences that hold
+  /// them, and by the rank among the word vectors.
+  void weigh() {
+    constexpr double rare = 0.02, frequent = 150;
+    for (std::size_t u = 0; u < units.size(); ++u) {
+      auto share = 0.0;
+      if (u < seen_.size() && seen_[u].times > 0)
+        share =
+            static_cast<double>(seen_[u].times) / static_cast<double>(sentences_[seen_[u].lang]);
+      auto weight = rare / (rare + share);
+      if (auto rank = static_cast<double>(units[u].vector); rank >= 0)
+        weight = std::min(weight, (rank + 20) / (rank + frequent));
+      units[u].weight = static_cast<float>(std::max(weight, 0.02));
+    }
+  }
+
+  std::vector<unit> units;
+
+  const std::string& lang_of(std::uint32_t unit) const { return seen_[unit].lang; }
+  std::size_t counted() const { return seen_.size(); }
+
+private:
+  struct seen {
+    std::uint32_t times = 0, last = 0;
+    std::string lang;
+  };
+  std::uint32_t unit_of(const word& w, std::string_view letters, wording how) {
+    auto key = network::key(w.hash, how);
+    auto [it, is_new] = known_.emplace(key, units.size());
+    if (is_new)
+      units.push_back({-1, {}, key});
+    auto& u = units[it->second];
+    if (u.groups.empty()) {
+      hashes_.clear();
+      if (!w.unspaced)
+        letter_groups(letters, hashes_);
+      hashes_.push_back(w.hash);
+      for (auto h : hashes_)
+        u.groups.push_back(static_cast<std::uint32_t>(h & (groups_ - 1)));
+    }
+    return static_cast<std::uint32_t>(it->second);
+  }
+
+  const finder& terms_;
+  std::size_t groups_;
+  bool with_vectors_ = false;
+  finder::workspace w_;
+  std::vector<word> words_;
+  std::vector<std::uint64_t> hashes_;
+  std::vector<seen> seen_;                         ///< by unit
+  std::map<std::string, std::uint32_t> sentences_; ///< by language
+  std::uint32_t number_ = 0;
+  std::unordered_map<std::uint64_t, std::size_t> known_; ///< never gone through
+};
+
+text teach(const corpus& c, const sentence_template& t, rng& chance) {
+  text made{expand(c, t, chance), t.lang};
+  if (t.teaches == what::sensitive) {
+    made.sensitive = true;
+    made.categories = static_cast<std::uint16_t>(1U << static_cast<unsigned>(*t.category));
+  } else if (t.teaches == what::interest) {
+    made.topic = static_cast<int>(t.topic) - 1;
+  } else if (t.teaches == what::everyday) {
+    made.topic = no_topic;
+  }
+  return made;
+}
+
+/// Each of its words hidden, or half of them.
+void disguise(std::string& said, rng& chance) {
+  auto how = static_cast<distortion>(chance.next() % distortion_names.size());
+  if (how == distortion::lookalike) // is withheld whatever it says
+    how = distortion::no_vowels;
+  std::size_t begin = 0, end = said.size();
+  if (chance.next() % 2 == 0) {
+    begin = chance.next() % (said.size() + 1);
+    end = begin + said.size() / 2;
+  }
+  said = distort(said, how, begin, end, chance);
+}
+
+/// The lexicon's terms as sentences of their own.
+void add_lexicon(const lexicon& words, unsigned one_of, rng& chance, std::vector<text>& to) {
+  // In English all: what they say is carried on to the words that stand near them.
+  auto chosen = [&](const std::string& lang) {
+    return lang == "en" || chance.next() % one_of == 0;
+  };
+  for (const auto& s : words.sensitive)
+    if (s.tier == tier::hard && chosen(s.lang))
+      to.push_back({s.term.text, s.lang, true,
+                    static_cast<std::uint16_t>(1U << static_cast<unsigned>(s.category)), -1, 0.5F,
+                    true, false});
+  for (const auto& t : words.topics)
+    if (chosen(t.lang))
+      to.push_back({t.term.text, t.lang, false, 0, static_cast<int>(t.topic) - 1,
+                    0.2F * static_cast<float>(t.weight), true, true});
+  for (const auto& e : words.exceptions)
+    to.push_back({e.term.text, e.lang, false, 0, -1, 0.7F, false, true});
+}
+
+/// Names, definitions and examples.
+void add_wordnet(const wordnet& from, unsigned one_of, rng& chance, std::vector<text>& to) {
+  for (const auto& thing : from.things) {
+    auto add = [&](const std::string& said, float weight) {
+      if (said.empty() || (!thing.category && chance.next() % one_of != 0))
+        return;
+      text t{said, "en"};
+      t.sensitive = thing.category.has_value();
+      t.categories = t.sensitive
+                         ? static_cast<std::uint16_t>(1U << static_cast<unsigned>(*thing.category))
+                         : 0;
+      t.weight = weight;
+      t.is_clear_only = !t.sensitive;
+      t.blunt = true;
+      to.push_back(std::move(t));
+    };
+    for (const auto& name : thing.names)
+      add(name, 0.4F);
+    add(thing.definition, 0.3F);
+    for (const auto& example : thing.examples)
+      add(example, thing.category ? 0.3F : 0.4F);
+  }
+}
+
+/// Words drawn blindly: most of what people write about is harmless, and a word that no sentence of
+/// the corpus holds should not be taken for sensitive.
+void add_background(const word_vectors& vectors, rng& chance, std::vector<text>& to) {
+  constexpr std::size_t frequent = 60'000;
+  for (std::size_t i = 0; i < background && !vectors.words.empty(); ++i) {
+    text t{{}, "en"};
+    for (auto n = 3 + chance.next() % 10; n > 0; --n) {
+      // Frequent ones more often: evenly by the logarithm of their rank, or just evenly.
+      auto u = static_cast<double>(chance.next() >> 11) * 0x1p-53;
+      auto most = static_cast<double>(std::min(frequent, vectors.words.size()));
+      auto rank = chance.next() % 2 == 0 ? std::exp(u * std::log(most)) - 1 : u * most;
+      t.said += vectors.words[static_cast<std::size_t>(rank)] + " ";
+    }
+    t.weight = 0.3F;
+    t.blunt = t.is_clear_only = true;
+    to.push_back(std::move(t));
+  }
+}
+
+/// Harmless sentences of a language, stirred: words of several, and words of which no sentence was
+/// made (the beginning of one with the end of another). Neither is sensitive: what the corpus does
+/// not know should not look so.
+void add_stirred(const corpus& c,
+                 const std::map<std::string, std::vector<const sentence_template*>>& clean,
+                 rng& chance, std::vector<text>& to) {
+  for (const auto& [lang, templates] : clean) {
+    for (std::size_t i = 0; i < templates.size() / 2; ++i) {
+      std::vector<std::string> words;
+      for (auto n = 2 + chance.next() % 4; n > 0; --n) {
+        auto said = expand(c, *templates[chance.next() % templates.size()], chance);
+        for (std::string_view left = said; !left.empty();) {
+          auto word = left.substr(0, left.find(' '));
+          left.remove_prefix(std::min(left.size(), word.size() + 1));
+          words.emplace_back(word);
+        }
+      }
+      for (auto n = words.size(); n > 1; --n)
+        std::swap(words[n - 1], words[chance.next() % n]);
+      auto cut = [](const std::string& word) { // between characters, about the middle
+        auto at = word.size() / 2;
+        while (at < word.size() && (static_cast<unsigned char>(word[at]) & 0xc0) == 0x80)
+          ++at;
+        return at;
+      };
+      text t{{}, lang};
+      for (std::size_t k = 0; k < words.size() && k < 24; ++k) {
+        auto word = words[k];
+        if (i % 2 == 0) {
+          const auto& other = words[chance.next() % words.size()];
+          word = word.substr(0, cut(word)) + other.substr(cut(other));
+        }
+        t.said += word + " ";
+      }
+      t.weight = 0.5F;
+      t.blunt = t.is_clear_only = true;
+      to.push_back(std::move(t));
+    }
+  }
+}
+
+/// Words of manner ("my wife", "I need", "tomorrow") stand in sensitive sentences of most
+/// categories and say nothing of any. A classifier takes them for signs all the same where
+/// sentences of interests are less personal. So some harmless samples are given again with such
+/// words in them.
+void add_manner(const encoder& encode, seeded_rng& chance, std::vector<sample>& samples) {
+  constexpr int categories_least = 5;
+  constexpr std::uint64_t one_of = 2; // harmless samples
+  std::vector<std::uint16_t> stands_in(encode.units.size());
+  for (const auto& s : samples)
+    if (s.sensitive)
+      for (auto u : s.units)
+        stands_in[u] |= s.categories;
+  // By language, as often as they stand in sensitive sentences.
+  std::map<std::string, std::vector<std::uint32_t>> manner;
+  for (const auto& s : samples)
+    if (s.sensitive)
+      for (auto u : s.units)
+        if (u < encode.counted() && std::popcount(stands_in[u]) >= categories_least)
+          manner[encode.lang_of(u)].push_back(u);
+  auto size = samples.size();
+  for (std::size_t i = 0; i < size; ++i) {
+    if (samples[i].sensitive || samples[i].units.empty() || chance.next() % one_of != 0)
+      continue;
+    auto first = samples[i].units.front();
+    auto words = manner.find(first < encode.counted() ? encode.lang_of(first) : "");
+    if (words == manner.end())
+      continue;
+    auto more = samples[i];
+    for (auto n = 1 + chance.next() % 5; n > 0; --n) {
+      auto at = chance.next() % (more.units.size() + 1);
+      more.units.insert(more.units.begin() + static_cast<std::ptrdiff_t>(at),
+                        words->second[chance.next() % words->second.size()]);
+    }
+    samples.push_back(std::move(more));
+  }
+}
+
+struct judged {
+  scores got;
+  const sample* of;
+  sentence_template::how said;
+};
+
+scores score_of(const classifier& model, const std::vector<unit>& units, const sample& s) {
+  classifier::workspace w;
+  std::vector<std::uint64_t> keys;
+  for (auto u : s.units)
+    keys.push_back(units[u].key);
+  model.read_keys(w, keys);
+  lexical_features said{};
+  for (auto [f, v] : s.lexical)
+    said[f] = v;
+  scores got;
+  model.score(w, 0, w.rows.size(), said, got);
+  return got;
+}
+
+/// The score that a share of these does not reach.
+float quantile(std::vector<float> values, double share) {
+  if (values.empty())
+    return 0;
+  std::ranges::sort(values);
+  auto at = static_cast<std::size_t>(std::ceil(share * static_cast<double>(values.size())));
+  return at >= values.size() ? values.back() + 0.01F : values[at];
+}
+
+} // namespace
+
+result<std::string> hold(const course& c) {
+  CANDOR_TRY(sentences, read_corpus(c.corpus));
+  CANDOR_TRY(words, load_lexicon(c.lexicon));
+  CANDOR_TRY(terms, finder::compile(std::move(words)));
+  word_vectors vectors;
+  if (!c.vectors.empty()) {
+    CANDOR_TRY(read, read_vectors(c.vectors));
+    vectors = std::move(read);
+  } else {
+    fmt::print(stderr, "candor-train: no word vectors: English is judged like the other languages, "
+                       "by its lexicon and stricter thresholds\n");
+  }
+  if (sentences.templates.empty())
+    return fail(errc::config_invalid, c.corpus.string() + ": the corpus holds no sentence");
+  fmt::print(stderr, "candor-train: {} templates, {} terms, {} word vectors\n",
+             sentences.templates.size(), terms->words().entries(), vectors.words.size());
+
+  // Samples, and apart from them what the thresholds are chosen on.
+  seeded_rng chance{c.how.seed * 2 + 1};
+  encoder encode{*terms, vectors, c.groups};
+  std::vector<sample> samples, held_out;
+  std::vector<sentence_template::how> held_out_said;
+  std::map<std::string, std::vector<const sentence_template*>> clean; // by language
+  for (const auto& t : sentences.templates)
+    if (t.teaches != what::sensitive)
+      clean[t.lang].push_back(&t);
+  auto each = std::clamp(c.samples / sentences.templates.size(), std::size_t{1}, expansions_most);
+  for (const auto& t : sentences.templates) {
+    auto is_held_out = word_hash(t.text) % held_out_of == 0;
+    auto varies = t.text.find('{') != std::string::npos;
+    auto times = !varies                                    ? 1
+                 : is_held_out                              ? std::min<std::size_t>(each, 3)
+                 : t.lang == "en" && !vectors.words.empty() ? times_english * each
+                                                            : each;
+    for (std::size_t i = 0; i < times; ++i) {
+      auto made = teach(sentences, t, chance);
+      if (is_held_out) {
+        if (auto s = encode.encode(made, false)) {
+          held_out.push_back(std::move(*s));
+          held_out_said.push_back(t.said);
+        }
+        continue;
+      }
+      if (!varies)
+        made.weight = 1.5F;
+      auto dice = chance.next() % 1000;
+      const auto& others = clean[t.lang];
+      if (dice < with_another && !others.empty()) {
+        // What is harmless beside it changes nothing.
+        auto other = expand(sentences, *others[chance.next() % others.size()], chance);
+        made.said = chance.next() % 2 == 0 ? made.said + ". " + other : other + ". " + made.said;
+        made.topic = -1;
+      }
+      auto disguised = dice >= 1000 - distorted;
+      if (disguised)
+        disguise(made.said, chance);
+      if (auto s = encode.encode(made, disguised))
+        samples.push_back(std::move(*s));
+    }
+  }
+  add_manner(encode, chance, samples);
+  std::vector<text> blunt;
+  add_lexicon(terms->words(), c.lexicon_share, chance, blunt);
+  add_background(vectors, chance, blunt);
+  add_stirred(sentences, clean, chance, blunt);
+  std::string wordnet_version = "none";
+  if (!c.wordnet.empty() && !vectors.words.empty()) {
+    CANDOR_TRY(names, read_wordnet(c.wordnet, c.wordnet_choice));
+    wordnet_version = names.version;
+    add_wordnet(names, c.wordnet_share, chance, blunt);
+  }
+  for (const auto& t : blunt)
+    if (auto s = encode.encode(t, false))
+      samples.push_back(std::move(*s));
+  encode.weigh();
+  auto sensitive = std::ranges::count_if(samples, &sample::sensitive);
+  fmt::print(stderr, "candor-train: {} samples, {} of them sensitive; {} held out; {} words\n",
+             samples.size(), sensitive, held_out.size(), encode.units.size());
+
+  auto net = learn(samples, encode.units, vectors, c.groups, c.how);
+  net.made_of = {{"lexicon", terms->words().version},
+                 {"corpus", sentences.version},
+                 {"vectors", vectors.words.empty() ? "none" : vectors.version},
+                 {"wordnet", wordnet_version},
+                 {"seed", std::to_string(c.how.seed)},
+                 {"passes", std::to_string(c.how.epochs)}};
+
+  // Thresholds, on what was not learned from.
+  classifier model{std::move(net)};
+  auto made = model.inside();
+  for (auto how : {wording::english, wording::other}) {
+    std::array<std::vector<float>, sensitive_outputs> of_clean;
+    std::vector<judged> all;
+    for (std::size_t i = 0; i < held_out.size(); ++i) {
+      const auto& s = held_out[i];
+      if (s.how != how)
+        continue;
+      judged j{score_of(model, encode.units, s), &s, held_out_said[i]};
+      if (!s.sensitive)
+        for (std::size_t o = 0; o < sensitive_outputs; ++o)
+          of_clean[o].push_back(j.got[o]);
+      all.push_back(j);
+    }
+    auto& thresholds = made.thresholds[static_cast<std::size_t>(how)];
+    auto share = how == wording::english ? c.false_alarms : c.false_alarms_other;
+    for (std::size_t o = 0; o < sensitive_outputs; ++o)
+      thresholds[o] = quantile(of_clean[o], 1 - (o == any_output ? share : share / 6));
+    std::array<std::size_t, 4> rows{}, right{};
+    for (const auto& j : all) {
+      auto over = false;
+      for (std::size_t o = 0; o < sensitive_outputs; ++o)
+        over |= j.got[o] >= thresholds[o];
+      auto at = j.of->sensitive ? static_cast<std::size_t>(j.said) : 3;
+      ++rows[at];
+      right[at] += over == j.of->sensitive ? 1 : 0;
+    }
+    auto percent = [&](std::size_t at) {
+      return rows[at] == 0 ? 0.0
+                           : 100 * static_cast<double>(right[at]) / static_cast<double>(rows[at]);
+    };
+    fmt::print(stderr,
+               "candor-train: held out, {}: recall plain {:.1f} of {}, implied {:.1f} of {}, mixed "
+               "{:.1f} of {}; utility {:.1f} of {}\n",
+               how == wording::english ? "English" : "other languages", percent(0), rows[0],
+               percent(1), rows[1], percent(2), rows[2], percent(3), rows[3]);
+  }
+  return to_bytes(made);
+}
+
+} // namespace candor::train
