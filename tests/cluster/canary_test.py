@@ -74,7 +74,8 @@ class Canary:
         self.assertEqual(self.verdicts(
             self.event("said", told, text=hiking),
             self.event("loud", told, text=hiking.upper()),
-            self.event("turns", told, text="and in summer?", context=[f"I told {canary}", "boots?"]),
+            self.event("turns", told, text="and in summer?",
+                       context=[f"{canary} asked for hiking boots for the winter", "leather boots or light ones?"]),
             voice, like,
         ), ["accepted"] * 5)
         self.assertEqual(self.verdicts(
