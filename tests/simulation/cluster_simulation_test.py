@@ -25,7 +25,8 @@ UNTOLD = "nothing is learned before the date, nor from who was not told"
 ASSERTION = "an assertion of the product's own"
 PLANTED = {
     "ack_before_copies": ("crashes", {LOST}),
-    "no_fsync": ("crashes", {LOST, SETTLES, "a node starts from what is on its disk"}),
+    # What is lost may be a policy that every shard had logged.
+    "no_fsync": ("crashes", {LOST, SETTLES, REASON, "a node starts from what is on its disk"}),
     "cut_too_far": ("crashes", {ASSERTION, LOST, "a node starts from what is on its disk", SETTLES}),
     "copy_short": ("erasures", {"copies of a shard are equal"}),
     "audit_tail_lost": ("erasures", {"the audit chain holds every receipt", "the audit chain verifies"}),
