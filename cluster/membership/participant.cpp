@@ -11,6 +11,7 @@ namespace candor::membership {
 
 using coordination::change;
 using coordination::versioned;
+using sharding::node_record;
 using sharding::node_state;
 
 namespace {
@@ -515,7 +516,11 @@ result<void> participant::keep_placed() {
 // -- operators
 // ---------------------------------------------------------------------------------------
 
-result<bool> participant::set_state(const std::string& node, node_state state) {
+/// Changes the record as `edit` says of what stands there now (false: not at all); again where
+/// somebody else was faster. The record as it stands then, and whether it was changed.
+result<std::pair<node_record, bool>>
+participant::change_record(const std::string& node,
+                           const std::function<result<bool>(node_record&)>& edit) {
   const auto key = sharding::node_key(node);
   for (auto left = attempts; left > 0; --left) {
     CANDOR_TRY(found, heard(around_.coordinator.get(key)));
@@ -523,16 +528,23 @@ result<bool> participant::set_state(const std::string& node, node_state state) {
       return fail(errc::not_found, fmt::format("no node {} is registered", node));
     CANDOR_TRY(record, sharding::node_record_from_json(found->value));
     take(key, *found);
-    if (record.state == node_state::gone)
-      return fail(errc::not_found, fmt::format("node {} was forgotten", node));
-    if (record.state == state)
-      return false;
-    record.state = state;
+    CANDOR_TRY(edited, edit(record));
+    if (!edited)
+      return std::pair{std::move(record), false};
     CANDOR_TRY(written, write({{key, found->version, sharding::to_json(record)}}));
     if (written)
-      return true;
+      return std::pair{std::move(record), true};
   }
   return fail(errc::conflict, fmt::format("the record of node {} keeps changing", node));
+}
+
+result<bool> participant::set_state(const std::string& node, node_state state) {
+  CANDOR_TRY(done, change_record(node, [&](node_record& record) -> result<bool> {
+               if (record.state == node_state::gone)
+                 return fail(errc::not_found, fmt::format("node {} was forgotten", node));
+               return std::exchange(record.state, state) != state;
+             }));
+  return done.second;
 }
 
 result<bool> participant::drain(const std::string& node) {
@@ -588,32 +600,26 @@ result<rebalance_done> participant::rebalance(bool dry_run) {
 }
 
 result<forget_done> participant::forget(const std::string& node) {
-  const auto key = sharding::node_key(node);
-  for (auto left = attempts; left > 0; --left) {
-    CANDOR_TRY_VOID(list_all());
-    CANDOR_TRY(found, heard(around_.coordinator.get(key)));
-    if (!found)
-      return fail(errc::not_found, fmt::format("no node {} is registered", node));
-    CANDOR_TRY(record, sharding::node_record_from_json(found->value));
-    take(key, *found);
-    if (record.state == node_state::gone)
-      return forget_done{std::move(record), false};
-    if (alive(node))
-      return fail(errc::conflict, fmt::format("node {} is heard of", node));
-    if (auto counts = view_.draining(node); !counts.done())
-      return fail(errc::conflict,
-                  fmt::format("{} shards count on a copy on node {}", counts.in_sync, node));
-    for (const auto& [shard, desired] : view_.desired)
-      if (std::ranges::find(desired.nodes, node) != desired.nodes.end())
-        return fail(errc::conflict, fmt::format("shard {} should lie on node {}", shard, node));
-    record.state = node_state::gone;
-    CANDOR_TRY(written, write({{key, found->version, sharding::to_json(record)}}));
-    if (written) {
-      log::warn(room, "node {} is forgotten, with its disk {}", node, record.disk_id);
-      return forget_done{std::move(record), true};
-    }
-  }
-  return fail(errc::conflict, fmt::format("the record of node {} keeps changing", node));
+  CANDOR_TRY(
+      done, change_record(node, [&](node_record& record) -> result<bool> {
+        if (record.state == node_state::gone)
+          return false;
+        CANDOR_TRY_VOID(list_all());
+        if (alive(node))
+          return fail(errc::conflict, fmt::format("node {} is heard of", node));
+        if (auto counts = view_.draining(node); !counts.done())
+          return fail(errc::conflict,
+                      fmt::format("{} shards count on a copy on node {}", counts.in_sync, node));
+        for (const auto& [shard, desired] : view_.desired)
+          if (std::ranges::find(desired.nodes, node) != desired.nodes.end())
+            return fail(errc::conflict, fmt::format("shard {} should lie on node {}", shard, node));
+        record.state = node_state::gone;
+        return true;
+      }));
+  auto& [record, changed] = done;
+  if (changed)
+    log::warn(room, "node {} is forgotten, with its disk {}", node, record.disk_id);
+  return forget_done{std::move(record), changed};
 }
 
 // -- what is shown

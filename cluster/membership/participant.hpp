@@ -155,6 +155,9 @@ private:
   std::optional<std::set<shard_id>> held_here() const;
   result<void> tell_of_disk();
   result<bool> write(std::vector<coordination::change> changes);
+  result<std::pair<sharding::node_record, bool>>
+  change_record(const std::string& node,
+                const std::function<result<bool>(sharding::node_record&)>& edit);
   result<bool> set_state(const std::string& node, sharding::node_state state);
 
   bool alive(const std::string& node) const;
