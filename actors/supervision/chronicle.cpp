@@ -26,12 +26,6 @@ bool same_members(std::vector<sharding::member> a, std::vector<sharding::member>
   return a == b;
 }
 
-const char* name_of(sharding::node_state state) {
-  if (state == sharding::node_state::gone)
-    return "gone";
-  return state == sharding::node_state::draining ? "draining" : "active";
-}
-
 void write(cluster_events& to, const clock& time, const char* name, json what) {
   json data = {{"at", format_time(time.now())}};
   data.update(what);

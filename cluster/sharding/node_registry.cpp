@@ -13,8 +13,6 @@ std::string node_key(std::string_view name) {
   return fmt::format("nodes/{}", name);
 }
 
-namespace {
-
 const char* name_of(node_state state) {
   switch (state) {
     case node_state::draining:
@@ -26,6 +24,8 @@ const char* name_of(node_state state) {
   }
   return "active";
 }
+
+namespace {
 
 constexpr std::string_view digits = "0123456789abcdef";
 

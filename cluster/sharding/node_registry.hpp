@@ -22,6 +22,9 @@ enum class node_state : std::uint8_t {
   gone,     ///< an operator said that its disk is no more: as if it had no record
 };
 
+/// `active`, `draining` or `gone`, as records and reports have it.
+const char* name_of(node_state state);
+
 struct node_record {
   std::string name;
   std::string disk_id;
