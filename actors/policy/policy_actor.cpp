@@ -153,6 +153,10 @@ private:
     if (outcome_ && (refused_ || missing_.empty()))
       std::exchange(outcome_, nullptr)(refused_ ? result<void>{tl::unexpected<error>{*refused_}}
                                                 : result<void>{});
+    if (refused_ && told_early_) { // as it would have ended had this shard answered in time
+      log::error("policy", "a shard that was silent refuses a policy: {}", refused_->to_string());
+      return quit(to_caf(*refused_));
+    }
     tell_outcome_without_the_silent();
     if (!missing_.empty() && !refused_)
       delayed_send(this, retry_every, retry_atom_v);
@@ -165,6 +169,7 @@ private:
       return;
     log::warn("policy", "{} shards have not logged the policies yet: {}{}", missing_.size(),
               *missing_.begin(), missing_.size() > 1 ? " and others" : "");
+    told_early_ = true;
     std::exchange(outcome_, nullptr)(result<void>{});
   }
 
@@ -258,7 +263,8 @@ private:
   std::set<shard_id> missing_;
   std::size_t asked_ = 0; ///< shards whose answer this round still lacks
   bool is_read_ = false;
-  millis began_{0}; ///< of the monotonic clock
+  millis began_{0};         ///< of the monotonic clock
+  bool told_early_ = false; ///< the outcome, before every shard had answered
   std::vector<caf::typed_response_promise<version_applied>> waiting_;
 };
 

@@ -23,7 +23,8 @@ struct surroundings {
 /// `configured` are the policies of the configuration, in order. `outcome` is called once, on the
 /// actor's thread: when every shard has logged those and all that shard 0 had logged before; when
 /// those that answer have, and the others were waited for (10 s): they get them as soon as somebody
-/// leads them; or when one refused (`policy_conflict`: another text has that version).
+/// leads them; or when one refused (`policy_conflict`: another text has that version). The actor
+/// ends with that error where one of those others refuses later.
 policy_handle spawn_policy_actor(caf::actor_system& system, surroundings around,
                                  std::vector<model::policy> configured,
                                  std::function<void(result<void>)> outcome);
