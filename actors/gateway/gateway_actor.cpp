@@ -1208,14 +1208,15 @@ private:
       message.dry = asked->test;
       auto decided = co_await knocker_.ask<ads_matched>(ad_room(), left, std::move(message));
       late = !decided && decided.error().code == errc::timed_out;
-      if (late)
-        break;
-      if (!decided)
+      if (!decided && !late && bids.empty())
         co_return problem(x, decided.error());
+      if (!decided)
+        break;
       if (!decided->ads.empty())
         bids.push_back({place.imp, std::move(decided->ads.front())});
     }
-    // What was bid before the time was over is money that is reserved: it is offered.
+    // What was bid before the time was over, or before an error, is money that is reserved: it is
+    // offered.
     if (bids.empty())
       co_return no(late ? parse::no_bid::insufficient_time : parse::no_bid::nothing_fits);
     co_return make_reply(200, json_type, bid_response(*asked, bids).dump() + "\n");
