@@ -217,6 +217,18 @@ result<network> parse_network(std::string_view bytes) {
 
 // -- judging -----------------------------------------------------------------------------------
 
+void classifier::workspace::wipe() noexcept {
+  auto over = [](auto& all) {
+    sodium_memzero(all.data(), all.size() * sizeof all[0]);
+    all.clear();
+  };
+  over(words);
+  over(rows);
+  over(groups);
+  over(mixed);
+  over(told);
+}
+
 classifier::classifier(network n)
   : n_{std::move(n)} {}
 

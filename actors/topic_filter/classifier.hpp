@@ -108,6 +108,9 @@ public:
     std::vector<std::uint64_t> groups;
     std::vector<std::int8_t> mixed; ///< rows that are not in the model
     std::vector<contribution> told;
+
+    /// Overwrites what a text left, hashes of its words too; memory is kept.
+    void wipe() noexcept;
   };
 
   /// Error: `config_invalid`: no such file, a checksum or a shape that does not hold.

@@ -56,6 +56,8 @@ struct filter::workspace {
   mender::workspace mend;
   view mended; ///< of the plain reading, or of the joined one where there is one
   bool is_mended = false;
+  bool reads_unmarked = false; ///< in other languages than English accents tell words apart
+  bool reads(reading r) const { return r != reading::unmarked || reads_unmarked; }
   wording how = wording::other;
   lexical_features said;
   std::array<double, outputs> topics; ///< probabilities, of all windows of the text
@@ -114,7 +116,11 @@ void filter::ask_classifier(workspace& w, bool is_text, judgement& j, bool expla
   const auto& model = *inside_->model;
   auto& find = w.find;
   auto how = w.how;
-  lexical_features_of(find.counts, find.topics, w.said);
+  // Topics are the text's alone: those of an earlier turn were not counted.
+  lexical_features_of(find.counts,
+                      is_text ? std::span<const std::uint32_t>{find.topics}
+                              : std::span<const std::uint32_t>{},
+                      w.said);
   const auto& thresholds = model.inside().thresholds[static_cast<std::size_t>(how)];
   // The lexicon found most by its places in the original; the classifier's are of a reading.
   auto tell = [&](const view& v, std::size_t begin, std::size_t end, std::size_t output,
@@ -171,7 +177,7 @@ void filter::ask_classifier(workspace& w, bool is_text, judgement& j, bool expla
   };
   judge(find.plain, true);
   for (auto r : other_readings)
-    if (read_as(r, find.plain, find.other))
+    if (w.reads(r) && read_as(r, find.plain, find.other))
       judge(find.other, false);
   if (w.is_mended)
     judge(w.mended, false);
@@ -185,16 +191,16 @@ bool filter::judge_turn(workspace& w, std::string_view turn, std::string_view pr
     ~wiping() { // nothing of what a person said stays in memory
       w.find.wipe();
       w.mended.wipe();
+      w.classify.wipe();
     }
   } after{w};
   const auto& terms = *inside_->terms;
   auto& find = w.find;
   if (!terms.read(find, turn) || !terms.scan(find, find.plain, 0))
     return false;
-  // In other languages accents tell words apart.
-  auto may_be_unmarked = primary.empty() || primary == "en";
+  w.reads_unmarked = primary.empty() || primary == "en";
   for (auto r : other_readings)
-    if ((r != reading::unmarked || may_be_unmarked) && read_as(r, find.plain, find.other) &&
+    if (w.reads(r) && read_as(r, find.plain, find.other) &&
         !terms.scan(find, find.other, static_cast<std::uint8_t>(r)))
       return false;
   w.is_mended = false;
