@@ -51,11 +51,22 @@ class World:
 
     def tend(self):
         """As an operator would: a node that gave its spoilt data up gets an empty disk, and is started."""
-        for m in self.spoilt:
+        for m in list(self.spoilt):
             if m.state() == "stopped" and any(word in m.log_tail(5) for word in ("damaged", "corrupt")):
                 self.history.say("note", what=f"{m.name} gave its data up; its disk is emptied")
                 self.empty_disk(m)
                 self.cluster.launch(m)
+                self.spoilt.remove(m)  # what it ends of from now on is another matter
+
+    def wait_until_healthy(self, within_s=120):
+        until = time.monotonic() + within_s
+        while True:
+            self.tend()
+            try:
+                return self.cluster.wait_until_healthy(10)
+            except ClusterError:
+                if time.monotonic() > until:
+                    raise
 
     def view(self):
         """As the first node says that answers; empty where none does."""

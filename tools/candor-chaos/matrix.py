@@ -144,8 +144,8 @@ class Measurement:
             finally:
                 made.heal()
                 world.history.say("fault", what=row.fault, phase="heal")
-            load.wait_until_all_are_served()
-            world.cluster.wait_until_healthy()
+            load.wait_until_all_are_served(tend=world.tend)
+            world.wait_until_healthy()
             wait(lambda: all(p.gap(moment) is not None for p in probes), "a shard was not led again")
             gaps = [1000 * p.gap(moment) for p in probes]
             self.gaps_ms += gaps

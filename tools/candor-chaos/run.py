@@ -19,7 +19,6 @@ from local_cluster import ClusterError, LocalCluster
 from policy_load import POLICY, PolicyLoad
 from workload import Observer, Workload
 
-HEALTHY_WITHIN_S = 120
 SICK_READS_S = 20  # a cluster that did not heal is read as far as it answers
 
 
@@ -183,7 +182,7 @@ class Run:
         began = time.monotonic()
         try:
             load.wait_until_all_are_served(tend=world.tend)
-            self.wait_until_healthy(world)
+            world.wait_until_healthy()
             took = round(time.monotonic() - began, 2)
             self.say(f"           healthy {took} s after it was healed")
         except (RuntimeError, ClusterError) as e:
@@ -198,16 +197,6 @@ class Run:
                                     f"{n.member.log_tail(8)}")
                 world.cluster.launch(n.member)
         return took is not None
-
-    def wait_until_healthy(self, world):
-        until = time.monotonic() + HEALTHY_WITHIN_S
-        while True:
-            world.tend()
-            try:
-                return world.cluster.wait_until_healthy(10)
-            except ClusterError:
-                if time.monotonic() > until:
-                    raise
 
     def settle(self, cluster, load):
         for n in cluster.nodes:
