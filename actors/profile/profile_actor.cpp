@@ -166,9 +166,12 @@ public:
                                         });
         },
         [this](const read_session& m) -> caf::result<user_answer> {
-          if (open_ && may_answer())
+          if (open_ && may_answer()) {
+            if (knows_less_than(m.seen))
+              return to_caf(not_open());
             return with_user<user_answer>(m.user,
                                           [&](const user_id& user) { return read_person(user); });
+          }
           auto told = read_copy(m);
           return told ? caf::result<user_answer>{std::move(*told)} : to_caf(told.error());
         },
@@ -512,6 +515,12 @@ private:
 
   /// What whoever is answered now has seen: every entry that the answer rests on is committed.
   session_token seen_now() const { return {table_.shard(), generation_, seq_}; }
+
+  /// The session was answered by a primary that this one knows nothing of: whatever the clocks here
+  /// say, a session does not go back.
+  bool knows_less_than(const session_token& seen) const {
+    return std::pair{generation_, seq_} < std::pair{seen.generation, seen.seq};
+  }
 
   template <class Answer, class Decide>
   caf::result<Answer> with_user(const std::string& id, Decide decide) {

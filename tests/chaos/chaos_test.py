@@ -57,9 +57,10 @@ class ShortForm(unittest.TestCase):
         self.assertIsNotNone(result["faults"][0]["healthy_after_s"], result["trouble"])
 
     def test_a_clock_that_nearly_stands_makes_stale_reads_and_that_is_found(self):
-        code, result = self.run_of(["clock-stands"], "--seed", 3, "--minutes", 0.2)
+        code, result = self.run_of(["clock-stands"], "--seed", 3, "--minutes", 0.2, "--shards", 64)
         self.assertEqual(code, 10)
-        self.assertIn("stale_read", result["verdict"]["violations"])
+        # A session's promise does not rest on clocks.
+        self.assertEqual(list(result["verdict"]["violations"]), ["stale_read"])
 
 
 class Plan(unittest.TestCase):

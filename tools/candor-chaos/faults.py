@@ -31,11 +31,12 @@ def tell_disk(node, *orders):
 class World:
     """What faults act on. `chance` is the run's own: the same seed picks the same victims of the same view."""
 
-    def __init__(self, cluster, chance, history, people=None):
+    def __init__(self, cluster, chance, history, people, load):
         self.cluster = cluster
         self.chance = chance
         self.history = history
         self.people = people  # the load on the policy
+        self.load = load      # writers and readers
         self.spoilt = []      # members whose files were spoilt
         self.clocks = {n.name: Clock(n.folder / "clock") for n in cluster.nodes}
 
@@ -628,11 +629,25 @@ class ClockStands(ClockFault):
 
     def inject(self):
         self.node = self.world.leader_of_most()
+        led = [s["shard"] for s in self.world.view()["shards"] if s.get("primary") == self.node.name]
         self.clock(self.node).set_rate(0.02)
         self.world.cluster.partition([self.node.name])
+        # The first writer that comes to it stops a shard's reads there: who is to see a stale one comes before.
+        self.ended = threading.Event()
+        self.readers = [threading.Thread(target=self.read_behind, args=(shard,), daemon=True) for shard in led]
+        for r in self.readers:
+            r.start()
         return self.node.name
 
+    def read_behind(self, shard):
+        """An event that another node acknowledges, and then a strong read at the one that is cut off."""
+        other = next(n for n in self.world.cluster.nodes if n is not self.node)
+        self.world.load.write_and_read(700 + shard, shard, other, self.node, self.ended)
+
     def heal(self):
+        self.ended.set()
+        for r in self.readers:
+            r.join()
         self.clock(self.node).set_rate(1.0)
         self.world.cluster.heal()
 

@@ -95,9 +95,9 @@ class Measurement:
 
     def rounds_in(self, cluster, history, rounds):
         people = PolicyLoad(cluster, history, self.given.seed)
-        world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history, people)
         people.prepare()
         load = Workload(cluster, history, self.given.seed, rate=self.given.rate)
+        world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history, people, load)
         observer = Observer(cluster, history)
         for clients in (people, load, observer):
             clients.start()

@@ -175,9 +175,7 @@ class PolicyLoad:
             person = Person(f"gone-{number}", 0)
             sent = []
             for _ in range(5):
-                id, ms = person.next_event()
-                event = {"id": id, "user": person.name, "at": time_text(ms), "kind": "engagement", "action": "like",
-                         "object": {"id": "page", "topics": ["pets"]}}
+                _, ms, event = person.next_event("pets")
                 sent.append((event, ms))
                 self.send(process, self.pick(chance), event, ms)
             self.read(process, chance, person)

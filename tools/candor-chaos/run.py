@@ -135,7 +135,7 @@ class Run:
         observer = Observer(cluster, history)
         people = PolicyLoad(cluster, history, self.given.seed)
         people.prepare()
-        world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history, people)
+        world = faults.World(cluster, random.Random(f"victims/{self.given.seed}"), history, people, load)
         people.start()
         load.start()
         observer.start()

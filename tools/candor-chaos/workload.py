@@ -38,14 +38,15 @@ class Person:
         self.ids = {}        # at_ms -> event id
         self.last_ms = 0
 
-    def next_event(self):
-        """(id, at_ms): a time that no other event of theirs has."""
+    def next_event(self, topic):
+        """(id, at_ms, the event): of a time that no other event of theirs has."""
         with self.guard:
             ms = max(int(time.time() * 1000) - SHIFT_MS, self.last_ms + 1)
             self.last_ms = ms
             id = f"{self.name}-{len(self.ids)}"
             self.ids[ms] = id
-            return id, ms
+        return id, ms, {"id": id, "user": self.name, "at": time_text(ms), "kind": "engagement", "action": "like",
+                        "object": {"id": f"page-{ms % 50}", "topics": [topic]}}
 
     def events_of(self, body):
         """Ids in the order of the record that a node shows."""
@@ -135,10 +136,8 @@ class Workload:
             open_events = {}
             for _ in range(self.batch):
                 person = self.pick(chance)
-                id, ms = person.next_event()
-                open_events[id] = (person, ms, {
-                    "id": id, "user": person.name, "at": time_text(ms), "kind": "engagement", "action": "like",
-                    "object": {"id": f"page-{ms % 50}", "topics": [chance.choice(TOPICS)]}})
+                id, ms, event = person.next_event(chance.choice(TOPICS))
+                open_events[id] = (person, ms, event)
             tries = 0
             # A few are given up: whether they count nobody knows then, and either must be right.
             gives_up_after = 1 if chance.random() < 0.05 else 1000
@@ -211,9 +210,7 @@ class Workload:
             began = time.monotonic()
             person = self.pick(chance)
             if not self.ended.is_set() and chance.random() < 0.5:
-                id, ms = person.next_event()
-                event = {"id": id, "user": person.name, "at": time_text(ms), "kind": "engagement", "action": "like",
-                         "object": {"id": "page", "topics": [chance.choice(TOPICS)]}}
+                id, ms, event = person.next_event(chance.choice(TOPICS))
                 node = chance.choice(self.cluster.nodes)
                 self.send(process, node, connections, {id: (person, ms, event)}, token)
             self.read_one(process, chance.choice(self.cluster.nodes), connections, person, token)
@@ -237,6 +234,22 @@ class Workload:
             return False
         self.history.end(op, "ok", events=events)
         return True
+
+    def write_and_read(self, process, shard, writer, reader, ended):
+        """An event of somebody of the shard, sent to a node until it is acknowledged; then a strong read at another."""
+        with self.guard:
+            person = self.make_person()
+            while person.shard != shard:
+                person = self.make_person()
+            self.retired.append(person)
+        id, ms, event = person.next_event(TOPICS[0])
+        open_events, connections = {id: (person, ms, event)}, {}
+        while open_events and not ended.wait(0.05):
+            self.send(process, writer, connections, open_events)
+        if not open_events:
+            self.read_one(process, reader, connections, person)
+        for c in connections.values():
+            c.close()
 
     def read_all(self, within_s=120):
         """The last word: every person through every node, until each has answered, or the time is over; who did not

@@ -132,6 +132,24 @@ TEST_CASE("what fails after an entry was drafted leaves nothing in memory", "[pr
   CHECK(!answer->known);
 }
 
+TEST_CASE("a session that saw more than a primary has is not answered by it", "[profile]") {
+  primary p;
+  p.wait_until_open();
+  CHECK(p.like("l1", "ann") == model::verdict::accepted());
+  auto seen = p.ask<user_answer>(read_session{0, "ann", {}});
+  REQUIRE(seen);
+  CHECK(p.ask<user_answer>(read_session{0, "ann", seen->seen}));
+  auto further = seen->seen;
+  ++further.seq;
+  auto refused = p.ask<user_answer>(read_session{0, "ann", further});
+  REQUIRE(!refused);
+  CHECK(refused.error().code == errc::not_primary);
+  // Of a restore that this primary knows nothing of.
+  auto restored = seen->seen;
+  ++restored.generation;
+  CHECK(!p.ask<user_answer>(read_session{0, "ann", restored}));
+}
+
 TEST_CASE("on a low disk no new data is taken, what people have a right to goes through, and with "
           "no room nothing is written",
           "[profile]") {
