@@ -38,6 +38,7 @@ class World:
         self.people = people  # the load on the policy
         self.load = load      # writers and readers
         self.spoilt = []      # members whose files were spoilt
+        self.watched = None   # the node that a measurement watches: it is the one that is hurt
         self.clocks = {n.name: Clock(n.folder / "clock") for n in cluster.nodes}
 
     def empty_disk(self, member):
@@ -80,7 +81,9 @@ class World:
         return [n for n in self.cluster.nodes if n.state() == "running"]
 
     def leader_of_most(self):
-        """The node that leads most shards."""
+        """The node that leads most shards, or that is watched."""
+        if self.watched is not None and self.watched.state() == "running":
+            return self.watched
         led = {}
         for s in self.view()["shards"]:
             led[s.get("primary")] = led.get(s.get("primary"), 0) + 1

@@ -123,11 +123,31 @@ class Measurement:
                 self.trouble.append(f"{node.name} does not verify its audit chains: {e}")
         people.look_for_canaries()
 
+    def settled_view(self, world, within_s=30):
+        """Leaders move after a rebalance: the view in which they have not for two seconds."""
+        until = time.monotonic() + within_s
+        led, since = None, 0
+        while True:
+            view = world.view()
+            now = [(s["shard"], s.get("primary")) for s in view["shards"]]
+            if now != led or not now:
+                led, since = now, time.monotonic()
+            elif time.monotonic() > since + 2:
+                return view
+            if time.monotonic() > until:
+                raise ClusterError(f"leaders still move after {within_s} s")
+            time.sleep(0.1)
+
     def one_round(self, world, load, number, rounds):
         row = self.row
         world.ctl("cluster", "rebalance")
-        victim = world.leader_of_most()
-        shards = [s["shard"] for s in world.view()["shards"] if row.concerned is ALL or s["primary"] == victim.name]
+        try:
+            view = self.settled_view(world)
+        except ClusterError as e:
+            self.trouble.append(f"round {number + 1}: {e}")
+            return
+        victim = world.watched = world.leader_of_most()
+        shards = [s["shard"] for s in view["shards"] if row.concerned is ALL or s["primary"] == victim.name]
         nodes = [n for n in world.cluster.nodes if row.concerned is ALL or n is not victim]
         persons = persons_of(world.cluster, set(shards[:self.given.probes]))
         probes = [Probe(user, shard, nodes, 0.3) for shard, user in persons.items()]
@@ -136,6 +156,9 @@ class Measurement:
         made = faults.BY_NAME[row.fault](world)
         try:
             wait(lambda: all(len(p.acked) >= 10 for p in probes), "the probes are not acknowledged")
+            led = {s["shard"] for s in world.view()["shards"] if s.get("primary") == victim.name}
+            if row.concerned is LED and not led.issuperset(persons):
+                raise ClusterError(f"{victim.name} does not lead what is watched any more")
             moment = time.monotonic()
             try:
                 what = made.inject()
@@ -156,6 +179,7 @@ class Measurement:
             self.trouble.append(f"round {number + 1}: {str(e)[-300:]}")
             self.say(f"  {self.trouble[-1]}")
         finally:
+            world.watched = None
             for p in probes:
                 p.ended.set()
             for p in probes:
