@@ -33,11 +33,12 @@ from local_cluster import ClusterError, LocalCluster  # noqa: E402
 class Probe:
     """One person of one shard: events one after the other, each until it is acknowledged."""
 
-    def __init__(self, user, shard, nodes, patience_s):
+    def __init__(self, user, shard, nodes, patience_s, pause_s=0.005):
         self.user = user
         self.shard = shard
         self.nodes = nodes
         self.patience_s = patience_s
+        self.pause_s = pause_s
         self.acked = []  # (begun, acknowledged), as time.monotonic
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.work, daemon=True)
@@ -57,7 +58,7 @@ class Probe:
                     break
                 turn += 1
                 time.sleep(0.005)
-            time.sleep(0.005)
+            time.sleep(self.pause_s)
         for c in connections.values():
             c.close()
 

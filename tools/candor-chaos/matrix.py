@@ -25,6 +25,7 @@ from workload import Observer, Workload
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from failover_bench import Probe, persons_of, quantile, wait  # noqa: E402
 
+PROBE_PAUSE_S = 0.02  # the figures are hundreds of milliseconds
 LED, ALL = "shards that the victim led", "all shards"
 
 
@@ -150,7 +151,7 @@ class Measurement:
         shards = [s["shard"] for s in view["shards"] if row.concerned is ALL or s["primary"] == victim.name]
         nodes = [n for n in world.cluster.nodes if row.concerned is ALL or n is not victim]
         persons = persons_of(world.cluster, set(shards[:self.given.probes]))
-        probes = [Probe(user, shard, nodes, 0.3) for shard, user in persons.items()]
+        probes = [Probe(user, shard, nodes, 0.3, PROBE_PAUSE_S) for shard, user in persons.items()]
         for p in probes:
             p.thread.start()
         made = faults.BY_NAME[row.fault](world)
