@@ -20,6 +20,10 @@ bool is_of(const notice& n, const model::policy& p) {
   return n.policy == p.id && n.revision == p.notice_revision;
 }
 
+bool same_notice(const model::policy& a, const model::policy& b) {
+  return a.id == b.id && a.notice_revision == b.notice_revision;
+}
+
 bool was_reached(const model::person& who, const model::policy& p) {
   return std::ranges::any_of(who.notices, [&](const model::notice_reached& n) {
     return n.policy == p.id && n.revision == p.notice_revision;
@@ -91,6 +95,7 @@ result<notice_round> user_table::find_notices(std::size_t persons, std::size_t l
     if (!s->exists)
       continue;
     std::optional<replication::draft> entry;
+    std::vector<const model::policy*> counted; // a person counts once for a revision
     for (auto p : announced) {
       if (!model::in_audience(*p, around_.regions, s->base.person, now))
         continue;
@@ -106,7 +111,10 @@ result<notice_round> user_table::find_notices(std::size_t persons, std::size_t l
         ++found.created;
         --told_later;
       }
-      count_notices(s->base, *p, reached, told_later > 0);
+      if (std::ranges::none_of(counted, [&](auto other) { return same_notice(*other, *p); })) {
+        count_notices(s->base, *p, reached, told_later > 0);
+        counted.push_back(p);
+      }
     }
     if (entry && planted(bug::intent_not_recorded))
       continue;
@@ -119,10 +127,10 @@ result<notice_round> user_table::find_notices(std::size_t persons, std::size_t l
       continue;
     for (const auto& n : s->base.notices)
       if (n.state == notice_state::intended && n.next_try <= now)
-        for (auto p : announced)
-          if (is_of(n, *p))
-            found.mails.push_back({s->base.user, n.id, s->base.email, n.lang, s->base.zone,
-                                   s->base.app, p->version, n.attempts, n.created});
+        if (auto p = std::ranges::find_if(announced, [&](auto a) { return is_of(n, *a); });
+            p != announced.end())
+          found.mails.push_back({s->base.user, n.id, s->base.email, n.lang, s->base.zone,
+                                 s->base.app, (*p)->version, n.attempts, n.created});
   }
   if (notices_from_.empty()) { // round the shard once
     counts_ = std::exchange(counting_, {});

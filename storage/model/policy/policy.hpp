@@ -95,7 +95,8 @@ public:
   const policy* in_force(timestamp t) const noexcept;
 
   /// The versions whose notices go out at `t`: the one in force, and those that are announced and not yet in force.
-  /// Of several with the same policy and revision the first.
+  /// Several may have one policy and revision, each with an audience of its own: whoever was told of one was told of
+  /// all.
   std::vector<const policy*> announced(timestamp t) const;
 
   /// By version name, or nullptr.

@@ -37,18 +37,11 @@ const policy* timeline::find(std::string_view version) const noexcept {
 
 std::vector<const policy*> timeline::announced(timestamp t) const {
   std::vector<const policy*> found;
-  auto add = [&](const policy& p) {
-    auto same = [&](const policy* other) {
-      return other->id == p.id && other->notice_revision == p.notice_revision;
-    };
-    if (std::ranges::none_of(found, same))
-      found.push_back(&p);
-  };
   if (auto now = in_force(t))
-    add(*now);
+    found.push_back(now);
   for (const auto& v : versions_)
     if (v.policy.announce_at <= t && v.policy.effective_at > t)
-      add(v.policy);
+      found.push_back(&v.policy);
   return found;
 }
 

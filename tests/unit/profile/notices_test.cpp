@@ -236,6 +236,28 @@ TEST_CASE("a region that is admitted later is told first", "[notices]") {
   CHECK(s.say("e2", "gus", s.time.now(), "hiking") == verdict::accepted());
 }
 
+TEST_CASE(
+    "whom a later version with the same notice admits is told before it is in force, the others "
+    "not again",
+    "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "");
+  put(s, "gus", "GB", "gus@example.org");
+  go_round(s);
+  CHECK(ledger(s, "gus").empty());
+  s.commit(s.people->apply_policy(another_version("2026-01-10.1", 1, "2025-12-17T00:00:00Z",
+                                                  "2026-01-10T00:00:00Z", "[\"EU\", \"KR\"]"),
+                                  "test"));
+  go_round(s);
+  CHECK(ledger(s, "ann").size() == 1);
+  CHECK(ledger(s, "gus").size() == 2);
+  auto round = go_round(s);
+  CHECK(round.entries.empty());
+  CHECK(round.mails.size() == 1);
+  REQUIRE(round.counts.size() == 1);
+  CHECK(round.counts[0].audience == 2);
+}
+
 TEST_CASE("no more lines are created than asked for, and the counts say who waits", "[notices]") {
   shard s{announced};
   for (auto i = 0; i < 10; ++i)
