@@ -35,7 +35,6 @@ constexpr auto tick_every = std::chrono::milliseconds{200};
 constexpr std::uint32_t persons_a_tick = 32; ///< looked at in each shard
 constexpr std::size_t mail_threads = 4;
 constexpr std::size_t mails_in_work = 256;
-constexpr auto mail_deadline = std::chrono::seconds{60}; ///< above the mailer's own
 constexpr std::size_t rate_window_ticks = 50;
 constexpr shard_id first_shard = 0; ///< whose audit log holds the steps of a campaign
 
@@ -80,13 +79,17 @@ public:
       for (std::size_t i = 0; i < mail_threads; ++i)
         senders_.push_back(transport::spawn_waiting<sender_actor>(
             system(), std::shared_ptr<mailer>{around_.make_mailer()}));
+    idle_ = senders_;
     delayed_send(this, tick_every, tick_atom_v);
     return {
         [this](tick_atom) {
           delayed_send(this, tick_every, tick_atom_v);
           learn_versions();
-          if (!around_.shards->led_here(first_shard))
+          record_again();
+          if (!around_.shards->led_here(first_shard)) {
+            leave_mails();
             return;
+          }
           if (!paused_)
             go_round();
           record_progress();
@@ -101,6 +104,7 @@ public:
     for (const auto& s : senders_)
       anon_send_exit(s, caf::exit_reason::user_shutdown);
     senders_.clear();
+    idle_.clear();
   }
 
 private:
@@ -204,23 +208,52 @@ private:
     if (senders_.empty() || version == versions_.end() || !version->second.texts ||
         in_work_.size() >= mails_in_work || in_work_.contains(order.notice))
       return; // the intent stands: it is found again
-    const auto& policy = version->second.policy;
-    auto now = around_.time.now();
-    auto when = next_allowed(now, order.zone, policy.quiet_from, policy.quiet_until);
     in_work_.insert(order.notice);
+    waiting_.push_back(std::move(order));
+    send_waiting();
+  }
+
+  /// A sender has one mail at a time: what is given up here is not sent after all.
+  void send_waiting() {
+    while (!idle_.empty() && !waiting_.empty()) {
+      auto order = std::move(waiting_.front());
+      waiting_.pop_front();
+      send(order);
+    }
+  }
+
+  void send(const mail_order& order) {
+    const auto& version = versions_.at(order.policy_version);
+    auto now = around_.time.now();
+    auto when =
+        next_allowed(now, order.zone, version.policy.quiet_from, version.policy.quiet_until);
     if (when > now)
       return record(order, mail_outcome::postponed, when);
-    auto composed = compose_for(order, version->second);
+    auto composed = compose_for(order, version);
     if (!composed) { // an address that no server would take
       failed_.Increment();
       return record(order, mail_outcome::failed, {});
     }
     if (planted(bug::outcome_without_send) && order.notice.back() < '4')
       return record(order, mail_outcome::accepted, {});
-    auto& to = senders_[next_sender_++ % senders_.size()];
-    request(to, mail_deadline, mail_job_ptr{std::make_shared<const mail>(std::move(*composed))})
-        .then([this, order](const mail_done_ptr& done) { settle(order, *done); },
-              [this, order](const caf::error&) { settle(order, outcome{}); });
+    auto by = idle_.back();
+    idle_.pop_back();
+    auto done = [this, order, by](const outcome& how) {
+      idle_.push_back(by);
+      settle(order, how);
+      send_waiting();
+    };
+    // No deadline: the mailer has its own, and a mail given up before would still be sent.
+    request(by, caf::infinite, mail_job_ptr{std::make_shared<const mail>(std::move(*composed))})
+        .then([done](const mail_done_ptr& told) { done(*told); },
+              [done](const caf::error&) { done(outcome{}); });
+  }
+
+  /// The first shard is led elsewhere: who leads it sends them.
+  void leave_mails() {
+    for (const auto& order : waiting_)
+      in_work_.erase(order.notice);
+    waiting_.clear();
   }
 
   result<mail> compose_for(const mail_order& order, const known_version& version) {
@@ -252,11 +285,26 @@ private:
   void record(const mail_order& order, mail_outcome how, timestamp next_try) {
     auto user = user_id::parse(order.user);
     CANDOR_ASSERT(user);
-    auto shard = around_.shard_of(*user);
-    auto done = [this, id = order.notice] { in_work_.erase(id); };
-    request(around_.shards->primary(shard), limits::room_deadline,
-            record_mail{shard, order.user, order.notice, how, around_.time.now(), next_try, {}})
-        .then([done](const acknowledged&) { done(); }, [done](const caf::error&) { done(); });
+    record(record_mail{
+        around_.shard_of(*user), order.user, order.notice, how, around_.time.now(), next_try, {}});
+  }
+
+  /// Until it is recorded: forgotten, it would be sent again.
+  void record(record_mail what) {
+    request(around_.shards->primary(what.shard), limits::room_deadline, what)
+        .then([this, id = what.notice](const acknowledged&) { in_work_.erase(id); },
+              [this, what](const caf::error& e) {
+                auto why = from_caf(e).code;
+                if (why == errc::user_not_found || why == errc::not_found) // erased meanwhile
+                  in_work_.erase(what.notice);
+                else
+                  unrecorded_.push_back(what);
+              });
+  }
+
+  void record_again() {
+    for (auto& what : std::exchange(unrecorded_, {}))
+      record(std::move(what));
   }
 
   // -- what is asked -----------------------------------------------------------------------------
@@ -384,9 +432,11 @@ private:
   prometheus::Counter& deferred_;
   prometheus::Counter& failed_;
   std::vector<sender_handle> senders_;
-  std::size_t next_sender_ = 0;
-  std::set<std::string> steps_;   ///< that were handed to the audit log
-  std::set<std::string> in_work_; ///< notices whose mail is on its way
+  std::vector<sender_handle> idle_;     ///< of them
+  std::deque<mail_order> waiting_;      ///< for an idle one
+  std::vector<record_mail> unrecorded_; ///< outcomes that no shard has taken yet
+  std::set<std::string> steps_;         ///< that were handed to the audit log
+  std::set<std::string> in_work_; ///< notices whose mail waits, is on its way, or is unrecorded
   double carried_ = 0;            ///< lines that earlier ticks left
   std::size_t turn_ = 0;
   bool paused_ = false;
