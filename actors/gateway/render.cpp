@@ -95,6 +95,38 @@ json interests_of(const person_view& who) {
   return list;
 }
 
+json events_of(const person_view& who) {
+  json times = json::array();
+  for (const auto& e : who.record.seen)
+    times.push_back(format_time(e.at));
+  return times;
+}
+
+std::string_view state_of(const model::notice& n) {
+  switch (n.state) {
+    case model::notice_state::sent:
+      return "sent";
+    case model::notice_state::intended:
+      return "intended";
+    case model::notice_state::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+json line_of(const model::notice& n) {
+  auto time = [](const std::optional<timestamp>& t) { return t ? json(format_time(*t)) : json{}; };
+  return {{"notice", n.id},
+          {"policy", n.policy},
+          {"revision", n.revision},
+          {"channel", to_string(n.channel)},
+          {"lang", n.lang},
+          {"state", state_of(n)},
+          {"created", format_time(n.created)},
+          {"sent", time(n.sent)},
+          {"reached", time(n.reached)}};
+}
+
 void append_quoted(std::string& to, std::string_view text) {
   to += '"';
   for (auto c : text) {
@@ -118,9 +150,7 @@ std::string user_json(const person_view& who) {
 
 std::string user_json_with_events(const person_view& who) {
   auto made = person_of(who);
-  made["events"] = json::array();
-  for (const auto& e : who.record.seen)
-    made["events"].push_back(format_time(e.at));
+  made["events"] = events_of(who);
   return text_of(made);
 }
 
@@ -136,6 +166,7 @@ std::string export_json(const person_view& who) {
   made.update(person_of(who));
   made["interests"] = interests_of(who);
   made["events_remembered"] = who.record.seen.size();
+  made["events"] = events_of(who);
   made["ads"] = json::array();
   for (const auto& x : who.impressions)
     made["ads"].push_back(to_json(x));
@@ -144,7 +175,9 @@ std::string export_json(const person_view& who) {
     made["content"].push_back({{"content", x.content},
                                {"at", format_time(x.at)},
                                {"state", x.hidden ? "hidden" : "seen"}});
-  made["uses"] = json::array();
+  made["notice_ledger"] = json::array();
+  for (const auto& n : who.record.notices)
+    made["notice_ledger"].push_back(line_of(n));
   return text_of(made);
 }
 

@@ -257,7 +257,9 @@ class TheContract(HttpTest):
         self.assertTrue(all(i["uses"]["ads"] is True for i in interests), interests)
         export = self.ask("GET", "/v1/users/u-42/export", status=200)
         self.assertIn("attachment", export.getheader("Content-Disposition"))
-        self.assertEqual(json.loads(export.text)["events_remembered"], 5)
+        exported = json.loads(export.text)
+        self.keeps_to("export", exported)
+        self.assertEqual(exported["events_remembered"], 5)
         self.found("DELETE", "/v1/users/u-42/interests/outdoors")
         left = self.found("GET", "/v1/users/u-42/interests")["interests"]
         self.assertNotIn("outdoors", {i["topic"] for i in left})
@@ -269,6 +271,10 @@ class TheContract(HttpTest):
         self.assertIn("2025", told["body"])
         self.found("POST", f"/v1/users/u-43/notices/{told['notice']}/ack")
         self.assertIsNotNone(self.found("GET", "/v1/users/u-43/notices?peek=true")["notices"][0]["reached"])
+        exported = self.found("GET", "/v1/users/u-43/export")
+        self.keeps_to("export", exported)
+        self.assertIn((told["notice"], "in_app", "sent"),
+                      [(n["notice"], n["channel"], n["state"]) for n in exported["notice_ledger"] if n["reached"]])
 
         self.check_notice_stream(person)
         self.check_ads_and_content(person)

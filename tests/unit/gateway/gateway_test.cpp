@@ -252,7 +252,8 @@ TEST_CASE("an export holds all and is audited", "[gateway]") {
   CHECK(body["user"] == "u-42");
   CHECK(body["interests"].size() == 2);
   CHECK(body["events_remembered"] == 2);
-  CHECK(body["uses"] == json::array());
+  CHECK(body["events"].size() == 2);
+  CHECK(body["notice_ledger"] == json::array());
   CHECK(h.notes->lines() == std::vector<std::string>{"export u-42 by loopback"});
 }
 
