@@ -155,6 +155,8 @@ class Canary:
 class OfANode(Canary, process_case.ProcessCase):
     def test_what_was_said_is_in_no_file_no_log_no_metric_and_no_answer(self):
         node = self.start_node(flags=["--log-level", "debug"])
+        with open(f"/proc/{node.process.pid}/limits", encoding="ascii") as f:
+            self.assertRegex(f.read(), r"Max core file size +0 +0 ")
         self.let_loose([node])
         self.send_everything()
         self.assert_that_nobody_says_it(node)

@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -24,6 +26,14 @@ using namespace candor;
 int complain(const error& e) {
   std::cerr << "candord: " << e.to_string() << "\n  " << info(e.code).remedy << '\n';
   return 1;
+}
+
+/// A core file would hold what people said, and keys. (The limit alone does not bind a system that
+/// pipes core files to a program.)
+void leave_no_core_file() {
+  rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  ::prctl(PR_SET_DUMPABLE, 0);
 }
 
 /// Waits for a signal or for the node's own wish to end.
@@ -109,6 +119,7 @@ void print_banner(const config::node_config& c, const config::checked& files,
 } // namespace
 
 int main(int argc, char** argv) {
+  leave_no_core_file();
   end_of_service end;
   CLI::App app{"candord: one node of Candor.\n"
                "Example: candord --data /var/lib/candor --http 127.0.0.1:8080"};
