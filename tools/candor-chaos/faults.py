@@ -60,6 +60,22 @@ class World:
                 self.cluster.launch(m)
                 self.spoilt.remove(m)  # what it ends of from now on is another matter
 
+    def rest(self, until):
+        """Until a moment of time.monotonic()."""
+        while (left := until - time.monotonic()) > 0:
+            self.tend()
+            time.sleep(min(1, left))
+
+    def wait_until_ready(self, node):
+        """What was spoilt long ago may be read for the first time as the node starts."""
+        try:
+            node.wait_until_ready()
+        except ClusterError:
+            if node.member not in self.spoilt:
+                raise
+            self.tend()
+            node.wait_until_ready()
+
     def wait_until_healthy(self, within_s=120):
         until = time.monotonic() + within_s
         while True:
@@ -568,7 +584,7 @@ class RollingRestart(Fault):
             self.victims = [node.member]
             node.member.stop()
             node.launch()
-            node.wait_until_ready()
+            self.world.wait_until_ready(node)
             undrain(self.world, node.name)
             self.world.ctl("cluster", "health", "--exit-when-healthy", "--within", "60s")
         return "each in turn"
@@ -754,8 +770,8 @@ class LyingPowerLoss(DiskFault):
         for node in self.world.cluster.nodes:
             node.member.stop()
             self.world.cluster.launch(node.member)
-            node.wait_until_ready()
-        self.world.cluster.wait_until_healthy()
+            self.world.wait_until_ready(node)
+        self.world.wait_until_healthy()
         time.sleep(5)
         return self.kill(*self.world.cluster.members)
 

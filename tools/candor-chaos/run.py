@@ -143,7 +143,7 @@ class Run:
             load.wait_until_all_are_served()
             zero = time.monotonic()
             for step in schedule.steps:
-                time.sleep(max(0, zero + step["at_s"] - time.monotonic()))
+                world.rest(zero + step["at_s"])
                 healed = self.one_fault(world, load, step)
                 if load.crashed:
                     raise RuntimeError(f"a client crashed: {load.crashed[0]}")
@@ -151,7 +151,7 @@ class Run:
                     self.trouble.append("the run ended there: what came after would tell nothing")
                     break
             else:
-                self.settle(cluster, load)
+                self.settle(world, load)
         finally:
             people.ended.set()
             load.ended.set()
@@ -198,9 +198,9 @@ class Run:
                 world.cluster.launch(n.member)
         return took is not None
 
-    def settle(self, cluster, load):
-        for n in cluster.nodes:
-            n.wait_until_ready()
+    def settle(self, world, load):
+        for n in world.cluster.nodes:
+            world.wait_until_ready(n)
         load.wait_until_all_are_served()
 
     def look_at_the_end(self, cluster, history):
