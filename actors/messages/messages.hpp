@@ -462,10 +462,24 @@ struct pause_notices {
   std::string caller;
 };
 
+/// notification -> profile: whether notices are paused stands in a shard, so that it outlives
+/// nodes.
+struct set_notices_paused {
+  shard_id shard = 0;
+  bool paused = false;
+  std::string caller;
+};
+struct read_notices_paused {
+  shard_id shard = 0;
+};
+struct notices_paused {
+  bool paused = false;
+};
+
 /// notification -> profile: a step of a campaign, for the audit log of that shard.
 struct record_step {
   shard_id shard = 0;
-  std::string action;  ///< past tense, e.g. "notices_paused"
+  std::string action;  ///< past tense, e.g. "notices_began"
   std::string subject; ///< a policy and revision
   std::string detail;  ///< a JSON object, or empty
   std::string caller;
@@ -862,6 +876,9 @@ CANDOR_INSPECT(show_readiness)
 CANDOR_INSPECT(readiness_shown, x.counts, x.complete_by_ms, x.lines_per_second, x.shards_counted,
                x.paused)
 CANDOR_INSPECT(pause_notices, x.paused, x.caller)
+CANDOR_INSPECT(set_notices_paused, x.shard, x.paused, x.caller)
+CANDOR_INSPECT(read_notices_paused, x.shard)
+CANDOR_INSPECT(notices_paused, x.paused)
 CANDOR_INSPECT(record_step, x.shard, x.action, x.subject, x.detail, x.caller, x.once)
 CANDOR_INSPECT(put_item, x.shard, x.kind, x.id, x.bytes, x.caller)
 CANDOR_INSPECT(item_stored, x.created)
@@ -963,6 +980,9 @@ CAF_ADD_TYPE_ID(candor, (candor::inbox_shown))
 CAF_ADD_TYPE_ID(candor, (candor::show_readiness))
 CAF_ADD_TYPE_ID(candor, (candor::readiness_shown))
 CAF_ADD_TYPE_ID(candor, (candor::pause_notices))
+CAF_ADD_TYPE_ID(candor, (candor::set_notices_paused))
+CAF_ADD_TYPE_ID(candor, (candor::read_notices_paused))
+CAF_ADD_TYPE_ID(candor, (candor::notices_paused))
 CAF_ADD_TYPE_ID(candor, (candor::record_step))
 CAF_ADD_TYPE_ID(candor, (candor::put_item))
 CAF_ADD_TYPE_ID(candor, (candor::item_stored))
@@ -1019,6 +1039,8 @@ using profile_handle = caf::typed_actor<
     caf::replies_to<simulate_policy>::with<policy_effect>,
     caf::replies_to<read_policies>::with<policies_logged>,
     caf::replies_to<store_policy>::with<acknowledged>,
+    caf::replies_to<set_notices_paused>::with<acknowledged>,
+    caf::replies_to<read_notices_paused>::with<notices_paused>,
     caf::replies_to<record_step>::with<acknowledged>, caf::replies_to<put_item>::with<item_stored>,
     caf::replies_to<pause_campaign>::with<acknowledged>,
     caf::replies_to<drop_item>::with<acknowledged>, caf::replies_to<read_item>::with<item_read>,

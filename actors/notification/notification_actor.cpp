@@ -90,8 +90,7 @@ public:
             leave_mails();
             return;
           }
-          if (!paused_)
-            go_round();
+          go_round_unless_paused();
           record_progress();
         },
         [this](const fetch_inbox& m) { return fetch(m); },
@@ -174,6 +173,21 @@ private:
     return lines;
   }
 
+  /// Whoever led the first shard before may have been told.
+  void go_round_unless_paused() {
+    request(around_.shards->primary(first_shard), limits::room_deadline,
+            read_notices_paused{first_shard})
+        .then(
+            [this](const notices_paused& now) {
+              paused_ = now.paused;
+              if (paused_)
+                leave_mails();
+              else
+                go_round();
+            },
+            [](const caf::error&) {});
+  }
+
   void go_round() {
     created_lately_.push_back(0);
     if (created_lately_.size() > rate_window_ticks)
@@ -249,7 +263,7 @@ private:
               [done](const caf::error&) { done(outcome{}); });
   }
 
-  /// The first shard is led elsewhere: who leads it sends them.
+  /// They are paused, or the first shard is led elsewhere, and who leads it sends them.
   void leave_mails() {
     for (const auto& order : waiting_)
       in_work_.erase(order.notice);
@@ -412,13 +426,15 @@ private:
   }
 
   caf::result<acknowledged> pause(const pause_notices& m) {
-    paused_ = m.paused;
     auto promise = make_response_promise<acknowledged>();
-    request(
-        around_.shards->primary(first_shard), limits::room_deadline,
-        record_step{first_shard, m.paused ? "notices_paused" : "notices_resumed", {}, {}, m.caller})
-        .then([promise](const acknowledged& a) mutable { promise.deliver(a); },
-              [promise](const caf::error& e) mutable { promise.deliver(e); });
+    request(around_.shards->primary(first_shard), limits::room_deadline,
+            set_notices_paused{first_shard, m.paused, m.caller})
+        .then(
+            [this, promise, paused = m.paused](const acknowledged& a) mutable {
+              paused_ = paused;
+              promise.deliver(a);
+            },
+            [promise](const caf::error& e) mutable { promise.deliver(e); });
     return caf::delegated<acknowledged>{};
   }
 

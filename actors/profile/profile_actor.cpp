@@ -269,6 +269,17 @@ public:
             return only_entry(table_.record_step(m.action, m.subject, m.detail, m.caller, m.once));
           });
         },
+        [this](const candor::set_notices_paused& m) {
+          return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
+            CANDOR_TRY_VOID(room_for_rights());
+            return only_entry(table_.set_notices_paused(m.paused, m.caller));
+          });
+        },
+        [this](const read_notices_paused&) {
+          return answer<notices_paused>([&]() -> result<pending<notices_paused>> {
+            return after(std::nullopt, notices_paused{table_.notices_paused()});
+          });
+        },
         [this](const candor::read_policies&) {
           return answer<policies_logged>([&]() -> result<pending<policies_logged>> {
             policies_logged logged;

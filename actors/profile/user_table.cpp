@@ -22,6 +22,7 @@ using replication::erase_row;
 using replication::put_row;
 
 constexpr std::string_view cursor_name = "key_cursor";
+constexpr std::string_view notices_paused_row = "notices_paused";
 constexpr std::uint8_t tombstone_timer = 1;
 /// Opens a tombstone that is final. One that is not opens with a time, whose first byte is 0 for
 /// two million years.
@@ -166,6 +167,7 @@ result<void> user_table::read_rules(const Tables& tables) {
   imports_.clear();
   stored_.clear();
   steps_.clear();
+  notices_paused_ = false;
   rules_read_ = rows;
   std::ranges::stable_sort(rows, {}, &rule_row::at);
   for (auto& r : rows) {
@@ -176,6 +178,8 @@ result<void> user_table::read_rules(const Tables& tables) {
       stored_[r.name.substr(7)] = r.text;
     } else if (r.name.starts_with("step/")) {
       steps_.insert(r.name.substr(5));
+    } else if (r.name == notices_paused_row) {
+      notices_paused_ = r.text == "yes";
     } else if (r.name.starts_with("import/")) {
       imports_[static_cast<std::uint32_t>(std::stoul(r.name.substr(7)))] = {r.text, r.at};
     }
@@ -702,6 +706,17 @@ result<decided<bool>> user_table::record_step(const std::string& action, const s
     entry.rows.push_back(
         put_row(table::policy, engine::named_key(shard_, "step/" + name), timed(entry.time, {})));
   entry.audit.push_back(audit(caller, action, subject, detail));
+  return decided<bool>{true, std::move(entry)};
+}
+
+result<decided<bool>> user_table::set_notices_paused(bool paused, const std::string& caller) {
+  if (paused == notices_paused_)
+    return decided<bool>{false, {}};
+  notices_paused_ = paused;
+  auto entry = begin_entry();
+  entry.rows.push_back(put_row(table::policy, engine::named_key(shard_, notices_paused_row),
+                               timed(entry.time, paused ? "yes" : "no")));
+  entry.audit.push_back(audit(caller, paused ? "notices_paused" : "notices_resumed", {}));
   return decided<bool>{true, std::move(entry)};
 }
 

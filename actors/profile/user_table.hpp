@@ -180,6 +180,9 @@ public:
   /// `policy_invalid`, `policy_conflict`, `too_many`.
   result<decided<bool>> store_policy(const std::string& text, const std::string& caller);
   /// An audit event of a campaign; `once`: not again where it was recorded before.
+  /// Kept in the first shard, for all. True: it was otherwise before.
+  result<decided<bool>> set_notices_paused(bool paused, const std::string& caller);
+  bool notices_paused() const noexcept { return notices_paused_; }
   result<decided<bool>> record_step(const std::string& action, const std::string& subject,
                                     const std::string& detail, const std::string& caller,
                                     bool once);
@@ -343,8 +346,9 @@ private:
   std::map<std::string, std::string> stored_;
   std::vector<rule_row> rules_read_;
   std::set<std::string> steps_; ///< of campaigns, that are recorded once
-  stores::key_ref key_cursor_;  ///< the last key given out
-  std::uint64_t term_ = 0;      ///< in which this node leads the shard
+  bool notices_paused_ = false;
+  stores::key_ref key_cursor_; ///< the last key given out
+  std::uint64_t term_ = 0;     ///< in which this node leads the shard
   std::unordered_map<storage_key, slot, storage_key_hash> cache_;
   std::list<storage_key> recency_; ///< most recent first
   std::uint64_t appended_ = 0;

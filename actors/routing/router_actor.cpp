@@ -18,11 +18,11 @@ constexpr bool repeatable =
     std::is_same_v<Message, read_user> || std::is_same_v<Message, read_session> ||
     std::is_same_v<Message, read_use> || std::is_same_v<Message, read_item> ||
     std::is_same_v<Message, read_spend> || std::is_same_v<Message, read_policies> ||
+    std::is_same_v<Message, read_notices_paused> || std::is_same_v<Message, set_notices_paused> ||
     std::is_same_v<Message, pull_catalogue> || std::is_same_v<Message, explain_ad> ||
-    std::is_same_v<Message, content_event> ||
-    std::is_same_v<Message, simulate_policy> || std::is_same_v<Message, cut_shard> ||
-    std::is_same_v<Message, read_cut> || std::is_same_v<Message, fill_shard> ||
-    std::is_same_v<Message, shard_status_request>;
+    std::is_same_v<Message, content_event> || std::is_same_v<Message, simulate_policy> ||
+    std::is_same_v<Message, cut_shard> || std::is_same_v<Message, read_cut> ||
+    std::is_same_v<Message, fill_shard> || std::is_same_v<Message, shard_status_request>;
 
 /// About how many bytes it is on the wire; items have no free text.
 template <class Message>

@@ -89,6 +89,11 @@ public:
       }
       if (all_.until && steady::now() >= *all_.until)
         return;
+      if (o.asked != question::none) {
+        for (auto i = first; i < last && !all_.ended; ++i)
+          ask_one();
+        continue;
+      }
       if (!send(first, last, due))
         return;
       ask(last - first);
@@ -177,19 +182,42 @@ private:
   void ask(std::uint64_t events) {
     auto percent = all_.options.query_percent;
     owed_ += static_cast<double>(events) * percent / (100.0 - percent);
-    for (; owed_ >= 1 && !all_.ended; owed_ -= 1) {
-      auto user = generator::user(random_.next() % all_.options.events.users);
-      auto before = steady::now();
-      auto answer = node_.send("GET", "/v1/users/" + user + "/interests");
-      // A person of whom nothing is known yet is an answer too.
-      if (answer && (answer->ok() || answer->status == 404)) {
-        ++counted.queries;
-        counted.query_latency.record(
-            std::chrono::duration_cast<std::chrono::microseconds>(steady::now() - before));
-      } else {
-        ++counted.failed_requests;
-      }
+    for (; owed_ >= 1 && !all_.ended; owed_ -= 1)
+      ask_one();
+  }
+
+  void ask_one() {
+    auto user = generator::user(random_.next() % all_.options.events.users);
+    auto before = steady::now();
+    auto answer = put_question(user);
+    // A person of whom nothing is known yet is an answer too.
+    if (answer && (answer->ok() || answer->status == 404)) {
+      ++counted.queries;
+      counted.query_latency.record(
+          std::chrono::duration_cast<std::chrono::microseconds>(steady::now() - before));
+      if (all_.options.asked == question::ads &&
+          answer->body.find("\"impression\"") != answer->body.npos)
+        ++counted.ads;
+    } else {
+      ++counted.failed_requests;
     }
+  }
+
+  auto put_question(const std::string& user) {
+    switch (all_.options.asked) {
+      case question::ads:
+        return node_.send(
+            "POST", "/v1/ads/match",
+            json{{"match",
+                  {{"user", user}, {"k", 1}, {"context", {{"consent", true}, {"country", "US"}}}}}}
+                .dump(),
+            "application/json");
+      case question::livez:
+        return node_.send("GET", "/livez");
+      case question::none:
+        break;
+    }
+    return node_.send("GET", "/v1/users/" + user + "/interests");
   }
 
   shared_state& all_;
@@ -245,6 +273,7 @@ result<outcome> drive(const driver_options& options) {
     sum.requests += one.requests;
     sum.failed_requests += one.failed_requests;
     sum.queries += one.queries;
+    sum.ads += one.ads;
     sum.latency.add(one.latency);
     sum.query_latency.add(one.query_latency);
     for (const auto& [status, n] : one.verdicts)

@@ -16,6 +16,13 @@
 
 namespace candor::load {
 
+/// What is asked in a closed loop in place of sending events.
+enum class question : std::uint8_t {
+  none,
+  ads,   ///< a decision on one ad for a person
+  livez, ///< GET /livez, which the server answers without an actor: the limit of the others
+};
+
 struct driver_options {
   generator_options events;
   http_client::options node;
@@ -23,8 +30,9 @@ struct driver_options {
   std::optional<millis> duration;
   std::optional<double> events_per_s; ///< none: a closed loop
   unsigned connections = 4;
-  std::size_t batch = 100;     ///< events a request
-  unsigned query_percent = 0;  ///< of operations: reading a person's interests
+  std::size_t batch = 100;    ///< events a request
+  unsigned query_percent = 0; ///< of operations: reading a person's interests
+  question asked = question::none;
   std::optional<timestamp> at; ///< of all events; none: the machine's time
   std::string acked_file;      ///< "id<TAB>user" of every acknowledged event
   millis patience{10'000};     ///< without an answer, before the load ends
@@ -43,6 +51,7 @@ struct outcome {
   histogram latency;                 ///< of requests with events
   std::uint64_t queries = 0;
   histogram query_latency;
+  std::uint64_t ads = 0;                        ///< that were decided on
   std::optional<http_client::failure> ended_by; ///< why it ended early
 };
 

@@ -79,8 +79,12 @@ json latencies(const histogram& h) {
 }
 
 void print_text(const outcome& o, const json& all) {
-  fmt::print("{} events in {:.1f} s: {:.0f} events/s, {} requests, {} failed\n", o.events,
-             o.seconds, static_cast<double>(o.events) / o.seconds, o.requests, o.failed_requests);
+  if (o.events == 0)
+    fmt::print("{} questions in {:.1f} s: {:.0f}/s, {} failed; {} ads\n", o.queries, o.seconds,
+               static_cast<double>(o.queries) / o.seconds, o.failed_requests, o.ads);
+  else
+    fmt::print("{} events in {:.1f} s: {:.0f} events/s, {} requests, {} failed\n", o.events,
+               o.seconds, static_cast<double>(o.events) / o.seconds, o.requests, o.failed_requests);
   for (const auto& [status, n] : o.verdicts)
     fmt::print("  {:<32} {:>10}\n", status, n);
   for (const auto& [reason, n] : o.reasons)
@@ -90,7 +94,8 @@ void print_text(const outcome& o, const json& all) {
                l["p50"].get<double>(), l["p90"].get<double>(), l["p99"].get<double>(),
                l["p999"].get<double>(), l["max"].get<double>());
   };
-  line("requests", all["latency_ms"]);
+  if (o.events > 0)
+    line("requests", all["latency_ms"]);
   if (o.queries > 0)
     line("queries", all["query_latency_ms"]);
 }
@@ -108,7 +113,9 @@ int send_all(const driver_options& o, bool as_json) {
               {"reasons", done->reasons},
               {"latency_ms", latencies(done->latency)},
               {"queries", done->queries},
-              {"query_latency_ms", latencies(done->query_latency)}};
+              {"queries_per_s", static_cast<double>(done->queries) / done->seconds},
+              {"query_latency_ms", latencies(done->query_latency)},
+              {"ads", done->ads}};
   if (as_json)
     fmt::print("{}\n", all.dump());
   else
@@ -121,13 +128,14 @@ int send_all(const driver_options& o, bool as_json) {
 
 int main(int argc, char** argv) {
   driver_options o;
-  std::string write_to, form = "text", mix = "ai=60,engagement=40", at, duration, patience;
+  std::string write_to, form = "text", mix = "ai=60,engagement=40", at, duration, patience, asked;
   CLI::App app{"candor-load: generated events, to a file or to a node", "candor-load"};
   app.footer("\nExample:\n"
              "  candor-load --write events.ndjson --events 100000 --users 1000 --seed 7\n"
              "  candor-load --prepare --users 1000 --duration 30s --concurrency 8\n"
              "  candor-load --users 1000 --rate 5000 --duration 1m --mix ai=50,engagement=40,"
-             "queries=10 -o json");
+             "queries=10 -o json\n"
+             "  candor-load --ask ads --users 1000 --duration 30s");
   app.add_option("--write", write_to, "write NDJSON to this file (- is stdout), and send nothing")
       ->type_name("FILE");
   app.add_option("--node", o.node.url, "URL of a node")
@@ -158,6 +166,12 @@ int main(int argc, char** argv) {
   app.add_option("--mix", mix, "parts of ai, engagement and queries")
       ->capture_default_str()
       ->type_name("MIX");
+  app.add_option(
+         "--ask", asked,
+         "questions in place of events, in a closed loop: ads (a decision for a person), or "
+         "livez (answered without an actor, to compare)")
+      ->type_name("WHAT")
+      ->check(CLI::IsMember({"ads", "livez"}).description(""));
   app.add_option("--sensitive", o.events.sensitive_per_mille,
                  "how many of a thousand interactions are sensitive")
       ->capture_default_str()
@@ -206,6 +220,8 @@ int main(int argc, char** argv) {
       return usage(time.error());
     o.at = *time;
   }
+  if (!asked.empty())
+    o.asked = asked == "ads" ? question::ads : question::livez;
   if (!o.count && !o.duration)
     o.count = 1000;
   return write_to.empty() ? send_all(o, form == "json") : write_file(write_to, o);

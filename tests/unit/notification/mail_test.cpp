@@ -85,8 +85,7 @@ TEST_CASE("a mail is read back as it was meant", "[notification]") {
 }
 
 TEST_CASE("the notice of every language survives the way through a mail", "[notification]") {
-  auto set =
-      template_set::load(CANDOR_SOURCE_DIR "/configs/notices/ai-interactions");
+  auto set = template_set::load(CANDOR_SOURCE_DIR "/configs/notices/ai-interactions");
   REQUIRE(set);
   for (auto lang : languages) {
     CAPTURE(lang);

@@ -22,6 +22,7 @@ struct post {
   std::map<std::string, int> recorded; ///< by notice
   std::atomic<int> refusals = 0;       ///< so many outcomes the shard does not take
   std::atomic<bool> held = false;      ///< the mail server does not answer
+  std::atomic<bool> paused = false;    ///< says the shard
 
   int count(const std::map<std::string, int>& of, const std::string& what) {
     std::lock_guard guard{mutex};
@@ -87,6 +88,7 @@ public:
           ++post_.recorded[m.notice];
           return acknowledged{};
         },
+        [this](const read_notices_paused&) { return notices_paused{post_.paused}; },
         [](const record_step&) { return acknowledged{}; },
     };
   }
@@ -98,7 +100,8 @@ private:
 };
 
 struct office {
-  explicit office(int mails) {
+  explicit office(int mails, bool paused = false) {
+    books.paused = paused;
     auto shard = system.spawn<shard_actor>(std::ref(books), mails, now);
     auto policies = system.spawn([](caf::event_based_actor*) -> caf::behavior {
       return {[](const show_policies&) {
@@ -175,4 +178,12 @@ TEST_CASE("mails that wait behind a slow server are left to the node that leads 
   REQUIRE(o.becomes_true([&] { return o.books.sent_in_all() > 0; }));
   std::this_thread::sleep_for(500ms);
   CHECK(o.books.sent_in_all() <= 4); // as many as senders
+}
+
+TEST_CASE("what the first shard says is paused is paused, whoever was told", "[notification]") {
+  office o{1, true};
+  std::this_thread::sleep_for(1s);
+  CHECK(o.books.sent_in_all() == 0);
+  o.books.paused = false;
+  CHECK(o.becomes_true([&] { return o.books.sent_in_all() == 1; }));
 }

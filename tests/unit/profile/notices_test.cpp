@@ -202,6 +202,18 @@ TEST_CASE("a step of a campaign stands in the audit log once, whoever says it ag
   CHECK(s.commit(s.people->record_step("notices_paused", {}, {}, "op", false)));
 }
 
+TEST_CASE("that notices are paused outlives whoever led the shard", "[notices]") {
+  shard s{announced};
+  CHECK(!s.people->notices_paused());
+  CHECK(s.commit(s.people->set_notices_paused(true, "ops")));
+  CHECK(!s.commit(s.people->set_notices_paused(true, "ops")));
+  s.reopen();
+  CHECK(s.people->notices_paused());
+  CHECK(s.commit(s.people->set_notices_paused(false, "ops")));
+  s.reopen();
+  CHECK(!s.people->notices_paused());
+}
+
 TEST_CASE("a rollback notifies nobody anew, a new revision everybody", "[notices]") {
   shard s{in_force};
   put(s, "ann", "US", "");
