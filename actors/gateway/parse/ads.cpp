@@ -6,6 +6,7 @@
 
 #include "actors/gateway/parse/fields.hpp"
 #include "storage/base/limits.hpp"
+#include "storage/model/domain.hpp"
 #include "storage/model/targeting/expression.hpp"
 
 namespace candor::parse {
@@ -164,6 +165,9 @@ result<std::vector<model::creative>> creatives(const fields& in) {
     CANDOR_TRY(url, of.name_text("url", limits::item_text_bytes));
     if (!url.starts_with("https://"))
       return of.refuse(errc::bad_value, "url", "begins with https://");
+    // (A browser would decode it: then it is another advertiser's than it seems.)
+    if (auto host = model::host_of(url); host.empty() || host.find('%') != host.npos)
+      return of.refuse(errc::bad_value, "url", "names a host, without %");
     if (std::ranges::find(made, id, &model::creative::id) != made.end())
       return of.refuse(errc::bad_value, "id", "stands twice");
     CANDOR_TRY_VOID(read_words(of, "lang", attribute::lang, c.lang));
@@ -218,6 +222,8 @@ result<void> read_context(const fields& in, match_request& into) {
   CANDOR_TRY_VOID(read_words(of, "bcat", attribute::bcat, into.bcat));
   // Advertisers are any words, as what is followed is.
   CANDOR_TRY_VOID(read_words(of, "badv", attribute::follows, into.badv));
+  for (auto& blocked : into.badv)
+    blocked = model::canonical_domain(blocked);
   CANDOR_TRY_VOID(read_words(of, "segments", attribute::segments, into.segments));
   CANDOR_TRY_VOID(read_words(of, "follows", attribute::follows, into.follows));
   CANDOR_TRY(consent, truth(of, "consent", true));

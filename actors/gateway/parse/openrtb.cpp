@@ -9,6 +9,7 @@
 #include "actors/gateway/parse/value.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/base/limits.hpp"
+#include "storage/model/domain.hpp"
 #include "storage/model/targeting/expression.hpp"
 #include "storage/model/topic.hpp"
 
@@ -187,7 +188,7 @@ result<void> read_blocks(const object& request, bid_request& into) {
   CANDOR_TRY(domains, request.texts("badv"));
   for (auto d : domains)
     if (!d.empty() && d.size() <= domain_bytes_max)
-      into.badv.push_back(lower(d));
+      into.badv.push_back(model::canonical_domain(d));
   for (std::string_view name : {"wlang", "wlangb"}) {
     CANDOR_TRY(languages, request.texts(name));
     for (auto l : languages)

@@ -137,9 +137,10 @@ TEST_CASE("an evenly paced campaign lends no more than its plan, and a report al
   money_report report{1, 0, 0, 0, 0, 500, 7};
   CHECK(!ledger.answer(report, c, midnight + 10s, lent));
   CHECK(lent.exhausted);
+  CHECK(lent.paced); // there is more, for later
   lent = {};
   CHECK(ledger.answer(report, c, midnight + 200s, lent));
-  CHECK((!lent.exhausted && lent.lent == 500));
+  CHECK((!lent.exhausted && !lent.paced && lent.lent == 500));
   report.lent_seen = 500;
   report.wanted = 0;
   report.decisions = 900;
