@@ -158,8 +158,12 @@ void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint6
       if (at >= readable_)
         break;
       found[count++] = static_cast<std::uint32_t>(at);
-      if constexpr (All)
+      if constexpr (All) {
         __builtin_prefetch(of.pool_.at(programs[at]));
+      } else {
+        __builtin_prefetch(&bases[at]);
+        __builtin_prefetch(&slots[at]);
+      }
     }
   answer_.looked_at += count;
   for (std::size_t i = 0; i < count; ++i) {
