@@ -10,8 +10,6 @@ namespace candor::model {
 
 namespace {
 
-constexpr std::size_t host_bytes_max = 253; // RFC 1035, without the root's dot
-
 struct close_idna {
   void operator()(UIDNA* of) const noexcept { uidna_close(of); }
 };
@@ -31,9 +29,9 @@ std::string ascii_of(std::string_view name) {
     return std::unique_ptr<UIDNA, close_idna>{
         uidna_openUTS46(UIDNA_NONTRANSITIONAL_TO_ASCII | UIDNA_CHECK_BIDI, &failed)};
   }();
-  if (!idna || name.size() > 4 * host_bytes_max)
+  if (!idna || name.size() > 4 * domain_bytes_max)
     return {};
-  std::array<char, 4 * host_bytes_max> into;
+  std::array<char, 4 * domain_bytes_max> into;
   auto failed = U_ZERO_ERROR;
   UIDNAInfo info = UIDNA_INFO_INITIALIZER;
   auto n =

@@ -5,10 +5,14 @@
 /// where the advertiser's own spelling is wanted.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 namespace candor::model {
+
+/// RFC 1035, section 2.3.4, without the root's dot.
+inline constexpr std::size_t domain_bytes_max = 253;
 
 /// The host of an address as a browser reads it (WHATWG URL, "special" schemes: a backslash is a
 /// slash, what stands before the last @ is a user), in canonical form. Empty: there is none.

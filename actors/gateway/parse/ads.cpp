@@ -220,10 +220,14 @@ result<void> read_context(const fields& in, match_request& into) {
   CANDOR_TRY_VOID(read_words(of, "placement", attribute::placement, into.placement));
   CANDOR_TRY_VOID(read_words(of, "ctx", attribute::ctx, into.ctx));
   CANDOR_TRY_VOID(read_words(of, "bcat", attribute::bcat, into.bcat));
-  // Advertisers are any words, as what is followed is.
-  CANDOR_TRY_VOID(read_words(of, "badv", attribute::follows, into.badv));
-  for (auto& blocked : into.badv)
-    blocked = model::canonical_domain(blocked);
+  CANDOR_TRY(blocked, of.texts("badv", model::targeting::values_max));
+  for (auto b : blocked) {
+    if (b.empty() || b.size() > model::domain_bytes_max || !plain_utf8(b))
+      return of.refuse(errc::bad_value, "badv",
+                       fmt::format("names advertisers or their domains, each of 1 to {} bytes",
+                                   model::domain_bytes_max));
+    into.badv.push_back(model::canonical_domain(b));
+  }
   CANDOR_TRY_VOID(read_words(of, "segments", attribute::segments, into.segments));
   CANDOR_TRY_VOID(read_words(of, "follows", attribute::follows, into.follows));
   CANDOR_TRY(consent, truth(of, "consent", true));
