@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "actors/ad_matching/catalogue_index.hpp"
+#include "actors/ad_matching/index_reader.hpp"
 #include "actors/ad_matching/refusals.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/metrics.hpp"
@@ -29,7 +29,7 @@ audience to_audience(const use_answer& seen) {
   std::ranges::copy_if(seen.topics, std::back_inserter(who.topics),
                        [](const auto& t) { return model::is_topic(t.topic); });
   for (const auto& s : seen.shown)
-    who.shown.push_back({s.campaign, s.at});
+    who.shown.push_back({s.id, s.at});
   who.hidden = seen.hidden;
   return who;
 }
@@ -44,6 +44,7 @@ public:
   ad_matching_actor(caf::actor_config& config, surroundings around)
     : ad_matching_handle::base{config}
     , around_{std::move(around)}
+    , index_{around_.campaigns}
     , decided_{outcome_counter("decided")}
     , empty_{outcome_counter("empty")}
     , failed_{outcome_counter("failed")} {}
@@ -77,8 +78,7 @@ public:
           with_audience(
               m.user, m.context,
               [this, promise, id = m.campaign](ad_request asked, const use_answer&) mutable {
-                asked.excluded = dry_now();
-                index_.follow(around_.catalogue.newest());
+                leave_out_dry(asked);
                 auto found = index_.standing(asked, id, 1);
                 promise.deliver(why_not_answer{found.code, found.detail});
               },
@@ -146,13 +146,14 @@ private:
         .then(std::move(then), std::move(failed));
   }
 
-  std::set<std::string> dry_now() {
-    std::set<std::string> names;
+  void leave_out_dry(ad_request& asked) {
     auto now = around_.time.monotonic();
-    std::erase_if(dry_, [&](const auto& d) { return d.second <= now; });
-    for (const auto& [campaign, _] : dry_)
-      names.insert(campaign);
-    return names;
+    std::erase_if(dry_, [&](const auto& d) { return d.second.until <= now; });
+    for (const auto& [campaign, d] : dry_) {
+      asked.excluded.insert(campaign);
+      if (d.paced)
+        asked.paced.insert(campaign);
+    }
   }
 
   /// Nobody waits for the answer any more: nothing is to be reserved for it.
@@ -164,8 +165,7 @@ private:
     if (is_late(*d))
       return fail_with(d, to_caf({errc::timed_out, "the time for this decision is over"}));
     auto asked = d->asked;
-    asked.excluded.merge(dry_now());
-    index_.follow(around_.catalogue.newest());
+    leave_out_dry(asked);
     auto winners = ++d->rounds > rounds_max ? std::vector<winner>{} : index_.match(asked, d->k);
     if (winners.empty()) {
       empty_.Increment();
@@ -230,8 +230,9 @@ private:
               for (const auto& campaign : said.no_money) {
                 d->asked.excluded.insert(campaign);
                 if (dry_.size() < dry_max)
-                  dry_[campaign] =
-                      around_.time.monotonic() + std::chrono::duration_cast<millis>(dry_for);
+                  dry_[campaign] = {around_.time.monotonic() +
+                                        std::chrono::duration_cast<millis>(dry_for),
+                                    among(said.paced, campaign)};
               }
               go_on(d);
             },
@@ -257,8 +258,12 @@ private:
   }
 
   surroundings around_;
-  catalogue_index index_;
-  std::map<std::string, millis> dry_; ///< campaigns without money, until when (monotonic)
+  index_reader index_;
+  struct dry {
+    millis until{0}; ///< monotonic
+    bool paced = false;
+  };
+  std::map<std::string, dry> dry_; ///< campaigns without money
   prometheus::Counter& decided_;
   prometheus::Counter& empty_;
   prometheus::Counter& failed_;

@@ -1,12 +1,12 @@
 /// Decides which ads a request gets: reads what of the person may serve ads, matches over the
 /// node's catalogue, and lets the person's shard reserve price and caps before it answers. What
 /// turns out to have no money or to be at its cap is left out and the rest matched again.
-/// Several are alike; each holds nothing that another one needs.
+/// Several are alike and share the node's index of campaigns (catalogue_index.hpp).
 #pragma once
 
 #include <functional>
 
-#include "actors/ad_matching/match.hpp"
+#include "actors/ad_matching/catalogue_index.hpp"
 #include "actors/messages/messages.hpp"
 #include "storage/base/clock.hpp"
 #include "storage/base/rng.hpp"
@@ -16,7 +16,7 @@ namespace candor::ad_matching {
 struct surroundings {
   std::shared_ptr<const shard_directory> shards;
   std::function<shard_id(const user_id&)> shard_of;
-  const model::catalogue_shelf& catalogue;
+  const catalogue_index& campaigns;
   const clock& time;
   rng& random;
 };

@@ -20,13 +20,9 @@ std::vector<place> run_auction(std::span<const bidder> all, std::size_t k, std::
   std::vector<place> won;
   for (std::size_t i = 0; i < places; ++i) {
     const auto& winner = all[order[i]];
-    auto price = reserve;
-    if (i + 1 < order.size()) {
-      auto needed = all[order[i + 1]].rank() / (wide(winner.quality) * winner.relevance) + 1;
-      price = std::max(price, needed > wide(winner.bid_micros) ? winner.bid_micros
-                                                               : static_cast<std::int64_t>(needed));
-    }
-    won.push_back({order[i], std::min(price, winner.bid_micros)});
+    auto next = i + 1 < order.size() ? all[order[i + 1]].rank() : 0;
+    won.push_back({order[i], price_of(winner.bid_micros, wide(winner.quality) * winner.relevance,
+                                      next, reserve)});
   }
   return won;
 }

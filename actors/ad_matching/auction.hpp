@@ -9,6 +9,7 @@
 /// reserve take no part. A generalized second-price auction (Edelman, Ostrovsky, Schwarz 2007).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -19,6 +20,15 @@ namespace candor::ad_matching {
 __extension__ using wide = unsigned __int128; ///< a bid of 1e12 micros times 255 * 1279
 
 inline constexpr std::int64_t reserve_micros = 10'000;
+
+/// The formula above. `next_rank` 0: nobody comes after; `factor` is the winner's quality *
+/// relevance.
+constexpr std::int64_t price_of(std::int64_t bid_micros, wide factor, wide next_rank,
+                                std::int64_t reserve) noexcept {
+  auto needed = next_rank == 0 ? wide{0} : next_rank / factor + 1;
+  auto price = std::max(wide(reserve), needed);
+  return price < wide(bid_micros) ? static_cast<std::int64_t>(price) : bid_micros;
+}
 
 struct bidder {
   std::string_view id;

@@ -13,10 +13,6 @@ namespace {
 using model::targeting::attribute;
 using model::targeting::attributes;
 
-bool among(const std::vector<std::string>& all, std::string_view x) {
-  return std::ranges::find(all, x) != all.end();
-}
-
 std::int64_t hour_of_week(timestamp now) {
   using namespace std::chrono;
   auto day = floor<days>(now);
@@ -88,30 +84,37 @@ bool names_no_interest(const model::live_campaign& campaign) {
 
 namespace {
 
-/// What comes before the targeting in the order of objections, and what after.
-objection why_not_before(const model::campaign& c, const ad_request& asked) {
+/// What comes before the targeting in the order of objections, and what after; told as `tell`
+/// does (refusals.hpp).
+template <class Tell>
+auto objects_before(const model::campaign& c, const ad_request& asked, Tell tell)
+    -> decltype(tell.nothing()) {
   if (c.paused)
-    return {"paused", {}};
+    return tell("paused", [] { return std::string{}; });
   if (asked.now < c.from || asked.now >= c.to)
-    return {"outside_schedule", format_time(c.from) + " to " + format_time(c.to)};
-  return {};
+    return tell("outside_schedule",
+                [&] { return format_time(c.from) + " to " + format_time(c.to); });
+  return tell.nothing();
 }
 
-objection why_not_after(const model::campaign& c, const ad_request& asked) {
+template <class Tell>
+auto objects_after(const model::campaign& c, const ad_request& asked, Tell tell)
+    -> decltype(tell.nothing()) {
   if (asked.who.personal && among(asked.who.hidden, c.id))
-    return {"hidden", {}};
+    return tell("hidden", [] { return std::string{}; });
   if (c.cap) {
     if (!asked.who.personal) // nobody counts for a stranger
-      return {"capped", "nothing is counted for who may not be known"};
+      return tell("capped",
+                  [] { return std::string{"nothing is counted for who may not be known"}; });
     auto since = asked.now - c.cap->per;
     auto count = std::ranges::count_if(
         asked.who.shown, [&](const shown_ad& s) { return s.campaign == c.id && s.at > since; });
     if (count >= static_cast<std::ptrdiff_t>(c.cap->impressions))
-      return {"capped", fmt::format("{} of {}", count, c.cap->impressions)};
+      return tell("capped", [&] { return fmt::format("{} of {}", count, c.cap->impressions); });
   }
   if (asked.excluded.contains(c.id))
-    return {"no_budget", {}};
-  return {};
+    return tell(asked.paced.contains(c.id) ? "paced" : "no_budget", [] { return std::string{}; });
+  return tell.nothing();
 }
 
 } // namespace
@@ -119,25 +122,22 @@ objection why_not_after(const model::campaign& c, const ad_request& asked) {
 objection why_not(const model::live_campaign& campaign, const ad_request& asked,
                   const attributes& of) {
   const auto& c = campaign.campaign;
-  if (auto found = why_not_before(c, asked))
+  if (auto found = objects_before(c, asked, in_words{}))
     return found;
   // The second lock on a second path: creation refused this already.
   if (names_no_interest(campaign))
     return {"sensitive_targeting", {}};
-  if (auto found = refused_by(asked.on, c))
+  if (auto found = objects_of_page(asked.on, campaign, in_words{}))
     return found;
   if (auto failing = campaign.wants.first_failing(of); !failing.empty())
     return {"targeting", failing};
-  return why_not_after(c, asked);
+  return objects_after(c, asked, in_words{});
 }
 
-objection why_not_besides_targeting(const model::live_campaign& campaign, const ad_request& asked) {
+bool is_kept_away(const model::live_campaign& campaign, const ad_request& asked) {
   const auto& c = campaign.campaign;
-  if (auto found = why_not_before(c, asked))
-    return found;
-  if (auto found = refused_by(asked.on, c))
-    return found;
-  return why_not_after(c, asked);
+  return objects_before(c, asked, in_silence{}) ||
+         objects_of_page(asked.on, campaign, in_silence{}) || objects_after(c, asked, in_silence{});
 }
 
 objection not_found() {

@@ -1,5 +1,5 @@
 /// Which campaigns may take part in one decision, and who wins it. `match` and `standing` evaluate
-/// every campaign: the plain reading that catalogue_index, which the product asks, is held against.
+/// every campaign: the plain reading that index_reader, which the product asks, is held against.
 /// Pure; their shell is ad_matching_actor.
 ///
 /// Guarantees: with nothing personal allowed the outcome is that of a stranger with the same
@@ -35,7 +35,8 @@ struct audience {
 /// What the request says of itself, in canonical words.
 struct page {
   std::string country, region, lang, device, placement;
-  std::vector<std::string> ctx, bcat, segments, follows, badv;
+  std::vector<std::string> ctx, bcat, segments, follows;
+  std::vector<std::string> badv; ///< canonical (model/domain.hpp)
   bool consent = true;
   bool coppa = false;
   std::vector<std::string> wlang{}; ///< languages that a creative may have; empty: any
@@ -51,12 +52,13 @@ struct ad_request {
   page on;
   timestamp now;
   std::set<std::string> excluded; ///< found without money or at their cap while this was decided
+  std::set<std::string> paced{};  ///< of them: those whose pacing keeps their money for later
 };
 
 /// Why a campaign takes no part: a code, and what it means here. The codes: `paused`,
 /// `outside_schedule`, `under_reserve`, `sensitive_targeting`, `advertiser_blocked`,
-/// `topic_blocked`, `language_blocked`, `targeting`, `hidden`, `capped`, `no_budget`. Empty: it
-/// takes part.
+/// `topic_blocked`, `language_blocked`, `targeting`, `hidden`, `capped`, `paced`, `no_budget`.
+/// Empty: it takes part.
 struct objection {
   std::string code, detail;
   explicit operator bool() const { return !code.empty(); }
@@ -64,8 +66,10 @@ struct objection {
 objection why_not(const model::live_campaign& campaign, const ad_request& asked,
                   const model::targeting::attributes& of);
 
-/// The same without the targeting, for who has tested that already (and the sensitive topics).
-objection why_not_besides_targeting(const model::live_campaign& campaign, const ad_request& asked);
+/// Whether there is an objection besides its targeting (and the sensitive topics), for who has
+/// tested that already. The same rules, without their words: it is asked of every campaign that
+/// could enter the best.
+bool is_kept_away(const model::live_campaign& campaign, const ad_request& asked);
 
 /// Its targeting names something that is no interest: `sensitive_targeting`.
 bool names_no_interest(const model::live_campaign& campaign);

@@ -717,10 +717,13 @@ private:
   }
 
   /// Strong, or as the session asks. `also` is another key that the query may have.
-  asio::awaitable<result<user_answer>> read(exchange& x, std::string_view also = "consistency") {
+  /// `before` becomes what the session had seen.
+  asio::awaitable<result<user_answer>> read(exchange& x, session_seen& before,
+                                            std::string_view also = "consistency") {
     auto whom = address(x, {"consistency", also});
     if (!whom)
       co_return tl::unexpected<error>{whom.error()};
+    before = whom->before;
     auto session = asked_session(x, *whom);
     if (!session)
       co_return tl::unexpected<error>{session.error()};
@@ -734,10 +737,11 @@ private:
                                                  std::move(message));
   }
 
-  asio::awaitable<result<user_answer>> read_for_export(exchange& x) {
+  asio::awaitable<result<user_answer>> read_for_export(exchange& x, session_seen& before) {
     auto whom = address(x);
     if (!whom)
       co_return tl::unexpected<error>{whom.error()};
+    before = whom->before;
     read_user message{whom->shard, whom->user.value(), true, x.caller.name};
     co_return co_await knocker_.ask<user_answer>(whom->room, config_.bounds.room_deadline,
                                                  std::move(message));
@@ -746,10 +750,10 @@ private:
   using show = std::string (*)(const person_view&);
 
   /// The person as `shown` writes them, with the tokens of what was seen.
-  reply person_reply(const exchange& x, result<user_answer> found, show shown) {
+  reply person_reply(const exchange& x, result<user_answer> found, session_seen before,
+                     show shown) {
     if (!found)
       return problem(x, found.error());
-    auto before = session_seen::parse(x.head.session).value_or(session_seen{}); // read already
     auto seen = found->seen;
     auto who = to_view(std::move(*found));
     return with_session(who ? make_reply(200, json_type, shown(*who)) : problem(x, who.error()),
@@ -780,22 +784,26 @@ private:
   }
 
   asio::awaitable<reply> get_user(exchange& x) {
-    auto found = co_await read(x, "events");
+    session_seen before;
+    auto found = co_await read(x, before, "events");
     auto asked = x.target.query.find("events");
     auto with = asked != x.target.query.end() && asked->second == "true";
-    co_return person_reply(x, std::move(found), with ? user_json_with_events : user_json);
+    co_return person_reply(x, std::move(found), std::move(before),
+                           with ? user_json_with_events : user_json);
   }
 
   asio::awaitable<reply> get_interests(exchange& x) {
-    auto found = co_await read(x);
-    co_return person_reply(x, std::move(found), interests_json);
+    session_seen before;
+    auto found = co_await read(x, before);
+    co_return person_reply(x, std::move(found), std::move(before), interests_json);
   }
 
   asio::awaitable<reply> get_export(exchange& x) {
     // Asking for its head alone tells nobody anything: it is not audited.
-    auto asked = x.head.method == "HEAD" ? read(x) : read_for_export(x);
+    session_seen before;
+    auto asked = x.head.method == "HEAD" ? read(x, before) : read_for_export(x, before);
     auto found = co_await std::move(asked);
-    auto made = person_reply(x, std::move(found), export_json);
+    auto made = person_reply(x, std::move(found), std::move(before), export_json);
     if (made.status == 200)
       made.headers.emplace_back("Content-Disposition",
                                 "attachment; filename=\"candor-export.json\"");
@@ -1006,7 +1014,14 @@ private:
         doors_.shards->primary(shard), config_.bounds.room_deadline, std::move(message));
     if (!stored)
       co_return problem(x, stored.error());
+    hurry_catalogue(shard);
     co_return stored_reply(x, kind, stored->created);
+  }
+
+  /// What was changed through this node is seen on it at once.
+  void hurry_catalogue(shard_id shard) {
+    if (doors_.catalogue)
+      caf::anon_send(doors_.catalogue, changed_atom_v, shard);
   }
 
   static reply stored_reply(const exchange& x, item_kind kind, bool created) {
@@ -1040,7 +1055,10 @@ private:
                                    x.target.segments.back() == "pause", x.caller.name};
     auto done = co_await knocker_.ask<acknowledged>(
         doors_.shards->primary(*shard), config_.bounds.room_deadline, std::move(message));
-    co_return done ? stored_reply(x, item_kind::campaign, false) : problem(x, done.error());
+    if (!done)
+      co_return problem(x, done.error());
+    hurry_catalogue(*shard);
+    co_return stored_reply(x, item_kind::campaign, false);
   }
 
   asio::awaitable<reply> get_item(exchange& x) {
@@ -1071,7 +1089,10 @@ private:
                               x.parameters.front(), x.caller.name};
     auto done = co_await knocker_.ask<acknowledged>(
         doors_.shards->primary(*shard), config_.bounds.room_deadline, std::move(message));
-    co_return done ? make_reply(200, json_type, "{\"deleted\":true}\n") : problem(x, done.error());
+    if (!done)
+      co_return problem(x, done.error());
+    hurry_catalogue(*shard);
+    co_return make_reply(200, json_type, "{\"deleted\":true}\n");
   }
 
   static result<std::uint32_t> query_number(const exchange& x, const char* name, std::uint32_t most,

@@ -4,6 +4,7 @@
 
 #include "storage/base/limits.hpp"
 #include "storage/model/campaign.hpp"
+#include "storage/model/domain.hpp"
 
 namespace candor::gateway {
 

@@ -563,6 +563,7 @@ struct borrow_money {
 struct money_answer {
   std::int64_t lent = 0, day = 0;
   bool exhausted = false;
+  bool paced = false; ///< there is more, kept for later by its pacing
 };
 
 /// One shard's part of a campaign's spend, in micros.
@@ -584,11 +585,11 @@ struct read_use {
 };
 
 struct shown_before {
-  std::string campaign;
+  std::string id; ///< of a campaign, or of an item
   timestamp at;
 };
 
-/// profile::use_view. For content, `shown` and `hidden` name items.
+/// profile::use_view. For ads `shown` and `hidden` name campaigns, for content items.
 struct use_answer {
   bool personal = false;
   std::string why_not_personal, country, lang, age_band, policy_version;
@@ -616,6 +617,7 @@ struct reserve_ads {
 
 struct ads_reserved {
   std::vector<std::string> no_money, capped; ///< campaigns; both empty: it is durable
+  std::vector<std::string> paced;            ///< of `no_money`: their pacing keeps it for later
   bool changed = false;                      ///< the profile is not what it was: match again
 };
 
@@ -662,7 +664,7 @@ struct ad_explained {
 struct ad_context {
   std::string country, region, lang, device, placement;
   std::vector<std::string> ctx, bcat, segments, follows;
-  std::vector<std::string> badv; ///< advertisers, or their domains, that the page blocks
+  std::vector<std::string> badv; ///< advertisers, or their domains, that the page blocks; canonical
   bool consent = true;
   bool coppa = false;
   std::vector<std::string> wlang{}; ///< languages that a creative may have; empty: any
@@ -891,16 +893,16 @@ CANDOR_INSPECT(changed_item, x.kind, x.id, x.bytes)
 CANDOR_INSPECT(catalogue_news, x.opening, x.whole, x.up_to, x.more, x.items)
 CANDOR_INSPECT(borrow_money, x.shard, x.campaign, x.borrower, x.lent_seen, x.returned, x.day,
                x.returned_within_day, x.wanted, x.decisions)
-CANDOR_INSPECT(money_answer, x.lent, x.day, x.exhausted)
+CANDOR_INSPECT(money_answer, x.lent, x.day, x.exhausted, x.paced)
 CANDOR_INSPECT(read_spend, x.shard, x.campaign)
 CANDOR_INSPECT(spend_read, x.lent, x.returned, x.reserved, x.settled)
 CANDOR_INSPECT(read_use, x.shard, x.user, x.use)
-CANDOR_INSPECT(shown_before, x.campaign, x.at)
+CANDOR_INSPECT(shown_before, x.id, x.at)
 CANDOR_INSPECT(use_answer, x.personal, x.why_not_personal, x.country, x.lang, x.age_band,
                x.policy_version, x.topics, x.shown, x.hidden, x.shown_since)
 CANDOR_INSPECT(ad_choice, x.impression, x.cap_impressions, x.cap_ms)
 CANDOR_INSPECT(reserve_ads, x.shard, x.user, x.personal, x.country, x.choices)
-CANDOR_INSPECT(ads_reserved, x.no_money, x.capped, x.changed)
+CANDOR_INSPECT(ads_reserved, x.no_money, x.capped, x.paced, x.changed)
 CANDOR_INSPECT(ad_event, x.shard, x.user, x.impression, x.what)
 CANDOR_INSPECT(ad_event_taken, x.changed)
 CANDOR_INSPECT(content_event, x.shard, x.user, x.content, x.hidden)
@@ -1019,6 +1021,8 @@ CAF_ADD_TYPE_ID(candor, (candor::admin_answer))
 CAF_ADD_ATOM(candor, candor, tick_atom, "tick")
 // A room tries again what it could not do.
 CAF_ADD_ATOM(candor, candor, retry_atom, "retry")
+// Somebody changed what a room follows: it looks at once, not at its next tick.
+CAF_ADD_ATOM(candor, candor, changed_atom, "changed")
 CAF_END_TYPE_ID_BLOCK(candor)
 
 namespace candor {
@@ -1067,7 +1071,9 @@ using notification_handle = caf::typed_actor<caf::replies_to<fetch_inbox>::with<
 
 using admin_handle = caf::typed_actor<caf::replies_to<admin_call>::with<admin_answer>>;
 
-using catalogue_handle = caf::typed_actor<caf::replies_to<list_items>::with<items_listed>>;
+/// `changed_atom` names the shard.
+using catalogue_handle = caf::typed_actor<caf::replies_to<list_items>::with<items_listed>,
+                                          caf::reacts_to<changed_atom, shard_id>>;
 using ad_matching_handle = caf::typed_actor<caf::replies_to<match_ads>::with<ads_matched>,
                                             caf::replies_to<why_not_ad>::with<why_not_answer>>;
 using recommendation_handle = caf::typed_actor<caf::replies_to<rank_feed>::with<feed_ranked>>;

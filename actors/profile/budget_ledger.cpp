@@ -33,7 +33,11 @@ std::int64_t budget_ledger::available(const model::campaign& of, timestamp now) 
   auto today = of.daily_micros;
   if (of.even_pacing)
     today = plan_.free_until(now, {of.daily_micros, lent_today_, of.bid_micros, of.to}, traffic_);
-  return std::min(of.total_micros - lent_net(), today - lent_today_);
+  return left(of, today);
+}
+
+std::int64_t budget_ledger::left(const model::campaign& of, std::int64_t of_today) const {
+  return std::min(of.total_micros - lent_net(), of_today - lent_today_);
 }
 
 /// What happened since the last report belongs to this hour; where that is longer ago than the hour
@@ -53,9 +57,7 @@ bool budget_ledger::answer(const money_report& report, const model::campaign& of
   auto& a = accounts_[report.shard];
   // The plan and the forecast go along with the next change of money: what of them a failure loses
   // is made anew.
-  auto money = [&] {
-    return std::tuple{a.lent, a.returned, a.day, a.returned_within_day};
-  };
+  auto money = [&] { return std::tuple{a.lent, a.returned, a.day, a.returned_within_day}; };
   auto before = money();
   auto today = day_of(now);
   if (today > day_) {
@@ -85,6 +87,7 @@ bool budget_ledger::answer(const money_report& report, const model::campaign& of
       lent_today_ += loan;
     } else {
       answer.exhausted = true;
+      answer.paced = of.even_pacing && left(of, of.daily_micros) >= report.wanted;
     }
   }
   answer.lent = a.lent;

@@ -42,6 +42,7 @@ struct money_lent {
   std::int64_t lent = 0;  ///< total
   std::int64_t day = 0;   ///< whose money the newest of it is
   bool exhausted = false; ///< what was wanted is not there
+  bool paced = false;     ///< it is, but the plan keeps it for later
   friend bool operator==(const money_lent&, const money_lent&) = default;
 };
 
@@ -68,6 +69,8 @@ private:
     friend bool operator==(const account&, const account&) = default;
   };
   std::int64_t available(const model::campaign& of, timestamp now);
+  /// Of the whole budget, and of so much for today.
+  std::int64_t left(const model::campaign& of, std::int64_t of_today) const;
   void count_traffic(account& a, std::int64_t decisions, timestamp now);
 
   std::int64_t day_ = 0;

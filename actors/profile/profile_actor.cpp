@@ -358,7 +358,7 @@ public:
                                               m.returned_within_day, m.wanted, m.decisions},
                                              around_.time.now()));
             return after(entry.rows.empty() ? std::nullopt : std::optional{std::move(entry)},
-                         money_answer{lent.lent, lent.day, lent.exhausted});
+                         money_answer{lent.lent, lent.day, lent.exhausted, lent.paced});
           });
         },
         [this](const read_spend& m) {
@@ -704,9 +704,11 @@ private:
       auto missing = x.price_micros - spend_.available(x.campaign, today);
       if (missing <= 0)
         continue;
-      if (r->borrowed_for.contains(x.campaign))
+      if (r->borrowed_for.contains(x.campaign)) {
         said.no_money.push_back(x.campaign);
-      else
+        if (paced_.contains(x.campaign))
+          said.paced.push_back(x.campaign);
+      } else
         wanted.emplace_back(x.campaign, missing);
     }
     if (said.changed || !said.capped.empty() || !said.no_money.empty()) {
@@ -817,9 +819,14 @@ private:
               if (money_stands_still()) // as if it had been lost: it is said again
                 return end_borrowing(campaign);
               owed_reports_.erase(campaign);
+              if (lent.paced)
+                paced_.insert(campaign);
+              else
+                paced_.erase(campaign);
               auto entry = table_.begin_entry();
               if (!open_ || epoch_ != asked_in ||
-                  !spend_.receive(entry, campaign, {lent.lent, lent.day, lent.exhausted}))
+                  !spend_.receive(entry, campaign,
+                                  {lent.lent, lent.day, lent.exhausted, lent.paced}))
                 return end_borrowing(campaign);
               append(std::move(entry), [this, campaign](const auto&) { end_borrowing(campaign); });
             },
@@ -1347,6 +1354,7 @@ private:
   spend_table spend_;
   std::int64_t decisions_ = 0; ///< about: what the traffic of an hour is forecast from
   std::map<std::string, std::vector<std::function<void()>>> borrowing_; ///< by campaign
+  std::set<std::string> paced_; ///< campaigns that were lent nothing, since it is kept for later
   std::set<std::string> owed_reports_; ///< campaigns whose owner may not know what came back
   std::optional<money_hold> hold_;
   std::optional<cut_held> cut_;

@@ -14,6 +14,7 @@ __extension__ using wide = __int128;
 constexpr std::uint64_t enough_to_tell = 1000; ///< decisions of a day
 constexpr std::uint32_t counted_max = 1u << 30;
 constexpr std::uint32_t days_remembered = 4;
+constexpr std::int64_t impressions_ahead = 12; ///< of the even course of a slot
 
 std::uint32_t read32(std::string_view bytes, std::size_t index) {
   return static_cast<std::uint32_t>(engine::read_big_endian(bytes.substr(4 * index), 4));
@@ -94,6 +95,7 @@ std::int64_t spend_plan::free_until(timestamp now, const day_so_far& day,
   // A second ahead, so that the first decision of a day finds something.
   auto part = std::min(slot_length, since % slot_length + seconds{1});
   auto of_slot = static_cast<std::int64_t>(wide{planned_} * part.count() / slot_length.count());
+  of_slot = std::min(planned_, of_slot + impressions_ahead * day.bid);
   return std::min(day.daily, before_ + carried_ + of_slot);
 }
 

@@ -6,8 +6,10 @@
 ///
 /// so that what was not spent while nobody came is spread over the rest of the day and not spent at
 /// once (feedback against a forecast, as Lee et al., ADKDD 2013, describe for display ads). Within
-/// a slot money is set free as time goes on; of what a slot leaves, a fiftieth of its plan goes on
-/// to the next, or the price of two impressions, so that a small budget gathers it.
+/// a slot money is set free as time goes on, a dozen impressions ahead of it: they come in no even
+/// row, and what a lull at the slot's end leaves is lost to it. Of what a slot leaves, a fiftieth
+/// of its plan goes on to the next, or the price of two impressions, so that a small budget gathers
+/// it.
 ///
 /// The forecast of an hour (UTC) is a mean of the days before, the newest counting at least a
 /// quarter; no hour counts for less than a quarter of an even share, so that one without traffic

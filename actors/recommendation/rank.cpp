@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "storage/model/domain.hpp"
 #include "storage/model/user_record.hpp"
 
 namespace candor::recommendation {
@@ -13,6 +14,7 @@ constexpr millis half_life = std::chrono::days{7};
 
 struct candidate {
   ranked of;
+  std::string publisher; ///< asked for in every pair
   bool own_language = false;
   std::int64_t likest = 0; ///< greatest likeness to one that is placed
 };
@@ -56,12 +58,13 @@ std::vector<candidate> find_candidates(const model::catalogue& all, const reader
   auto kept = std::min(found.size(), pool_size);
   std::ranges::partial_sort(found, found.begin() + static_cast<std::ptrdiff_t>(kept), better);
   found.resize(kept);
+  for (auto& c : found)
+    c.publisher = model::host_of(c.of.item->url);
   return found;
 }
 
-} // namespace
-
-std::int64_t likeness(const model::content_item& a, const model::content_item& b) {
+std::int64_t likeness_of(const model::content_item& a, const model::content_item& b,
+                         bool same_publisher) {
   std::int64_t least = 0, most = 0;
   auto x = a.topics.begin(), y = b.topics.begin();
   while (x != a.topics.end() || y != b.topics.end()) {
@@ -75,8 +78,13 @@ std::int64_t likeness(const model::content_item& a, const model::content_item& b
     }
   }
   auto topics = most == 0 ? 0 : least * one / most;
-  auto publisher = model::host_of(a.url) == model::host_of(b.url) ? one : 0;
-  return (3 * topics + publisher) / 4;
+  return (3 * topics + (same_publisher ? one : 0)) / 4;
+}
+
+} // namespace
+
+std::int64_t likeness(const model::content_item& a, const model::content_item& b) {
+  return likeness_of(a, b, model::host_of(a.url) == model::host_of(b.url));
 }
 
 std::vector<ranked> rank(const model::catalogue& all, const reader& who, timestamp now,
@@ -96,9 +104,11 @@ std::vector<ranked> rank(const model::catalogue& all, const reader& who, timesta
       if (value(*it) > value(*next))
         next = it;
     placed.push_back(std::move(next->of));
+    auto publisher = std::move(next->publisher);
     pool.erase(next);
     for (auto& c : pool)
-      c.likest = std::max(c.likest, likeness(*c.of.item, *placed.back().item));
+      c.likest = std::max(c.likest,
+                          likeness_of(*c.of.item, *placed.back().item, c.publisher == publisher));
   }
   for (auto& r : placed)
     for (const auto& t : r.item->topics)

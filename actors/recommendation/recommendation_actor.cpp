@@ -41,7 +41,7 @@ private:
     who.never.insert(m.exclude.begin(), m.exclude.end());
     who.never.insert(seen.hidden.begin(), seen.hidden.end());
     for (const auto& s : seen.shown)
-      who.never.insert(s.campaign);
+      who.never.insert(s.id);
     feed_ranked made;
     made.policy_version = seen.policy_version;
     made.why_not_personal = seen.why_not_personal;

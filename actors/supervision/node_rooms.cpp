@@ -121,7 +121,7 @@ public:
     rooms_.catalogue = catalogue::spawn_catalogue_actor(system, shards_, shelf_, time);
     for (std::size_t i = 0; i < ad_matching_actors; ++i)
       rooms_.ad_matching.push_back(ad_matching::spawn_ad_matching_actor(
-          system, {shards_, where, shelf_, time, ground_.random}));
+          system, {shards_, where, ad_index_, time, ground_.random}));
     rooms_.recommendation =
         recommendation::spawn_recommendation_actor(system, {shards_, where, shelf_, time});
     rooms_.shards = shards_;
@@ -239,7 +239,8 @@ private:
       std::make_shared<membership::membership_handle>();
   std::shared_ptr<routing::door_rooms> behind_;
   caf::actor node_door_;
-  model::catalogue_shelf shelf_;
+  ad_matching::catalogue_index ad_index_;
+  model::catalogue_shelf shelf_{[this](const auto& newest) { ad_index_.follow(newest); }};
   policy_handle policy_;
   notification_handle notification_;
   rooms rooms_;

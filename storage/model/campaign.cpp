@@ -35,20 +35,6 @@ std::string_view to_string(item_kind kind) noexcept {
   return kind == item_kind::campaign ? "campaign" : "content";
 }
 
-std::string host_of(std::string_view url) {
-  if (url.starts_with("https://"))
-    url.remove_prefix(8);
-  url = url.substr(0, url.find_first_of("/?#"));
-  if (auto at = url.rfind('@'); at != url.npos)
-    url.remove_prefix(at + 1);
-  url = url.substr(0, url.find(':'));
-  std::string host{url};
-  for (auto& c : host)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return host;
-}
-
 std::string encode(const campaign& x) {
   msgpack::sbuffer buffer;
   packer to{buffer};

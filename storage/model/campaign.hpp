@@ -29,9 +29,6 @@ struct creative {
   friend bool operator==(const creative&, const creative&) = default;
 };
 
-/// The host of an address that begins with https://, in lower case: whose ad a creative is.
-std::string host_of(std::string_view url);
-
 /// At most so many impressions for one person within a time.
 struct frequency_cap {
   std::uint32_t impressions = 0;

@@ -13,7 +13,7 @@ std::uint32_t relevance(const std::vector<topic_strength>& of, const interests& 
     if (theirs != to.end() && theirs->topic == ours.topic)
       sum += std::uint32_t{ours.weight} * theirs->weight;
   }
-  return 256 + std::min<std::uint32_t>(1023, sum >> 8);
+  return relevance_of(sum);
 }
 
 interests strengths_of(const std::vector<topic_used>& topics) {

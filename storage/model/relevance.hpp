@@ -8,6 +8,7 @@
 
 #include "storage/model/campaign.hpp"
 #include "storage/model/impression.hpp"
+#include "storage/model/relevance_range.hpp"
 
 namespace candor::model {
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "storage/base/limits.hpp"
+#include "tools/candor-bench/explain.hpp"
 #include "tools/candor-bench/feed.hpp"
 #include "tools/candor-bench/ingest.hpp"
 #include "tools/candor-bench/match.hpp"
@@ -129,6 +130,12 @@ int main(int argc, char** argv) {
   m->add_option("--vectors", match.vector_target,
                 "the instruction set, e.g. AVX2 or scalar [the best]");
   m->add_flag("--quiet", match.quiet, "no answers");
+  bench::explain_options explain;
+  auto* explained =
+      m->add_option("--explain", explain.campaigns,
+                    "no folder: decisions, why and why-not over so many campaigns of its own")
+          ->type_name("N")
+          ->check(CLI::Range(1, 2'000'000));
   m->add_option("-o,--output", match_output, "text or json: how figures are written to stderr")
       ->check(CLI::IsMember({"text", "json"}));
 
@@ -150,17 +157,19 @@ int main(int argc, char** argv) {
   store.span = std::chrono::seconds{seconds};
   match.folder = match_folder;
   match.json = match_output == "json";
-  if (m->parsed() && generate.empty() && match_folder.empty()) {
+  explain.json = match.json;
+  if (m->parsed() && generate.empty() && match_folder.empty() && explained->count() == 0) {
     fmt::print(stderr, "candor-bench match: name a folder, or --generate one\n");
     return 2;
   }
-  auto done = i->parsed()        ? bench::run_ingest(ingest)
-              : f->parsed()      ? bench::run_feed(feed)
-              : p->parsed()      ? bench::run_pacing(pacing)
-              : s->parsed()      ? bench::run_store(store)
-              : t->parsed()      ? bench::run_topics(topics)
-              : generate.empty() ? bench::run_match(match)
-                                 : bench::generate_match(generate);
+  auto done = i->parsed()               ? bench::run_ingest(ingest)
+              : f->parsed()             ? bench::run_feed(feed)
+              : p->parsed()             ? bench::run_pacing(pacing)
+              : s->parsed()             ? bench::run_store(store)
+              : t->parsed()             ? bench::run_topics(topics)
+              : explained->count() != 0 ? bench::run_explain(explain)
+              : generate.empty()        ? bench::run_match(match)
+                                        : bench::generate_match(generate);
   if (done)
     return 0;
   fmt::print(stderr, "candor-bench: {}\n  {}\n", done.error().to_string(),

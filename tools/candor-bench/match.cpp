@@ -96,11 +96,7 @@ private:
         std::ranges::find(removed_, id) != removed_.end())
       return;
     auto done = index_->add(*it);
-    if (done && *done == ad_index::added::full) {
-      index_ = index_->made_anew(index_->size() / 8 + 512);
-      done = index_->add(*it);
-    }
-    CANDOR_ASSERT(done.has_value());
+    CANDOR_ASSERT(done.has_value() && *done != ad_index::added::full);
   }
 
   const match_folder& folder_;
@@ -109,7 +105,10 @@ private:
 };
 
 result<std::unique_ptr<ad_index>> make_index(const match_folder& folder, std::size_t campaigns) {
-  return ad_index::make(folder.schema, {folder.campaigns.data(), campaigns}, campaigns / 8 + 512);
+  auto additions = static_cast<std::size_t>(
+      std::ranges::count(folder.operations, match_change::add, &match_operation::what));
+  return ad_index::make(folder.schema, {folder.campaigns.data(), campaigns},
+                        std::max(campaigns / 8 + 512, additions));
 }
 
 /// Where the campaigns end that are live at first: ids up to n - n / 10.

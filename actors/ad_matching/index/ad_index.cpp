@@ -8,11 +8,12 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include "actors/ad_matching/auction.hpp"
+
 namespace candor::ad_matching::index {
 
 namespace {
 
-constexpr std::int64_t reserve_micros = 10'000; // as in auction.hpp
 constexpr std::size_t inline_topics = 8;
 constexpr std::size_t cluster_depth = 4;
 constexpr std::uint32_t no_topic = 0xffff; ///< nobody's interest; higher ones lie in the pool
@@ -42,8 +43,7 @@ std::uint32_t relevance_bound(const campaign& c) {
   std::uint64_t weights = 0;
   for (auto t : c.relevance)
     weights += t.weight;
-  return relevance_least +
-         static_cast<std::uint32_t>(std::min<std::uint64_t>(1023, weights * 255 >> 8));
+  return relevance_of(weights * 255);
 }
 
 /// A campaign on its way to its place.
@@ -113,10 +113,8 @@ std::size_t word_pool::bytes() const noexcept {
 }
 
 std::int64_t price_of(const ranked& winner, std::uint64_t next_rank) noexcept {
-  auto price = static_cast<std::uint64_t>(reserve_micros);
-  if (next_rank != 0)
-    price = std::max(price, next_rank / (std::uint64_t{winner.quality} * winner.relevance) + 1);
-  return static_cast<std::int64_t>(std::min(price, static_cast<std::uint64_t>(winner.bid_micros)));
+  return ad_matching::price_of(winner.bid_micros, wide(winner.quality) * winner.relevance,
+                               next_rank, reserve_micros);
 }
 
 ad_index::ad_index(schema attributes)
@@ -166,7 +164,6 @@ ad_index::make(schema attributes, std::span<const campaign> campaigns, std::size
     if (x.find(c.id))
       return fail(errc::bad_value, fmt::format("campaign {} is there twice", c.id));
     CANDOR_TRY_VOID(x.describe(i, c));
-    x.clusters_[i] = order[i].cluster;
     x.remember(i);
     row.push_back(&c);
     if (row.size() == 64 || i + 1 == order.size()) {
@@ -197,7 +194,6 @@ void ad_index::reserve(std::size_t slots) {
   bases_.resize(n);
   ids_.resize(n);
   programs_.resize(n);
-  clusters_.resize(n);
   places_.assign(std::bit_ceil(slots_.size() * 3 / 2 + 2), 0);
   // What a place that is not used yet has: columns of numbers let everything through.
   for (std::size_t a = 0; a < columns_.size(); ++a) {
@@ -379,7 +375,7 @@ std::uint64_t ad_index::rank_bound(std::size_t at, std::uint64_t base) const {
   if (s.more != 0)
     for (std::uint32_t i = 0; i < *pool_.at(s.more); ++i)
       weights += pool_.at(s.more)[2 + 2 * i];
-  return base * (relevance_least + std::min<std::uint64_t>(1023, weights * 255 >> 8));
+  return base * relevance_of(weights * 255);
 }
 
 void ad_index::raise_bounds(std::size_t at, std::uint64_t base) {
@@ -468,7 +464,6 @@ bool ad_index::set_bid(std::uint64_t id, std::int64_t micros) {
   auto base = static_cast<std::uint64_t>(micros) * slots_[*at].quality;
   if (base == bases_[*at])
     return true;
-  ++bid_changes_;
   // The bound first: who reads the new bid must not have passed the block by for ever.
   raise_bounds(*at, base);
   store(bases_[*at], base);
@@ -494,7 +489,6 @@ result<ad_index::added> ad_index::add(const campaign& x) {
   CANDOR_TRY_VOID(describe(at, x));
   auto bit = std::uint64_t{1} << (at % 64);
   auto projected = rows_of(x);
-  clusters_[at] = cluster_of(projected);
   for (const auto& [a, set] : projected) {
     auto unconstrained = unconstrained_in(a);
     for (std::size_t w = 0; w < set.words.size(); ++w)
@@ -520,61 +514,11 @@ result<ad_index::added> ad_index::add(const campaign& x) {
   return added::yes;
 }
 
-std::unique_ptr<ad_index> ad_index::made_anew(std::size_t spare) const {
-  std::vector<laid_out> order;
-  for (std::size_t i = 0; i < used_; ++i)
-    if (slots_[i].state != state::removed)
-      order.push_back({rank_bound(i, bases_[i]), clusters_[i], ids_[i], i});
-  lay_out(order);
-  std::unique_ptr<ad_index> made{new ad_index{schema_}};
-  auto& x = *made;
-  x.columns_ = columns_;
-  x.first_column_ = first_column_;
-  x.bits_begin_ = bits_begin_;
-  x.column_count_ = column_count_;
-  x.list_words_ = list_words_;
-  x.topic_weight_most_ = topic_weight_most_;
-  x.cluster_attributes_ = cluster_attributes_;
-  x.cluster_places_ = cluster_places_;
-  x.reserve(order.size() + spare);
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    auto from = order[i].from;
-    auto& s = x.slots_[i];
-    s = slots_[from];
-    x.bases_[i] = bases_[from];
-    x.ids_[i] = ids_[from];
-    x.clusters_[i] = clusters_[from];
-    if (const auto* program = pool_.at(programs_[from]); programs_[from] != 0)
-      x.programs_[i] = x.pool_.add({program, program_words(program)});
-    if (s.more != 0)
-      s.more = x.pool_.add({pool_.at(s.more), 1 + 2 * std::size_t{*pool_.at(s.more)}});
-    x.remember(i);
-    x.raise_bounds(i, x.bases_[i]);
-  }
-  for (std::size_t c = 0; c < column_count_; ++c) {
-    const auto* from = column(c);
-    auto* to = x.column(c);
-    for (std::size_t first = 0; first < order.size(); first += 64) {
-      auto n = std::min<std::size_t>(64, order.size() - first);
-      auto word = n == 64 ? 0 : to[first / 64] >> n << n;
-      for (std::size_t i = 0; i < n; ++i) {
-        auto at = order[first + i].from;
-        word |= ((from[at / 64] >> (at % 64)) & 1) << i;
-      }
-      to[first / 64] = word;
-    }
-  }
-  x.size_ = order.size();
-  x.used_ = order.size();
-  x.summarize();
-  return made;
-}
-
 std::size_t ad_index::bytes() const noexcept {
   return bits_.bytes() + summaries_.bytes() + pool_.bytes() + full_.size() +
          population_.size() * sizeof(std::uint32_t) +
          (2 * block_bound_.size() + group_bound_.size()) * sizeof(std::uint64_t) +
-         slots_.size() * (sizeof(slot) + 3 * sizeof(std::uint64_t) + sizeof(std::uint32_t)) +
+         slots_.size() * (sizeof(slot) + 2 * sizeof(std::uint64_t) + sizeof(std::uint32_t)) +
          places_.size() * sizeof(std::uint32_t) + topic_weight_most_.size() * sizeof(std::uint32_t);
 }
 

@@ -9,8 +9,9 @@
 /// Guarantees: the answer is that of testing every campaign; integers only; ties go to the lower
 /// id. Readers take no lock: one writer at a time changes single words in place, and a new
 /// campaign's place is published last. A reader sees a campaign before or after a change, never
-/// half of it. Places are not used again, so an index fills up and is made anew (living_index.hpp).
-/// Must never guess: what is pruned cannot match, or cannot win.
+/// half of it. Places are not used again, and bounds only rise: an index fills up, and is slower
+/// the more bids fell; index_edition.hpp counts both and makes another. Must never guess: what is
+/// pruned cannot match, or cannot win.
 #pragma once
 
 #include <atomic>
@@ -62,6 +63,7 @@ struct ranked {
   std::int64_t bid_micros = 0;
   std::uint32_t relevance = relevance_least;
   std::uint8_t quality = 1;
+  std::uint32_t slot = 0; ///< as ad_index::slot_of
 };
 
 struct matched {
@@ -81,8 +83,6 @@ public:
   static result<std::unique_ptr<ad_index>>
   make(schema attributes, std::span<const campaign> campaigns, std::size_t spare);
 
-  const schema& attributes() const noexcept { return schema_; }
-
   // By the one writer. False: there is no such campaign (or it is so already).
   bool pause(std::uint64_t id);
   bool resume(std::uint64_t id);
@@ -93,12 +93,15 @@ public:
   /// Error: `bad_value`.
   result<added> add(const campaign& x);
 
-  /// The same campaigns in the order that is best now, with `spare` places; no bid was drifted.
-  std::unique_ptr<ad_index> made_anew(std::size_t spare) const;
+  /// The place of a campaign, which is its own as long as this index is. By the writer.
+  std::optional<std::size_t> slot_of(std::uint64_t id) const { return find(id); }
 
   std::size_t size() const noexcept { return size_; } ///< live or paused
+  std::size_t capacity() const noexcept { return slots_.size(); }
   std::size_t spare() const noexcept { return capacity() - used_; }
-  std::size_t bid_changes() const noexcept { return bid_changes_; } ///< since it was made
+  /// Places that may be looked at. Who maps words to integers asks before: a campaign that is added
+  /// later may name what was not known yet.
+  std::size_t readable() const noexcept { return used_.load(std::memory_order_acquire); }
   std::size_t bytes() const noexcept;
 
 private:
@@ -116,7 +119,6 @@ private:
   };
 
   explicit ad_index(schema attributes);
-  std::size_t capacity() const noexcept { return slots_.size(); }
   void reserve(std::size_t slots);
   result<void> describe(std::size_t at, const campaign& x);
   void choose_cluster_attributes(std::span<const campaign> campaigns);
@@ -153,7 +155,6 @@ private:
   std::vector<std::uint64_t> bases_;                    ///< by slot: bid * quality
   std::vector<std::uint64_t> ids_;                      ///< by slot
   std::vector<std::uint32_t> programs_; ///< by slot: in pool_; 0: the columns say all
-  std::vector<std::uint64_t> clusters_; ///< by slot: what is alike lies together
   std::vector<slot> slots_;
   std::vector<std::uint16_t> cluster_attributes_;
   std::vector<std::vector<std::uint16_t>> cluster_places_; ///< of their columns: the frequent first
@@ -161,7 +162,7 @@ private:
   word_pool pool_;
   std::vector<std::uint32_t> topic_weight_most_; ///< by topic: of any campaign
   std::atomic<std::size_t> used_{0};             ///< places that may be read; published last
-  std::size_t size_ = 0, bid_changes_ = 0;
+  std::size_t size_ = 0;
 };
 
 /// Asks an index; keeps what it needs for that from one request to the next. One thread each.
@@ -170,8 +171,9 @@ public:
   searcher();
   ~searcher();
 
-  /// What else must hold of a campaign, asked only of those that could enter the best.
-  using admission = std::function<bool(std::uint64_t id)>;
+  /// What else must hold of a campaign, asked only of those that could enter the best. `base` is
+  /// the bid * quality that it is ranked by.
+  using admission = std::function<bool(std::size_t slot, std::uint64_t base)>;
 
   /// The best `k` and the one after them (which makes the last price): at most k + 1.
   const matched& best(const ad_index& of, const request& asked, std::size_t k,

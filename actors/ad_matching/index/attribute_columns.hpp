@@ -80,7 +80,6 @@ private:
   std::vector<std::uint32_t> near_; ///< of a small range: column (number) or dense (list) + 1
   std::int64_t near_from_ = 0;
   std::unordered_map<std::int64_t, std::uint32_t> far_; ///< dense + 1, where the range is large
-  std::vector<std::uint16_t> list_columns_;             ///< by dense
   std::size_t dense_count_ = 0, own_ = 0;
 };
 

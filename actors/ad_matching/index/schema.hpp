@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "storage/model/relevance_range.hpp"
+
 namespace candor::ad_matching::index {
 
 enum class value_kind : std::uint8_t {
@@ -88,11 +90,11 @@ struct request {
   std::vector<std::vector<std::int64_t>> lists;     ///< by attribute; of another: not read
   std::vector<weighted_topic> interests;            ///< each topic once
   std::vector<std::uint64_t> left_out;              ///< campaigns at their cap, ascending
+  std::size_t readable = ~std::size_t{0}; ///< places that are looked at: ad_index::readable()
 };
 
-/// 256 and what is shared, as storage/model/relevance.hpp says.
-inline constexpr std::uint32_t relevance_least = 256;
-inline constexpr std::uint32_t relevance_most = 256 + 1023;
+using model::relevance_least;
+using model::relevance_of;
 
 /// The finaliser of splitmix64 (Steele, Lea, Flood 2014).
 inline std::uint64_t mix64(std::uint64_t x) noexcept {

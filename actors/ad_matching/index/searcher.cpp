@@ -99,7 +99,7 @@ void searcher::prepare(const ad_index& of, const request& asked) {
   for (auto i = topic_bounds_.size(); i-- > 1;)
     topic_bounds_[i - 1].sum += topic_bounds_[i].sum;
   auto sum = topic_bounds_.empty() ? 0 : topic_bounds_.front().sum;
-  relevance_bound_ = relevance_least + std::min<std::uint64_t>(1023, sum >> 8);
+  relevance_bound_ = relevance_of(sum);
   for (const auto& t : topic_bounds_)
     plan_.any.push_back(of.column(t.column));
 }
@@ -158,8 +158,12 @@ void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint6
       if (at >= readable_)
         break;
       found[count++] = static_cast<std::uint32_t>(at);
-      if constexpr (All)
+      if constexpr (All) {
         __builtin_prefetch(of.pool_.at(programs[at]));
+      } else {
+        __builtin_prefetch(&bases[at]);
+        __builtin_prefetch(&slots[at]);
+      }
     }
   answer_.looked_at += count;
   for (std::size_t i = 0; i < count; ++i) {
@@ -196,8 +200,7 @@ void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint6
           if (topic == more[1 + 2 * i])
             sum += std::uint64_t{more[2 + 2 * i]} * weight;
     }
-    auto relevance =
-        relevance_least + static_cast<std::uint32_t>(std::min<std::uint64_t>(1023, sum >> 8));
+    auto relevance = relevance_of(sum);
     auto rank = base * relevance;
     if (rank < threshold_)
       continue;
@@ -207,7 +210,7 @@ void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint6
       if (!prepared_.asked->left_out.empty() &&
           std::ranges::binary_search(prepared_.asked->left_out, ids[at]))
         continue;
-      if (admits_ != nullptr && !(*admits_)(ids[at]))
+      if (admits_ != nullptr && !(*admits_)(at, base))
         continue;
     }
     insert({rank, ids[at], base, static_cast<std::uint32_t>(at), relevance});
@@ -217,7 +220,7 @@ void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint6
 template <bool All>
 const matched& searcher::search(const ad_index& of, const request& asked, std::size_t k) {
   // What is added later may be known only in part to what is prepared now.
-  readable_ = of.used_.load(std::memory_order_acquire);
+  readable_ = std::min(of.readable(), asked.readable);
   prepare(of, asked);
   best_.clear();
   wanted_ = std::max<std::size_t>(k, 1) + 1;
@@ -273,8 +276,8 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
   answer_.best.clear();
   for (const auto& c : best_) {
     const auto& s = of.slots_[c.slot];
-    answer_.best.push_back(
-        {c.id, c.rank, static_cast<std::int64_t>(c.base / s.quality), c.relevance, s.quality});
+    answer_.best.push_back({c.id, c.rank, static_cast<std::int64_t>(c.base / s.quality),
+                            c.relevance, s.quality, c.slot});
   }
   forget(asked);
   return answer_;

@@ -6,6 +6,7 @@
 
 #include "actors/gateway/parse/fields.hpp"
 #include "storage/base/limits.hpp"
+#include "storage/model/domain.hpp"
 #include "storage/model/targeting/expression.hpp"
 
 namespace candor::parse {
@@ -164,6 +165,9 @@ result<std::vector<model::creative>> creatives(const fields& in) {
     CANDOR_TRY(url, of.name_text("url", limits::item_text_bytes));
     if (!url.starts_with("https://"))
       return of.refuse(errc::bad_value, "url", "begins with https://");
+    // (A browser would decode it: then it is another advertiser's than it seems.)
+    if (auto host = model::host_of(url); host.empty() || host.find('%') != host.npos)
+      return of.refuse(errc::bad_value, "url", "names a host, without %");
     if (std::ranges::find(made, id, &model::creative::id) != made.end())
       return of.refuse(errc::bad_value, "id", "stands twice");
     CANDOR_TRY_VOID(read_words(of, "lang", attribute::lang, c.lang));
@@ -216,8 +220,14 @@ result<void> read_context(const fields& in, match_request& into) {
   CANDOR_TRY_VOID(read_words(of, "placement", attribute::placement, into.placement));
   CANDOR_TRY_VOID(read_words(of, "ctx", attribute::ctx, into.ctx));
   CANDOR_TRY_VOID(read_words(of, "bcat", attribute::bcat, into.bcat));
-  // Advertisers are any words, as what is followed is.
-  CANDOR_TRY_VOID(read_words(of, "badv", attribute::follows, into.badv));
+  CANDOR_TRY(blocked, of.texts("badv", model::targeting::values_max));
+  for (auto b : blocked) {
+    if (b.empty() || b.size() > model::domain_bytes_max || !plain_utf8(b))
+      return of.refuse(errc::bad_value, "badv",
+                       fmt::format("names advertisers or their domains, each of 1 to {} bytes",
+                                   model::domain_bytes_max));
+    into.badv.push_back(model::canonical_domain(b));
+  }
   CANDOR_TRY_VOID(read_words(of, "segments", attribute::segments, into.segments));
   CANDOR_TRY_VOID(read_words(of, "follows", attribute::follows, into.follows));
   CANDOR_TRY(consent, truth(of, "consent", true));

@@ -28,7 +28,8 @@ struct match_request {
   std::uint32_t k = 1;
   std::string campaign; ///< of a question why not
   std::string country, region, lang, device, placement;
-  std::vector<std::string> ctx, bcat, segments, follows, badv;
+  std::vector<std::string> ctx, bcat, segments, follows;
+  std::vector<std::string> badv; ///< canonical (model/domain.hpp)
   bool consent = true, coppa = false;
 };
 

@@ -9,6 +9,7 @@
 #include "actors/gateway/parse/value.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/base/limits.hpp"
+#include "storage/model/domain.hpp"
 #include "storage/model/targeting/expression.hpp"
 #include "storage/model/topic.hpp"
 
@@ -21,7 +22,6 @@ using model::targeting::canonical;
 
 constexpr double micros_of_a_cpm_unit = 1000; ///< a CPM of 1.00 is 1 000 micros an impression
 constexpr double cpm_max = 1e9;
-constexpr std::size_t domain_bytes_max = 253; ///< RFC 1035, section 2.3.4, without the root
 constexpr std::size_t id_bytes_max = 256;
 
 /// One object; `path` names it in refusals. Nothing there reads as an empty one.
@@ -186,8 +186,8 @@ result<void> read_blocks(const object& request, bid_request& into) {
       add(into.bcat, slug);
   CANDOR_TRY(domains, request.texts("badv"));
   for (auto d : domains)
-    if (!d.empty() && d.size() <= domain_bytes_max)
-      into.badv.push_back(lower(d));
+    if (!d.empty() && d.size() <= model::domain_bytes_max)
+      into.badv.push_back(model::canonical_domain(d));
   for (std::string_view name : {"wlang", "wlangb"}) {
     CANDOR_TRY(languages, request.texts(name));
     for (auto l : languages)

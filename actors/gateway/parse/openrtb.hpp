@@ -43,7 +43,8 @@ struct bid_request {
   std::vector<bid_place> places; ///< at most limits::ads_per_decision
   std::string user;              ///< empty: nobody that may be known
   std::string country, region, lang, device;
-  std::vector<std::string> ctx, bcat, badv, segments, wlang;
+  std::vector<std::string> ctx, bcat, segments, wlang;
+  std::vector<std::string> badv; ///< canonical (model/domain.hpp)
   bool consent = true, coppa = false;
   bool test = false; ///< nobody pays
   std::optional<millis> tmax;

@@ -4,8 +4,10 @@
 /// node has not heard of for too long is not in it. Must never be changed in place.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "storage/model/campaign.hpp"
@@ -13,9 +15,14 @@
 
 namespace candor::model {
 
+/// A campaign as it is matched: what a decision asks of it was worked out when it was read.
 struct live_campaign {
+  live_campaign(model::campaign of, targeting::expression wanted);
+
   model::campaign campaign;
   targeting::expression wants;
+  std::string advertiser;           ///< canonical (model/domain.hpp)
+  std::vector<std::string> domains; ///< of its creatives, canonical, each once
 };
 
 struct catalogue {
@@ -23,19 +30,28 @@ struct catalogue {
   std::vector<std::shared_ptr<const content_item>> content;    ///< ascending by id
 };
 
-/// Where the newest catalogue lies. Thread-safe.
+/// Where the newest catalogue lies. Thread-safe; one at a time puts.
 class catalogue_shelf {
 public:
+  using follower = std::function<void(const std::shared_ptr<const catalogue>&)>;
+
+  /// `follows` is told of each catalogue before it is the newest.
+  explicit catalogue_shelf(follower follows = {})
+    : follows_{std::move(follows)} {}
+
   std::shared_ptr<const catalogue> newest() const {
     std::lock_guard guard{mutex_};
     return newest_;
   }
   void put(std::shared_ptr<const catalogue> made) {
+    if (follows_)
+      follows_(made);
     std::lock_guard guard{mutex_};
     newest_ = std::move(made);
   }
 
 private:
+  follower follows_;
   mutable std::mutex mutex_;
   std::shared_ptr<const catalogue> newest_ = std::make_shared<const catalogue>();
 };

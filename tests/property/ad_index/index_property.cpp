@@ -259,6 +259,12 @@ TEST_CASE("an index that is changed in place answers as the oracle over what is 
     std::map<std::uint64_t, campaign> there;
     for (const auto& x : known)
       there.emplace(x.id, x);
+    auto live = [&] {
+      std::vector<campaign> made;
+      for (const auto& [_, x] : there)
+        made.push_back(x);
+      return made;
+    };
     searcher search;
     for (auto step = 0; step < 250; ++step) {
       auto id = 1 + c.below(known.size() + 3);
@@ -292,21 +298,16 @@ TEST_CASE("an index that is changed in place answers as the oracle over what is 
             known.push_back(x);
           auto done = index->add(x);
           REQUIRE(done.has_value());
-          if (*done == ad_index::added::full) {
-            index = index->made_anew(30);
-            REQUIRE(*index->add(x) == ad_index::added::yes);
-          }
           there.emplace(x.id, x);
+          if (*done == ad_index::added::full)
+            index = *ad_index::make(c.attributes, live(), 30);
           break;
         }
         default:
           if (c.below(20) == 0)
-            index = index->made_anew(20);
-          std::vector<campaign> live;
-          for (const auto& [_, x] : there)
-            live.push_back(x);
-          REQUIRE(index->size() == live.size());
-          REQUIRE(difference(*index, search, live, c.make_request(known.size()), 3) == "");
+            index = *ad_index::make(c.attributes, live(), 20);
+          REQUIRE(index->size() == there.size());
+          REQUIRE(difference(*index, search, live(), c.make_request(known.size()), 3) == "");
       }
     }
   }

@@ -7,7 +7,7 @@
 #include <map>
 #include <set>
 
-#include "actors/ad_matching/catalogue_index.hpp"
+#include "actors/ad_matching/index_reader.hpp"
 #include "actors/ad_matching/match.hpp"
 
 using namespace candor;
@@ -137,8 +137,8 @@ scene make_scene() {
     s.known.push_back(make_campaign(i));
     auto wants = model::targeting::expression::parse(s.known.back().c.targeting);
     RC_ASSERT(wants.has_value());
-    s.all.campaigns.push_back(std::make_shared<const model::live_campaign>(
-        model::live_campaign{s.known.back().c, *wants}));
+    s.all.campaigns.push_back(
+        std::make_shared<const model::live_campaign>(s.known.back().c, *wants));
   }
   return s;
 }
@@ -286,8 +286,7 @@ std::shared_ptr<const model::catalogue> changed(const model::catalogue& from, sc
     if (*rc::gen::arbitrary<bool>())
       k.c.targeting = random_targeting();
     auto wants = *model::targeting::expression::parse(k.c.targeting);
-    made->campaigns.push_back(
-        std::make_shared<const model::live_campaign>(model::live_campaign{k.c, wants}));
+    made->campaigns.push_back(std::make_shared<const model::live_campaign>(k.c, wants));
   }
   std::ranges::sort(made->campaigns, {}, [](const auto& c) { return c->campaign.id; });
   s.known.clear();
@@ -301,12 +300,13 @@ std::shared_ptr<const model::catalogue> changed(const model::catalogue& from, sc
 TEST_CASE("an index that follows the catalogue decides as the evaluation of every campaign",
           "[ads]") {
   CHECK(rc::check([] {
-    catalogue_index index;
+    catalogue_index all;
+    index_reader index{all};
     scene s;
     std::shared_ptr<const model::catalogue> shown = std::make_shared<model::catalogue>();
     for (auto step = 0; step < 8; ++step) {
       shown = changed(*shown, s);
-      index.follow(shown);
+      all.follow(shown);
       for (auto i = 0; i < 3; ++i) {
         auto asked = make_request(s);
         asked.on.lang = *rc::gen::element<std::string>("", "fr", "en");

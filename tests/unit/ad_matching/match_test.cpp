@@ -23,7 +23,7 @@ std::shared_ptr<const model::live_campaign> campaign(const std::string& id, std:
   c.creatives.push_back({"x", "x", "", "https://example.org"});
   auto wants = model::targeting::expression::parse(targeting);
   REQUIRE(wants);
-  return std::make_shared<const model::live_campaign>(model::live_campaign{c, *wants});
+  return std::make_shared<const model::live_campaign>(c, *wants);
 }
 
 } // namespace
@@ -47,6 +47,8 @@ TEST_CASE("why not names the first thing that keeps a campaign away", "[ads]") {
   CHECK(outbid.detail == "400001 micros more would take the last place");
   asked.excluded = {"c-1"};
   CHECK(standing(all, asked, "c-1", 1).code == "no_budget");
+  asked.paced = {"c-1"};
+  CHECK(standing(all, asked, "c-1", 1).code == "paced");
   CHECK(standing(all, asked, "c-2", 1).code == "eligible");
   asked.on.badv = {"a-1"};
   CHECK(standing(all, asked, "c-2", 1).code == "advertiser_blocked");
@@ -67,14 +69,16 @@ TEST_CASE("an hour of the week is counted from Monday, midnight UTC", "[ads]") {
 
 TEST_CASE("a page blocks domains with those under them, languages, and what is under its floor",
           "[ads]") {
-  auto c = *campaign("c-1", 500'000);
-  c.campaign.creatives = {{"x", "x", "", "https://Shop.Example.org:443/boots?u=https://a.example"}};
-  model::catalogue all{{std::make_shared<const model::live_campaign>(c)}, {}};
+  auto c = campaign("c-1", 500'000)->campaign;
+  c.advertiser = "Acme";
+  c.creatives = {{"x", "x", "", "https://Shop.Example.org.:443/boots?u=https://a.example"}};
+  model::catalogue all{
+      {std::make_shared<const model::live_campaign>(c, model::targeting::expression{})}, {}};
   ad_request asked;
   asked.now = now;
   auto code = [&] { return standing(all, asked, "c-1", 1).code; };
   CHECK(code() == "eligible");
-  for (const auto* blocked : {"shop.example.org", "example.org", "org", "a-1"}) {
+  for (const auto* blocked : {"shop.example.org", "example.org", "org", "acme"}) {
     asked.on.badv = {blocked};
     CHECK(code() == "advertiser_blocked");
   }

@@ -160,10 +160,27 @@ TEST_CASE("creatives have an id of their own, an address over https and a langua
   CHECK(with("/creatives", json::array()).code == errc::missing_field);
   CHECK(with("/creatives/0/url", "http://example.org").code == errc::bad_value);
   CHECK(with("/creatives/0/url", "javascript:alert(1)").code == errc::bad_value);
+  for (const auto* nowhere : {"https://", "https:///example.org", "https://\\example.org",
+                              "https://user@/x", "https://ex%61mple.org"})
+    CHECK(with("/creatives/0/url", nowhere).detail == "`creatives.url` names a host, without %");
   CHECK(with("/creatives/0/lang", "English").code == errc::bad_value);
   auto twice = campaign();
   twice["creatives"].push_back(twice["creatives"][0]);
   CHECK(refusal(twice).code == errc::bad_value);
+}
+
+TEST_CASE("a page's blocked advertisers are read into one form", "[ads]") {
+  auto badv = [](const json& of) {
+    json asked = {{"match", {{"context", {{"badv", of}}}}}};
+    return parse_match_json(asked.dump(), false);
+  };
+  using words = std::vector<std::string>;
+  CHECK(badv(json::array({"Example.org", "example.org.", "Acme", "bücher.example:443"}))->badv ==
+        words{"example.org", "example.org", "acme", "xn--bcher-kva.example"});
+  CHECK(badv(json::array())->badv.empty());
+  CHECK(badv(json::array({""})).error().code == errc::bad_value);
+  CHECK(badv(json::array({std::string(254, 'x')})).error().code == errc::bad_value);
+  CHECK(badv("example.org").error().code == errc::bad_value);
 }
 
 TEST_CASE("what happened in a feed is read strictly", "[feed]") {

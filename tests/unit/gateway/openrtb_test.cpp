@@ -27,7 +27,8 @@ json request() {
     "device": {"ua": "Mozilla", "ip": "192.0.2.1", "devicetype": 4, "language": "en",
                "geo": {"country": "USA", "region": "CA", "lat": 1.5}},
     "user": {"id": "u-42", "data": [{"name": "dmp", "segment": [{"id": "vip", "value": "1"}]}]},
-    "bcat": ["391"], "cattax": 9, "badv": ["Company1.com"], "wlang": ["en"],
+    "bcat": ["391"], "cattax": 9, "wlang": ["en"],
+    "badv": ["Company1.com", "Acme", "Bücher.example."],
     "regs": {"coppa": 0, "gdpr": 0, "us_privacy": "1YNN"}, "source": {"tid": "abc"}})");
 }
 
@@ -69,7 +70,7 @@ TEST_CASE("a bid request tells what a decision asks for", "[openrtb]") {
   CHECK(r.device == "phone");
   CHECK(r.ctx == words{"travel", "sports"}); // 239 would be either of two topics
   CHECK(r.bcat == words{"personal_finance"});
-  CHECK(r.badv == words{"company1.com"});
+  CHECK(r.badv == words{"company1.com", "acme", "xn--bcher-kva.example"});
   CHECK(r.segments == words{"vip"});
   CHECK(r.wlang == words{"en"});
   CHECK(r.tmax == millis{120});

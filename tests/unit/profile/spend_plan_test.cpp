@@ -11,6 +11,7 @@ namespace {
 
 const timestamp midnight = *parse_time("2025-12-20T00:00:00Z");
 constexpr std::int64_t daily = 288'000;
+constexpr std::int64_t ahead = 12 * 10; ///< twelve impressions' price
 
 spend_plan::day_so_far spent(std::int64_t micros, timestamp end = midnight + 24h * 30) {
   return {daily, micros, 10, end};
@@ -30,9 +31,10 @@ traffic_forecast seen_in(std::initializer_list<std::size_t> hours) {
 TEST_CASE("without a forecast a day is spent evenly", "[pacing]") {
   traffic_forecast none;
   spend_plan plan;
-  CHECK(plan.free_until(midnight, spent(0), none) == daily / 288 / 300); // a second ahead
+  CHECK(plan.free_until(midnight, spent(0), none) == ahead + daily / 288 / 300); // a second ahead
   CHECK(plan.planned() == daily / 288);
-  CHECK(plan.free_until(midnight + 150s, spent(0), none) == 1000 * 151 / 300);
+  CHECK(plan.free_until(midnight + 150s, spent(0), none) == ahead + 1000 * 151 / 300);
+  CHECK(plan.free_until(midnight + 290s, spent(0), none) == 1000); // no more than the slot's plan
   CHECK(plan.free_until(midnight + 299s, spent(0), none) == 1000);
 }
 
@@ -43,7 +45,7 @@ TEST_CASE("what was not spent is spread over the rest of the day", "[pacing]") {
   plan.free_until(midnight + 12h, spent(0), none);
   CHECK(plan.planned() == 2000);
   // Only a fiftieth of a slot, or two impressions, is made up for at once.
-  CHECK(plan.free_until(midnight + 12h, spent(0), none) == 2000 / 50 + 2000 / 300);
+  CHECK(plan.free_until(midnight + 12h, spent(0), none) == ahead + 2000 / 50 + 2000 / 300);
 }
 
 TEST_CASE("a small budget gathers the price of an impression", "[pacing]") {
@@ -127,7 +129,7 @@ TEST_CASE("a ledger of the first version is still read", "[pacing]") {
 TEST_CASE("an evenly paced campaign lends no more than its plan, and a report alone writes nothing",
           "[pacing]") {
   model::campaign c;
-  c.bid_micros = 100;
+  c.bid_micros = 10;
   c.daily_micros = daily;
   c.total_micros = 10 * daily;
   c.even_pacing = true;
@@ -137,9 +139,10 @@ TEST_CASE("an evenly paced campaign lends no more than its plan, and a report al
   money_report report{1, 0, 0, 0, 0, 500, 7};
   CHECK(!ledger.answer(report, c, midnight + 10s, lent));
   CHECK(lent.exhausted);
+  CHECK(lent.paced); // there is more, for later
   lent = {};
   CHECK(ledger.answer(report, c, midnight + 200s, lent));
-  CHECK((!lent.exhausted && lent.lent == 500));
+  CHECK((!lent.exhausted && !lent.paced && lent.lent == 500));
   report.lent_seen = 500;
   report.wanted = 0;
   report.decisions = 900;

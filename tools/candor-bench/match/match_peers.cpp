@@ -60,8 +60,7 @@ public:
       for (auto u : asked_->interests)
         if (t.topic == u.topic)
           sum += std::uint32_t{t.weight} * u.weight;
-    auto relevance =
-        relevance_least + static_cast<std::uint32_t>(std::min<std::uint64_t>(1023, sum >> 8));
+    auto relevance = relevance_of(sum);
     ranked x{c.id, static_cast<std::uint64_t>(c.bid_micros) * c.quality * relevance, c.bid_micros,
              relevance, c.quality};
     auto better = [](const ranked& a, const ranked& b) {

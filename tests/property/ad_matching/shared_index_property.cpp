@@ -1,0 +1,223 @@
+/// One index for several readers, while a stream of catalogues changes it and editions are made
+/// beside it: what is asked is always answered as by the evaluation of every campaign.
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <map>
+#include <thread>
+
+#include "actors/ad_matching/index_reader.hpp"
+#include "storage/base/rng.hpp"
+
+using namespace candor;
+using namespace candor::ad_matching;
+using namespace std::chrono_literals;
+
+namespace {
+
+const timestamp now = *parse_time("2025-12-20T12:00:00Z");
+constexpr std::size_t most_campaigns = 900;
+
+/// A stream of catalogues, each a few changes after the one before.
+class stream {
+public:
+  explicit stream(std::uint64_t seed)
+    : random_{seed} {}
+
+  std::uint64_t below(std::uint64_t n) { return random_.next() % n; }
+
+  std::shared_ptr<const model::catalogue> next(std::size_t changes) {
+    for (; changes > 0; --changes) {
+      auto id = "c-" + std::to_string(below(most_campaigns));
+      auto it = there_.find(id);
+      if (it == there_.end()) {
+        there_[id] = made(id);
+        continue;
+      }
+      auto c = it->second->campaign;
+      switch (below(5)) {
+        case 0:
+          there_.erase(it);
+          continue;
+        case 1:
+          c.paused = !c.paused;
+          break;
+        case 2:
+          c.bid_micros = bid();
+          break;
+        case 3:
+          c.targeting = targeting();
+          break;
+        default: // its creatives: nothing that the index knows
+          c.creatives[0].url = below(2) ? "https://one.example" : "https://two.example";
+      }
+      it->second = live(std::move(c));
+    }
+    auto all = std::make_shared<model::catalogue>();
+    for (const auto& [_, c] : there_)
+      all->campaigns.push_back(c);
+    return all;
+  }
+
+  ad_request request() {
+    ad_request asked;
+    asked.now = now;
+    asked.who.personal = true;
+    asked.on.country = below(2) ? "US" : "CA";
+    asked.on.lang = below(2) ? "en" : "";
+    asked.on.placement = below(2) ? "feed" : "banner";
+    for (auto i = 0; i < 3; ++i)
+      asked.on.segments.push_back(segment());
+    if (below(2) == 0)
+      asked.who.topics.push_back({*model::find_topic("outdoors"), model::source::ai, now, 200});
+    if (below(4) == 0)
+      asked.on.badv = {"one.example"};
+    if (below(4) == 0)
+      asked.on.floor_micros = 60'000;
+    return asked;
+  }
+
+private:
+  static std::shared_ptr<const model::live_campaign> live(model::campaign c) {
+    auto wants = model::targeting::expression::parse(c.targeting);
+    REQUIRE(wants);
+    return std::make_shared<const model::live_campaign>(std::move(c), std::move(*wants));
+  }
+
+  std::int64_t bid() { return static_cast<std::int64_t>(8'000 + below(90'000)); }
+  // Ever new words, which the index has to learn beside those who ask for them.
+  std::string segment() { return "s-" + std::to_string(below(2) ? below(20) : below(20'000)); }
+
+  std::string targeting() {
+    std::string text = below(2) ? "country = US" : "country not in (CA)";
+    if (below(2) == 0)
+      text += " and segments one of (" + segment() + ", " + segment() + ")";
+    if (below(3) == 0)
+      text += " and segments none of (" + segment() + ")";
+    if (below(3) == 0)
+      text += " and (lang = en or placement = feed)";
+    return text;
+  }
+
+  std::shared_ptr<const model::live_campaign> made(const std::string& id) {
+    model::campaign c;
+    c.id = id;
+    c.advertiser = "a-1";
+    c.bid_micros = bid();
+    c.quality = static_cast<std::uint8_t>(1 + below(255));
+    c.from = now - 1h;
+    c.to = now + 1h;
+    if (below(2) == 0)
+      c.relevance.push_back({*model::find_topic("outdoors"), 200});
+    c.targeting = targeting();
+    c.creatives.push_back({"x", "x", "", "https://one.example"});
+    return live(std::move(c));
+  }
+
+  seeded_rng random_;
+  std::map<std::string, std::shared_ptr<const model::live_campaign>> there_;
+};
+
+/// Empty if these can have won together.
+std::string fault(const std::vector<winner>& won, const ad_request& asked) {
+  auto of = attributes_of(asked.who, asked.on, asked.now);
+  auto strengths = model::strengths_of(asked.who.topics);
+  std::map<std::string, int> seen;
+  wide last = 0;
+  for (const auto& w : won) {
+    const auto& c = w.campaign->campaign;
+    if (auto why = why_not(*w.campaign, asked, of))
+      return c.id + " won although " + why.code;
+    if (++seen[c.id] > 1)
+      return c.id + " won twice";
+    if (w.price_micros < reserve_micros || w.price_micros > c.bid_micros)
+      return c.id + " has a price beyond its bid";
+    auto rank = wide(c.bid_micros) * c.quality * model::relevance(c.relevance, strengths);
+    if (last != 0 && rank > last)
+      return c.id + " stands too low";
+    last = rank;
+  }
+  return {};
+}
+
+} // namespace
+
+TEST_CASE("a shared index answers as the evaluation of every campaign while editions are made",
+          "[ads]") {
+  catalogue_index index;
+  stream changes{11};
+  std::atomic<bool> done{false};
+  std::atomic<std::size_t> asked_beside{0};
+  std::mutex wrong_mutex;
+  std::string wrong;
+  std::vector<std::thread> readers;
+  for (std::uint64_t seed : {1, 2})
+    readers.emplace_back([&, seed] {
+      stream requests{seed};
+      index_reader reader{index};
+      while (!done) {
+        auto asked = requests.request();
+        auto found = fault(reader.match(asked, 1 + requests.below(4)), asked);
+        ++asked_beside;
+        if (found.empty())
+          continue;
+        std::lock_guard guard{wrong_mutex};
+        wrong = found;
+        return;
+      }
+    });
+  index_reader reader{index};
+  std::size_t differences = 0;
+  constexpr auto phase = 50, phases = 5;
+  for (auto step = 0; step < phase * phases; ++step) {
+    // Each phase begins with more changes than an edition takes, and ends when the next one is
+    // made.
+    auto shown = changes.next(step % phase == 0 ? 600 : 1 + changes.below(30));
+    index.follow(shown);
+    CHECK(index.followed() == shown);
+    auto ends = step % phase == phase - 1;
+    for (auto i = 0; i < 3 || (ends && index.is_making()); ++i) {
+      auto asked = changes.request();
+      auto places = changes.below(5);
+      auto expected = match(*shown, asked, places), found = reader.match(asked, places);
+      auto same = std::ranges::equal(expected, found, [](const auto& a, const auto& b) {
+        return a.campaign == b.campaign && a.price_micros == b.price_micros;
+      });
+      differences += !same;
+      auto id = "c-" + std::to_string(changes.below(most_campaigns));
+      auto x = standing(*shown, asked, id, 1), y = reader.standing(asked, id, 1);
+      differences += x.code != y.code || x.detail != y.detail;
+    }
+  }
+  done = true;
+  for (auto& r : readers)
+    r.join();
+  CHECK(differences == 0);
+  CHECK(wrong == "");
+  CHECK(asked_beside > 0);
+  CHECK(index.times_made() >= 1 + phases);
+}
+
+TEST_CASE("what an index has no room for is matched all the same", "[ads]") {
+  index_edition edition{std::make_shared<const model::catalogue>()};
+  stream changes{5};
+  auto shown = changes.next(600);
+  edition.follow(shown);
+  CHECK(edition.is_worn());
+  REQUIRE(edition.waiting());
+  CHECK(edition.waiting()->size() > 0);
+  CHECK(edition.waiting()->size() + edition.index().size() == shown->campaigns.size());
+  edition.follow(std::make_shared<const model::catalogue>());
+  CHECK(edition.index().size() == 0);
+  CHECK_FALSE(edition.waiting());
+}
+
+TEST_CASE("an index goes while an edition of it is made", "[ads]") {
+  stream changes{7};
+  for (auto i = 0; i < 5; ++i) {
+    catalogue_index index;
+    index.follow(changes.next(500));
+    CHECK(index.edition() != nullptr);
+  }
+}
