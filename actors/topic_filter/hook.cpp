@@ -152,7 +152,7 @@ result<void> hook::launch() {
     arguments.push_back(part.data());
   arguments.push_back(nullptr);
   // The node's own environment may name secrets.
-  std::array<char, 32> path{"PATH=/usr/local/bin:/usr/bin:/bin"}, lang{"LANG=C.UTF-8"};
+  std::string path = "PATH=/usr/local/bin:/usr/bin:/bin", lang = "LANG=C.UTF-8";
   std::array<char*, 3> environment{path.data(), lang.data(), nullptr};
   pid_t pid = 0;
   auto failed = ::posix_spawn(&pid, arguments.front(), &with.files, &with.how, arguments.data(),
