@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "storage/base/limits.hpp"
+#include "storage/base/filter_limits.hpp"
 #include "storage/base/log.hpp"
 
 namespace candor::topic_filter {

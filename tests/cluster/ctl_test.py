@@ -362,15 +362,17 @@ class WithNode(process_case.ProcessCase):
                           "for line in sys.stdin:\n"
                           "    q = json.loads(line)\n"
                           "    if 'die' in q['text']: os._exit(1)\n"
-                          "    print(json.dumps({'id': q['id'], 'sensitive': ['x'] * ('tent' in q['text'])}), flush=True)\n")
+                          "    sensitive = ['x'] * ('tent' in q['text'])\n"
+                          "    print(json.dumps({'id': q['id'], 'sensitive': sensitive}), flush=True)\n")
         hooked = self.start_node("hooked", flags=["--topics-hook", f"/usr/bin/python3 {script}",
                                                   "--topics-hook-ms", "4000"])
         self.introduce(hooked, "ann")
         texts = ["which hiking boots are good in winter?", "a tent for hiking", "die", "which hiking boots?"]
         said = [hooked.call("POST", "/v1/events", interaction(f"e-{i}", "ann", t)) for i, t in enumerate(texts)]
         self.assertEqual([a.lines()[0]["status"] for a in said], ["accepted", "withheld", "withheld", "withheld"])
-        never = subprocess.run([str(process_case.bin_dir / "candord"), "--data", str(self.folder / "never"), "--http",
-                                "127.0.0.1:0", "--topics-hook", "/bin/false"], capture_output=True, text=True, timeout=60)
+        command = [str(process_case.bin_dir / "candord"), "--data", str(self.folder / "never"),
+                   "--http", "127.0.0.1:0", "--topics-hook", "/bin/false"]
+        never = subprocess.run(command, capture_output=True, text=True, timeout=60)
         self.assertNotEqual(never.returncode, 0)
         self.assertIn("does not answer its first question", never.stderr + never.stdout)
 

@@ -15,7 +15,7 @@ using namespace candor::topic_filter;
 
 namespace {
 
-judgement judged(const std::shared_ptr<const filter>& by, std::string_view text) {
+judgement judgement_by(const std::shared_ptr<const filter>& by, std::string_view text) {
   judgement j;
   by->judge_only(text, "en", j);
   return j;
@@ -73,10 +73,10 @@ TEST_CASE("while filters are put in each other's place every message has a verdi
         auto by = live.in_use();
         // What every lexicon withholds is always withheld, what none does always passes, and within
         // a batch a text is judged alike.
-        auto flu = judged(by, "the flu").withheld();
-        unfiltered += judged(by, "I have diabetes").withheld() ? 0 : 1;
-        failed += judged(by, "hiking").topics.size() == 1 ? 0 : 1;
-        torn += judged(by, "the flu").withheld() == flu ? 0 : 1;
+        auto flu = judgement_by(by, "the flu").withheld();
+        unfiltered += judgement_by(by, "I have diabetes").withheld() ? 0 : 1;
+        failed += judgement_by(by, "hiking").topics.size() == 1 ? 0 : 1;
+        torn += judgement_by(by, "the flu").withheld() == flu ? 0 : 1;
         ++judged;
       }
     });
@@ -96,7 +96,7 @@ TEST_CASE("while filters are put in each other's place every message has a verdi
       REQUIRE(done);
       CHECK(done->before.at("lexicon") == before);
       CHECK(done->now.at("lexicon") == live.in_use()->version());
-      CHECK(judged(live.in_use(), "the flu").withheld() == (round % 3 == 0));
+      CHECK(judgement_by(live.in_use(), "the flu").withheld() == (round % 3 == 0));
       ++taken;
     }
   }
@@ -126,7 +126,7 @@ TEST_CASE("a model that is damaged, missing or of another lexicon is refused and
     REQUIRE(!bad);
     CHECK_THAT(bad.error().detail, Catch::Contains(why));
     CHECK(live.in_use() == first);
-    CHECK(judged(live.in_use(), "diabetes").withheld());
+    CHECK(judgement_by(live.in_use(), "diabetes").withheld());
   };
   auto again = live.reload();
   REQUIRE(again);
@@ -148,11 +148,11 @@ TEST_CASE("a model that is damaged, missing or of another lexicon is refused and
   auto done = live.reload();
   REQUIRE(done);
   CHECK(done->before.at("model") != done->now.at("model"));
-  CHECK(judged(live.in_use(), "the flu").withheld());
+  CHECK(judgement_by(live.in_use(), "the flu").withheld());
 }
 
 TEST_CASE("a filter that was not read from files is not reloaded", "[topic_filter]") {
   live_filter live{std::shared_ptr<const filter>{filter::closed()}};
   CHECK(!live.reload());
-  CHECK(judged(live.in_use(), "hiking").withheld());
+  CHECK(judgement_by(live.in_use(), "hiking").withheld());
 }
