@@ -69,6 +69,7 @@ public:
         {"notices_pause", &admin_actor::notices_pause},
         {"policy_show", &admin_actor::policy_show},
         {"stop", &admin_actor::stop},
+        {"topics_reload", &admin_actor::topics_reload},
         {"drain", &admin_actor::drain},
         {"undrain", &admin_actor::undrain},
         {"forget", &admin_actor::forget},
@@ -985,6 +986,29 @@ private:
               deliver(to, {{"index", f.index}, {"left_out", f.dropped}, {"open", f.open}});
             },
             [to](const caf::error& e) mutable { to.deliver(e); });
+    return {};
+  }
+
+  /// One node's lexicon and model. What cannot be used is refused, and the old ones stay. Where the
+  /// audit log cannot be written the answer is that error: the order may be given again.
+  result<void> topics_reload(arguments& given, const std::string& caller, promise to) {
+    auto node = given.text_or_none("node").value_or(around_.node);
+    CANDOR_TRY_VOID(given.all_known());
+    if (node != around_.node)
+      return forward(node, "topics_reload", json::object(), caller, to);
+    auto done = around_.reload_topics();
+    if (!done) {
+      log::warn("admin", "the topic filter is not reloaded, as {} asked: {}", caller,
+                done.error().to_string());
+      return tl::unexpected<error>{done.error()};
+    }
+    json detail = {{"before", done->before}, {"now", done->now}};
+    json answer = {{"node", node}, {"changed", done->before != done->now}};
+    answer.update(detail);
+    request(around_.shards->primary(first_shard), limits::room_deadline,
+            record_step{first_shard, "topics_reloaded", node, detail.dump(), caller})
+        .then([to, answer](const acknowledged&) mutable { deliver(to, answer); },
+              [to](const caf::error& e) mutable { to.deliver(e); });
     return {};
   }
 

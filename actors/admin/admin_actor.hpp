@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,11 @@
 #include "storage/engine/engine.hpp"
 
 namespace candor::admin {
+
+/// Hashes of what the topic filter judged with before and judges with now, by name.
+struct topics_reloaded {
+  std::map<std::string, std::string> before, now;
+};
 
 struct surroundings {
   std::shared_ptr<const shard_directory> shards;
@@ -26,7 +32,8 @@ struct surroundings {
   std::string node;
   std::string version;
   std::string data_folder;
-  std::function<void()> stop;           ///< asks the process to end
+  std::function<void()> stop; ///< asks the process to end
+  std::function<result<topics_reloaded>()> reload_topics;
   std::string cluster;                  ///< its id; empty: a node that is alone
   std::vector<std::string> coordinator; ///< endpoints
   /// Nothing in it before the node has joined.

@@ -49,7 +49,7 @@ void ingest_job::admitted(shard_id shard, const std::vector<model::verdict>& ans
 }
 
 std::map<shard_id, std::vector<model::sanitized_signal>>
-ingest_job::filter(const topic_filter::filter& by) {
+ingest_job::filter(const topic_filter::filter& by, topic_filter::hook* also) {
   std::map<shard_id, std::vector<model::sanitized_signal>> passed;
   for (auto& [shard, events] : waiting_) {
     std::vector<std::size_t> still_waiting;
@@ -64,9 +64,36 @@ ingest_job::filter(const topic_filter::filter& by) {
     }
     events = std::move(still_waiting);
   }
+  if (also)
+    ask_hook(*also, passed);
   for (auto& e : events_)
     e.utterance.wipe();
   return passed;
+}
+
+/// A shard's waiting events and its signals stand in the same order.
+void ingest_job::ask_hook(topic_filter::hook& also, signals& passed) {
+  std::vector<topic_filter::hook_question> questions;
+  for (const auto& [shard, _] : passed)
+    for (auto i : waiting_.at(shard))
+      questions.push_back(topic_filter::filter::ask_hook(events_[i]));
+  auto pass = also.lets_pass(questions);
+  std::size_t question = 0;
+  for (auto it = passed.begin(); it != passed.end();) {
+    auto& events = waiting_.at(it->first);
+    std::vector<std::size_t> still_waiting;
+    std::vector<model::sanitized_signal> kept;
+    for (std::size_t k = 0; k < events.size(); ++k)
+      if (pass[question++]) {
+        still_waiting.push_back(events[k]);
+        kept.push_back(std::move(it->second[k]));
+      } else {
+        verdicts_[events[k]] = model::verdict::withheld(model::reason::sensitive);
+      }
+    events = std::move(still_waiting);
+    it->second = std::move(kept);
+    it = it->second.empty() ? passed.erase(it) : std::next(it);
+  }
 }
 
 void ingest_job::learned(shard_id shard, const std::vector<model::verdict>& answers) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "actors/topic_filter/filter.hpp"
+#include "actors/topic_filter/hook.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/model/event.hpp"
 #include "storage/model/signal.hpp"
@@ -32,9 +33,10 @@ public:
   /// not tried.
   void admitted(shard_id shard, const std::vector<model::verdict>& answers);
 
-  /// Filters what was admitted and wipes every text. What is withheld here as sensitive has its
-  /// verdict then.
-  std::map<shard_id, std::vector<model::sanitized_signal>> filter(const topic_filter::filter& by);
+  /// Filters what was admitted, asks the hook about what passed where there is one (and waits for
+  /// it), and wipes every text. What is withheld here as sensitive has its verdict then.
+  std::map<shard_id, std::vector<model::sanitized_signal>>
+  filter(const topic_filter::filter& by, topic_filter::hook* also = nullptr);
 
   /// A shard's answers to its signals; or none where it gave none: the outcome of those events is
   /// unknown.
@@ -43,6 +45,9 @@ public:
   const std::vector<model::verdict>& verdicts() const noexcept { return verdicts_; }
 
 private:
+  using signals = std::map<shard_id, std::vector<model::sanitized_signal>>;
+  void ask_hook(topic_filter::hook& also, signals& passed);
+
   std::vector<model::event> events_;
   timestamp received_;
   std::uint32_t import_run_;

@@ -1,5 +1,6 @@
 #include "actors/ingestion/ingestion_actor.hpp"
 
+#include "cluster/transport/spawn_waiting.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/metrics.hpp"
 
@@ -10,7 +11,8 @@ namespace {
 class ingestion_actor final : public ingestion_handle::base {
 public:
   ingestion_actor(caf::actor_config& config, std::shared_ptr<const shard_directory> shards,
-                  std::shared_ptr<const topic_filter::filter> filter, ingest_job::shard_of where)
+                  std::shared_ptr<const topic_filter::live_filter> filter,
+                  ingest_job::shard_of where)
     : ingestion_handle::base{config}
     , shards_{std::move(shards)}
     , filter_{std::move(filter)}
@@ -49,7 +51,9 @@ private:
   using work_ptr = std::shared_ptr<work>;
 
   void judge(const work_ptr& w) {
-    auto signals = w->job.filter(*filter_);
+    // One filter for the whole batch, whatever is put in its place meanwhile.
+    auto by = filter_->in_use();
+    auto signals = w->job.filter(*by, filter_->also());
     ask_each<learn_signals>(w, std::move(signals), &ingest_job::learned, [this, w] { finish(w); });
   }
 
@@ -96,7 +100,7 @@ private:
   }
 
   std::shared_ptr<const shard_directory> shards_;
-  std::shared_ptr<const topic_filter::filter> filter_;
+  std::shared_ptr<const topic_filter::live_filter> filter_;
   ingest_job::shard_of where_;
   prometheus::Counter& events_;
   prometheus::Counter& withheld_;
@@ -107,8 +111,11 @@ private:
 
 ingestion_handle spawn_ingestion_actor(caf::actor_system& system,
                                        std::shared_ptr<const shard_directory> shards,
-                                       std::shared_ptr<const topic_filter::filter> filter,
+                                       std::shared_ptr<const topic_filter::live_filter> filter,
                                        ingest_job::shard_of where) {
+  if (filter->also())
+    return transport::spawn_waiting<ingestion_actor>(system, std::move(shards), std::move(filter),
+                                                     std::move(where));
   return system.spawn<ingestion_actor>(std::move(shards), std::move(filter), std::move(where));
 }
 

@@ -8,7 +8,8 @@
 #include "actors/gateway/gateway.hpp"
 #include "actors/messages/messages.hpp"
 #include "actors/supervision/node_rooms.hpp"
-#include "actors/topic_filter/filter.hpp"
+#include "actors/topic_filter/hook.hpp"
+#include "actors/topic_filter/live_filter.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
 #include "storage/engine/disk_faults.hpp"
@@ -89,10 +90,7 @@ private:
     CANDOR_TRY(files, config::check(config));
     files_ = std::move(files);
     CANDOR_TRY_VOID(check_mail(config));
-    CANDOR_TRY(filter, config.topics_model == "none"
-                           ? topic_filter::filter::load(config.lexicon)
-                           : topic_filter::filter::load(config.lexicon, config.topics_model));
-    filter_ = std::move(filter);
+    CANDOR_TRY_VOID(open_filter(config));
 
     std::error_code ec;
     std::filesystem::create_directories(config.data, ec);
@@ -110,6 +108,18 @@ private:
       engine::make_disks_faulty(config.testing_disk_faults);
     CANDOR_TRY(db, engine::open_rocksdb(config.data / "db", {config.block_cache_bytes}));
     db_ = std::move(db);
+    return {};
+  }
+
+  result<void> open_filter(const config::node_config& config) {
+    auto model = config.topics_model == "none" ? std::filesystem::path{} : config.topics_model;
+    CANDOR_TRY(filter, topic_filter::live_filter::open({config.lexicon, model}));
+    filter_ = std::move(filter);
+    if (config.topics_hook.empty())
+      return {};
+    CANDOR_TRY(also, topic_filter::hook::start(
+                         {config.topics_hook, std::chrono::milliseconds{config.topics_hook_ms}}));
+    filter_->set_hook(std::move(also));
     return {};
   }
 
@@ -239,7 +249,7 @@ private:
 
   std::function<void(result<void>)> stop_asked_;
   config::checked files_;
-  std::shared_ptr<const topic_filter::filter> filter_;
+  std::shared_ptr<topic_filter::live_filter> filter_;
   stores::node_secrets secrets_;
   shard_count count_;
   std::unique_ptr<rng> random_ = make_system_rng();

@@ -74,6 +74,11 @@ private:
   std::size_t restarted_ = 0;
 };
 
+result<admin::topics_reloaded> reload(topic_filter::live_filter& filter) {
+  CANDOR_TRY(done, filter.reload());
+  return admin::topics_reloaded{std::move(done.before), std::move(done.now)};
+}
+
 class rooms_of_node final : public node_rooms {
 public:
   rooms_of_node(const config::node_config& config, node_ground ground)
@@ -131,7 +136,8 @@ public:
         system,
         {shards_, policy_, notification_, ground_.db, time, ground_.random, where, config_.name,
          CANDOR_VERSION, config_.data.string(), [stop = ground_.stop_asked] { stop({}); },
-         config_.cluster, config_.etcd, membership_, cluster_->door().actor});
+         [filter = ground_.filter] { return reload(*filter); }, config_.cluster, config_.etcd,
+         membership_, cluster_->door().actor});
 
     auto others = all_but_profiles();
     others.push_back(caf::actor_cast<caf::actor>(cluster_->door().actor));

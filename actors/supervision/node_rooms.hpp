@@ -15,7 +15,7 @@
 #include "actors/notification/mail.hpp"
 #include "actors/supervision/cluster_side.hpp"
 #include "actors/supervision/config/config.hpp"
-#include "actors/topic_filter/filter.hpp"
+#include "actors/topic_filter/live_filter.hpp"
 
 namespace candor::supervision {
 
@@ -28,7 +28,7 @@ struct node_ground {
   clock& time;
   rng& random;
   const config::checked& files;
-  std::shared_ptr<const topic_filter::filter> filter;
+  std::shared_ptr<topic_filter::live_filter> filter;
   /// One for each sending thread; empty: mails wait as intents.
   std::function<std::unique_ptr<notification::mailer>()> make_mailer;
   std::function<disk_room()> look_at_disk; ///< waits for the disk; empty: there is always room

@@ -1,12 +1,16 @@
 #include "actors/topic_filter/classifier.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <fstream>
 #include <limits>
 
 #include <fmt/format.h>
 #include <sodium.h>
+
+#include "storage/base/filter_limits.hpp"
+#include "storage/base/ids.hpp"
 
 namespace candor::topic_filter {
 
@@ -15,7 +19,6 @@ namespace {
 constexpr std::string_view magic = "CNDRTOPC";
 constexpr std::uint32_t format_version = 2;
 constexpr std::size_t checksum_bytes = 32;
-constexpr std::size_t file_bytes_most = 512 * 1024 * 1024;
 
 std::array<unsigned char, checksum_bytes> checksum_of(std::string_view bytes) {
   std::array<unsigned char, checksum_bytes> sum;
@@ -73,10 +76,6 @@ void put(std::string& to, std::span<const T> values) {
 }
 void put(std::string& to, std::uint32_t value) {
   put(to, std::span<const std::uint32_t>{&value, 1});
-}
-
-bool is_power_of_two(std::size_t n) {
-  return n > 0 && (n & (n - 1)) == 0;
 }
 
 } // namespace
@@ -168,6 +167,7 @@ result<network> parse_network(std::string_view bytes) {
   cursor from{bytes};
   auto broken = [] { return fail(errc::config_invalid, "the model is of another version"); };
   network n;
+  n.checksum = to_hex({reinterpret_cast<const char*>(sum.data()), sum.size() / 2});
   std::uint32_t version = 0, names_bytes = 0;
   std::string names;
   std::array<std::uint32_t, 8> shape{};
@@ -184,7 +184,7 @@ result<network> parse_network(std::string_view bytes) {
   }
   std::size_t words = shape[6], groups = shape[7];
   if (shape[0] != averaged || shape[1] != greatest || shape[2] != paired || shape[3] != outputs ||
-      shape[4] != lexical || !is_power_of_two(shape[5]) || !is_power_of_two(groups) ||
+      shape[4] != lexical || !std::has_single_bit(shape[5]) || !std::has_single_bit(groups) ||
       words * 4 > shape[5] * std::size_t{3}) // a search must meet an empty slot
     return broken();
   std::uint32_t frequent_bytes = 0;
@@ -215,6 +215,102 @@ result<network> parse_network(std::string_view bytes) {
   return n;
 }
 
+// -- loops over rows ---------------------------------------------------------------------------
+//
+// What a message costs. Each is written once and compiled twice: for every processor, and for those
+// with AVX2. No sum changes its order by it and nothing is fused (-ffp-contract=off), so both give
+// the same bits.
+
+namespace {
+
+struct pooled {
+  std::array<std::int32_t, averaged> sum{};
+  std::array<std::int16_t, greatest> top;
+  std::array<std::int16_t, paired> pair;
+};
+
+[[gnu::always_inline]] inline void pool_rows_by(std::span<const std::int8_t* const> rows,
+                                                pooled& to) {
+  std::array<std::int16_t, paired> left{};
+  to.top.fill(std::numeric_limits<std::int16_t>::min());
+  to.pair.fill(std::numeric_limits<std::int16_t>::min());
+  for (const auto* row : rows) {
+    for (std::size_t d = 0; d < averaged; ++d)
+      to.sum[d] += row[d];
+    for (std::size_t d = 0; d < greatest; ++d)
+      to.top[d] = std::max<std::int16_t>(to.top[d], row[averaged + d]);
+    const auto *row_left = row + averaged + greatest, *row_right = row_left + paired;
+    for (std::size_t d = 0; d < paired; ++d) {
+      to.pair[d] =
+          std::max<std::int16_t>(to.pair[d], static_cast<std::int16_t>(left[d] + row_right[d]));
+      left[d] = row_left[d];
+    }
+  }
+  for (std::size_t d = 0; d < paired; ++d)
+    to.pair[d] = std::max(to.pair[d], left[d]);
+}
+
+/// Adds to the bias the rows of `out` where the rectifier lets something through.
+[[gnu::always_inline]] inline void add_rows_by(const std::array<float, hidden>& inside,
+                                               const std::vector<float>& out,
+                                               const std::array<float, outputs>& bias, scores& to) {
+  using eight = float [[gnu::vector_size(32)]];
+  constexpr auto vectors = classifier::out_row / 8;
+  // Which ones is no pattern that a processor could foresee: gathered without a branch.
+  std::array<std::uint32_t, hidden> through;
+  std::size_t n = 0;
+  for (std::size_t d = 0; d < hidden; ++d) {
+    through[n] = static_cast<std::uint32_t>(d);
+    n += inside[d] > 0 ? 1 : 0;
+  }
+  std::array<float, classifier::out_row> memory{};
+  std::copy(bias.begin(), bias.end(), memory.begin());
+  eight sum[vectors];
+  std::memcpy(sum, memory.data(), sizeof memory);
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto* row = out.data() + through[i] * classifier::out_row;
+    auto v = inside[through[i]];
+    for (std::size_t k = 0; k < vectors; ++k) {
+      eight part;
+      std::memcpy(&part, row + 8 * k, sizeof part);
+      sum[k] += v * part;
+    }
+  }
+  std::memcpy(memory.data(), sum, sizeof memory);
+  std::copy_n(memory.begin(), outputs, to.begin());
+}
+
+#ifdef __x86_64__
+[[gnu::target("avx2")]] void pool_rows_avx2(std::span<const std::int8_t* const> rows, pooled& to) {
+  pool_rows_by(rows, to);
+}
+[[gnu::target("avx2")]] void add_rows_avx2(const std::array<float, hidden>& inside,
+                                           const std::vector<float>& out,
+                                           const std::array<float, outputs>& bias, scores& to) {
+  add_rows_by(inside, out, bias, to);
+}
+const bool has_avx2 = __builtin_cpu_supports("avx2") != 0;
+#endif
+
+void pool_rows(std::span<const std::int8_t* const> rows, pooled& to) {
+#ifdef __x86_64__
+  if (has_avx2)
+    return pool_rows_avx2(rows, to);
+#endif
+  pool_rows_by(rows, to);
+}
+
+void add_rows(const std::array<float, hidden>& inside, const std::vector<float>& out,
+              const std::array<float, outputs>& bias, scores& to) {
+#ifdef __x86_64__
+  if (has_avx2)
+    return add_rows_avx2(inside, out, bias, to);
+#endif
+  add_rows_by(inside, out, bias, to);
+}
+
+} // namespace
+
 // -- judging -----------------------------------------------------------------------------------
 
 void classifier::workspace::wipe() noexcept {
@@ -230,12 +326,17 @@ void classifier::workspace::wipe() noexcept {
 }
 
 classifier::classifier(network n)
-  : n_{std::move(n)} {}
+  : n_{std::move(n)}
+  , out_(hidden * out_row, 0) {
+  for (std::size_t d = 0; d < hidden && n_.out.size() == hidden * outputs; ++d)
+    std::copy_n(n_.out.begin() + static_cast<std::ptrdiff_t>(d * outputs), outputs,
+                out_.begin() + static_cast<std::ptrdiff_t>(d * out_row));
+}
 
 result<std::unique_ptr<classifier>> classifier::load(const std::filesystem::path& file) {
   std::ifstream from{file, std::ios::binary | std::ios::ate};
   auto size = from ? static_cast<std::size_t>(std::max<std::streamoff>(from.tellg(), 0)) : 0;
-  if (!from || size > file_bytes_most)
+  if (!from || size > limits::topics_model_bytes)
     return fail(errc::config_invalid, file.string() + ": there is no model of the topic filter");
   std::string bytes(size, '\0');
   from.seekg(0);
@@ -317,25 +418,9 @@ void classifier::read_keys(workspace& w, std::span<const std::uint64_t> keys) co
 
 void classifier::pool(const workspace& w, std::size_t begin, std::size_t end,
                       const lexical_features& said, std::array<float, hidden>& to) const {
-  std::array<std::int32_t, averaged> sum{};
-  std::array<std::int16_t, greatest> top;
-  std::array<std::int16_t, paired> pair, left{};
-  top.fill(std::numeric_limits<std::int16_t>::min());
-  pair.fill(std::numeric_limits<std::int16_t>::min());
-  for (auto i = begin; i < end; ++i) {
-    const auto* row = w.rows[i];
-    for (std::size_t d = 0; d < averaged; ++d)
-      sum[d] += row[d];
-    for (std::size_t d = 0; d < greatest; ++d)
-      top[d] = std::max<std::int16_t>(top[d], row[averaged + d]);
-    const auto *row_left = row + averaged + greatest, *row_right = row_left + paired;
-    for (std::size_t d = 0; d < paired; ++d) {
-      pair[d] = std::max<std::int16_t>(pair[d], static_cast<std::int16_t>(left[d] + row_right[d]));
-      left[d] = row_left[d];
-    }
-  }
-  for (std::size_t d = 0; d < paired; ++d)
-    pair[d] = std::max(pair[d], left[d]);
+  pooled p;
+  pool_rows({w.rows.data() + begin, end - begin}, p);
+  const auto& [sum, top, pair] = p;
   auto share = share_of(end - begin);
   for (std::size_t d = 0; d < averaged; ++d)
     to[d] = n_.scale[d] * static_cast<float>(sum[d]) * share + n_.bias[d];
@@ -354,13 +439,7 @@ void classifier::score(const workspace& w, std::size_t begin, std::size_t end,
                        const lexical_features& said, scores& to) const {
   std::array<float, hidden> inside;
   pool(w, begin, end, said, inside);
-  to = n_.out_bias;
-  for (std::size_t d = 0; d < hidden; ++d) {
-    auto v = inside[d];
-    if (v > 0)
-      for (std::size_t o = 0; o < outputs; ++o)
-        to[o] += v * n_.out[d * outputs + o];
-  }
+  add_rows(inside, out_, n_.out_bias, to);
   for (std::size_t f = 0; f < lexical; ++f)
     if (said[f] != 0)
       for (std::size_t o = 0; o < outputs; ++o)

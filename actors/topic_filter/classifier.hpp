@@ -70,11 +70,12 @@ struct network {
   static constexpr std::uint32_t no_row = 0xffffffff;
 
   std::map<std::string, std::string> made_of; ///< hashes of the inputs by name; "lexicon" is one
-  std::vector<slot> slots;                    ///< a power of two
-  std::vector<std::string> frequent_words;    ///< English, by falling frequency
-  std::vector<std::int8_t> rows;              ///< of words; English ones by falling frequency
-  std::vector<std::int8_t> groups;            ///< rows of letter groups, a power of two
-  std::array<float, row_bytes> scale{};       ///< of each place of a row
+  std::string checksum;    ///< of the bytes that it was parsed from, in hex; empty of one just made
+  std::vector<slot> slots; ///< a power of two
+  std::vector<std::string> frequent_words; ///< English, by falling frequency
+  std::vector<std::int8_t> rows;           ///< of words; English ones by falling frequency
+  std::vector<std::int8_t> groups;         ///< rows of letter groups, a power of two
+  std::array<float, row_bytes> scale{};    ///< of each place of a row
   std::array<float, hidden> bias{};
   std::vector<float> lexical_in;  ///< [lexical][hidden]
   std::vector<float> lexical_out; ///< [lexical][outputs]
@@ -137,10 +138,14 @@ public:
 
   const network& inside() const noexcept { return n_; }
 
+  /// Rows of `out`, filled up to whole vectors of eight.
+  static constexpr std::size_t out_row = (outputs + 7) / 8 * 8;
+
 private:
   void pool(const workspace& w, std::size_t begin, std::size_t end, const lexical_features& said,
             std::array<float, hidden>& to) const;
   network n_;
+  std::vector<float> out_; ///< [hidden][out_row]
 };
 
 } // namespace candor::topic_filter

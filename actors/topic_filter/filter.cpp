@@ -54,14 +54,40 @@ struct filter::workspace {
   finder::workspace find;
   classifier::workspace classify;
   mender::workspace mend;
+  std::array<view, other_readings.size()> others; ///< by place in `other_readings`
+  std::array<bool, other_readings.size()> differs{};
   view mended; ///< of the plain reading, or of the joined one where there is one
   bool is_mended = false;
-  bool reads_unmarked = false; ///< in other languages than English accents tell words apart
-  bool reads(reading r) const { return r != reading::unmarked || reads_unmarked; }
   wording how = wording::other;
   lexical_features said;
   std::array<double, outputs> topics; ///< probabilities, of all windows of the text
+
+  /// Makes the other readings of the plain one. In other languages than English accents tell words
+  /// apart: there they are not left out.
+  void read_otherwise(bool without_accents);
+  const view& joined_or_plain() const { return differs[0] ? others[0] : find.plain; }
+
+  /// Nothing of what a person said stays in memory.
+  void wipe() noexcept {
+    find.wipe();
+    for (auto& v : others)
+      v.wipe();
+    mended.wipe();
+    classify.wipe();
+  }
 };
+
+void filter::workspace::read_otherwise(bool without_accents) {
+  static_assert(other_readings[0] == reading::joined && other_readings[2] == reading::collapsed &&
+                other_readings[3] == reading::doubled);
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    auto r = other_readings[i];
+    // What has no letter three times in a row has none to write twice either.
+    auto is_vain =
+        (r == reading::doubled && !differs[2]) || (r == reading::unmarked && !without_accents);
+    differs[i] = !is_vain && read_as(r, find.plain, others[i]);
+  }
+}
 
 // -- making ------------------------------------------------------------------------------------
 
@@ -107,6 +133,18 @@ const std::string& filter::version() const noexcept {
 
 std::map<std::string, std::string> filter::model_made_of() const {
   return inside_->model ? inside_->model->inside().made_of : std::map<std::string, std::string>{};
+}
+
+std::map<std::string, std::string> filter::made_of() const {
+  std::map<std::string, std::string> made{{"lexicon", version()}};
+  if (inside_->model)
+    made.emplace("model", inside_->model->inside().checksum);
+  return made;
+}
+
+hook_question filter::ask_hook(const model::event& e) {
+  model::raw_utterance::reader may_read;
+  return {e.utterance.text(may_read), e.lang, e.utterance.earlier_turns(may_read)};
 }
 
 // -- judging -----------------------------------------------------------------------------------
@@ -176,9 +214,9 @@ void filter::ask_classifier(workspace& w, bool is_text, judgement& j, bool expla
     }
   };
   judge(find.plain, true);
-  for (auto r : other_readings)
-    if (w.reads(r) && read_as(r, find.plain, find.other))
-      judge(find.other, false);
+  for (std::size_t i = 0; i < w.others.size(); ++i)
+    if (w.differs[i])
+      judge(w.others[i], false);
   if (w.is_mended)
     judge(w.mended, false);
 }
@@ -188,20 +226,22 @@ bool filter::judge_turn(workspace& w, std::string_view turn, std::string_view pr
                         judgement& j, bool explain) const {
   struct wiping {
     workspace& w;
-    ~wiping() { // nothing of what a person said stays in memory
-      w.find.wipe();
-      w.mended.wipe();
-      w.classify.wipe();
-    }
+    ~wiping() { w.wipe(); }
   } after{w};
   const auto& terms = *inside_->terms;
   auto& find = w.find;
-  if (!terms.read(find, turn) || !terms.scan(find, find.plain, 0))
+  if (!terms.read(find, turn))
     return false;
-  w.reads_unmarked = primary.empty() || primary == "en";
-  for (auto r : other_readings)
-    if (w.reads(r) && read_as(r, find.plain, find.other) &&
-        !terms.scan(find, find.other, static_cast<std::uint8_t>(r)))
+  // Terms of other scripts can't be mistaken for another language's words.
+  auto other_scripts = find.plain.scripts;
+  other_scripts.reset(USCRIPT_LATIN);
+  find.spoken = other_scripts.any() ? ~language_set{0} : terms.languages(primary);
+  if (!terms.scan(find, find.plain, 0))
+    return false;
+  w.read_otherwise(primary.empty() || primary == "en");
+  for (std::size_t i = 0; i < w.others.size(); ++i)
+    if (w.differs[i] &&
+        !terms.scan(find, w.others[i], static_cast<std::uint8_t>(other_readings[i])))
       return false;
   w.is_mended = false;
   if (inside_->model) {
@@ -212,57 +252,63 @@ bool filter::judge_turn(workspace& w, std::string_view turn, std::string_view pr
          (primary.empty() && inside_->model->share_known(find.plain, w.classify) >= english_share));
     w.how = is_english ? wording::english : wording::other;
     if (w.how == wording::english) {
-      const auto& from = read_as(reading::joined, find.plain, find.other) ? find.other : find.plain;
-      w.is_mended = inside_->mend->read(from, w.mended, w.mend);
+      w.is_mended = inside_->mend->read(w.joined_or_plain(), w.mended, w.mend);
       if (w.is_mended && !terms.scan(find, w.mended, static_cast<std::uint8_t>(reading::mended)))
         return false;
     }
   }
-  // Terms of other scripts can't be mistaken for another language's words.
-  auto other_scripts = find.plain.scripts;
-  other_scripts.reset(USCRIPT_LATIN);
   find.explain = explain ? &j.evidence : nullptr;
-  terms.decide(find, other_scripts.any() ? ~language_set{0} : terms.languages(primary), is_text);
+  terms.decide(find, is_text);
   find.explain = nullptr;
   if (find.categories != 0)
     j.margin = judgement::certain;
-  if (inside_->model)
+  // It can only add to what is withheld already: asked for where somebody wants to know.
+  if (inside_->model && (explain || find.categories == 0))
     ask_classifier(w, is_text, j, explain);
   return true;
 }
 
-judgement filter::judge(std::string_view text, std::string_view lang,
-                        std::span<const std::string> earlier_turns, bool explain) const {
+void filter::judge(std::string_view text, std::string_view lang,
+                   std::span<const std::string> earlier_turns, bool explain, judgement& j) const {
   thread_local workspace w;
   const auto& in = *inside_;
-  auto unknown = [] {
-    judgement withheld;
-    withheld.sensitive = {model::category::unknown};
-    withheld.margin = judgement::certain;
-    return withheld;
+  auto start_anew = [&] {
+    j.sensitive.clear();
+    j.topics.clear();
+    j.evidence.clear();
+    j.margin = -judgement::certain;
   };
+  auto unknown = [&] {
+    start_anew();
+    j.sensitive.push_back(model::category::unknown);
+    j.margin = judgement::certain;
+  };
+  start_anew();
   std::array<char, 40> memory;
   auto primary = primary_subtag(lang.substr(0, limits::language_tag_bytes), memory);
   if (primary == "und")
     primary = {};
   if (!in.terms || (!primary.empty() && !in.terms->judges(primary)) ||
-      earlier_turns.size() > limits::context_turns || !in.terms->prepare(w.find))
-    return unknown();
+      earlier_turns.size() > limits::context_turns || !in.terms->prepare(w.find)) {
+    unknown();
+    return;
+  }
 
-  judgement j;
   in.terms->start(w.find);
   w.topics.fill(0);
-  if (!judge_turn(w, text, primary, true, j, explain))
-    return unknown();
+  auto can_be_judged = judge_turn(w, text, primary, true, j, explain);
   for (const auto& turn : earlier_turns)
-    if (!judge_turn(w, turn, primary, false, j, explain))
-      return unknown();
+    can_be_judged = can_be_judged && judge_turn(w, turn, primary, false, j, explain);
+  if (!can_be_judged) {
+    unknown();
+    return;
+  }
 
   for (std::size_t c = 0; c < model::category_count; ++c)
     if ((w.find.categories >> c & 1) != 0)
       j.sensitive.push_back(static_cast<model::category>(c));
   if (j.withheld())
-    return j;
+    return;
   auto add = [&](std::size_t topic, std::uint32_t weight) {
     j.topics.push_back(
         {static_cast<model::topic_id>(topic),
@@ -285,19 +331,23 @@ judgement filter::judge(std::string_view text, std::string_view lang,
       if (auto score = w.find.topics[topic]; score > 0 && score * 3 >= strongest)
         add(topic, score * (model::one_mention / 2));
   }
-  std::ranges::stable_sort(j.topics, std::greater{}, &model::topic_weight::weight);
+  // They stand by their numbers; a stable sort would allocate.
+  std::ranges::sort(j.topics, [](const model::topic_weight& a, const model::topic_weight& b) {
+    return a.weight != b.weight ? a.weight > b.weight : a.topic < b.topic;
+  });
   if (j.topics.size() > limits::signal_topics)
     j.topics.resize(limits::signal_topics);
-  return j;
 }
 
 judgement filter::classify(std::string_view text, std::string_view lang,
                            std::span<const std::string> earlier_turns) const {
-  return judge(text, lang, earlier_turns, true);
+  judgement j;
+  judge(text, lang, earlier_turns, true, j);
+  return j;
 }
 
-judgement filter::judge_only(std::string_view text, std::string_view lang) const {
-  return judge(text, lang, {}, false);
+void filter::judge_only(std::string_view text, std::string_view lang, judgement& to) const {
+  judge(text, lang, {}, false, to);
 }
 
 std::optional<model::sanitized_signal> filter::sanitize(const model::admission& header,
@@ -306,8 +356,8 @@ std::optional<model::sanitized_signal> filter::sanitize(const model::admission& 
       !(e.confidence >= confidence_least))
     return std::nullopt;
   model::raw_utterance::reader may_read;
-  auto judged =
-      judge(e.utterance.text(may_read), e.lang, e.utterance.earlier_turns(may_read), false);
+  thread_local judgement judged; // its memory is used again
+  judge(e.utterance.text(may_read), e.lang, e.utterance.earlier_turns(may_read), false, judged);
   if (judged.withheld())
     return std::nullopt;
   // What the platform states of a liked object counts beside what the object's text says. Nothing
@@ -323,10 +373,11 @@ std::optional<model::sanitized_signal> filter::sanitize(const model::admission& 
     else
       known->weight = std::min(known->weight + model::one_mention, 2 * model::one_mention);
   }
-  std::ranges::stable_sort(topics, std::greater{}, &model::topic_weight::weight);
+  if (!stated.empty())
+    std::ranges::stable_sort(topics, std::greater{}, &model::topic_weight::weight);
   if (topics.size() > limits::signal_topics)
     topics.resize(limits::signal_topics);
-  return model::sanitized_signal{header, std::move(topics)};
+  return model::sanitized_signal{header, topics};
 }
 
 } // namespace candor::topic_filter

@@ -28,6 +28,7 @@
 #include <string_view>
 #include <vector>
 
+#include "actors/topic_filter/hook.hpp"
 #include "storage/base/error.hpp"
 #include "storage/model/event.hpp"
 #include "storage/model/signal.hpp"
@@ -76,8 +77,10 @@ public:
   judgement classify(std::string_view text, std::string_view lang,
                      std::span<const std::string> earlier_turns = {}) const;
 
-  /// The same without evidence, as a node judges events.
-  judgement judge_only(std::string_view text, std::string_view lang) const;
+  /// As a node judges events: the same verdict and topics, without evidence; once a rule of the
+  /// lexicon withholds, further categories are not looked for. Replaces `to`, whose memory it uses
+  /// again.
+  void judge_only(std::string_view text, std::string_view lang, judgement& to) const;
 
   /// What may be learned from an event; nullopt: withheld as sensitive. Topics that the platform
   /// states for an object count one mention each. The only maker of a sanitized_signal.
@@ -89,13 +92,19 @@ public:
   const std::string& version() const noexcept;
   /// What the model was made of, by name; empty without one.
   std::map<std::string, std::string> model_made_of() const;
+  /// Names all that judges: "lexicon" and "model" are hashes of their bytes; no "model" without
+  /// one.
+  std::map<std::string, std::string> made_of() const;
+
+  /// What the hook is asked of an event that passes; lives no longer than the event's text.
+  static hook_question ask_hook(const model::event& e);
 
 private:
   struct parts;
   struct workspace;
   explicit filter(std::unique_ptr<parts> inside);
-  judgement judge(std::string_view text, std::string_view lang,
-                  std::span<const std::string> earlier_turns, bool explain) const;
+  void judge(std::string_view text, std::string_view lang,
+             std::span<const std::string> earlier_turns, bool explain, judgement& j) const;
   bool judge_turn(workspace& w, std::string_view turn, std::string_view primary, bool is_text,
                   judgement& j, bool explain) const;
   void ask_classifier(workspace& w, bool is_text, judgement& j, bool explain) const;

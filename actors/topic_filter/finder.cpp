@@ -13,7 +13,7 @@
 #include <unicode/utf8.h>
 
 #include "actors/topic_filter/filter.hpp"
-#include "storage/base/limits.hpp"
+#include "storage/base/filter_limits.hpp"
 
 namespace candor::topic_filter {
 
@@ -21,9 +21,7 @@ namespace {
 
 constexpr unsigned bound_words = 6;        ///< how far a neighbour may stand, in words
 constexpr int soft_needed = 2;             ///< different soft terms of one category that block
-constexpr std::size_t hits_max = 4096;     ///< in one turn; more cannot be judged
 constexpr std::size_t spelled_letters = 5; ///< of a term that is found within spelled letters
-constexpr std::size_t languages_max = 64;
 
 /// The scripts in which a language is written.
 script_set scripts_of(const std::string& lang) {
@@ -110,6 +108,8 @@ struct finder::literal {
   std::uint32_t rules_begin = 0, rules_end = 0; ///< in `rules_`
   bool found_spelled;     ///< long enough to be found anywhere within spelled letters
   bool neighbour = false; ///< of a bound term
+  bool stem = false;      ///< in one of its roles
+  language_set langs = 0; ///< of its roles
 };
 
 namespace {
@@ -154,7 +154,7 @@ result<std::unique_ptr<finder>> finder::compile(lexicon words) {
 result<std::uint8_t> finder::language(const std::string& tag) {
   auto known = std::ranges::find(langs_, tag);
   if (known == langs_.end()) {
-    if (langs_.size() == languages_max)
+    if (langs_.size() == limits::lexicon_languages)
       return fail(errc::config_invalid, "the lexicon holds more than 64 languages");
     known = langs_.insert(langs_.end(), tag);
   }
@@ -197,6 +197,7 @@ result<void> finder::fill() {
     for (const auto& n : s.neighbours) {
       auto at = place(n);
       literals_[at].neighbour = true;
+      literals_[at].stem |= n.stem;
       near_by_[i].push_back(neighbour_key(at, n.stem));
     }
     std::ranges::sort(near_by_[i]);
@@ -220,6 +221,10 @@ result<void> finder::fill() {
     literals_[i].rules_begin = static_cast<std::uint32_t>(rules_.size());
     rules_.insert(rules_.end(), roles[i].begin(), roles[i].end());
     literals_[i].rules_end = static_cast<std::uint32_t>(rules_.size());
+    for (const auto& r : roles[i]) {
+      literals_[i].stem |= r.stem;
+      literals_[i].langs |= language_set{1} << r.lang;
+    }
   }
   english_ = 0;
   for (std::size_t i = 0; i < langs_.size(); ++i)
@@ -283,11 +288,15 @@ bool finder::scan(workspace& w, const view& v, std::uint8_t reading) const {
     const std::vector<literal>& literals;
     const view& v;
     std::vector<hit>& hits;
+    language_set spoken;
     std::uint8_t reading;
-  } c{literals_, v, w.hits, reading};
+  } c{literals_, v, w.hits, w.spoken, reading};
   auto found = [](unsigned id, unsigned long long, unsigned long long to, unsigned, void* data) {
     auto& c = *static_cast<context*>(data);
     const auto& l = c.literals[id];
+    // Most of what is found in a text belongs to other languages.
+    if ((l.langs & c.spoken) == 0 && !l.neighbour)
+      return 0;
     const auto& kind = c.v.kind;
     auto in_word = [&](std::size_t i) {
       return kind[i] == byte_kind::word || kind[i] == byte_kind::spelled;
@@ -298,10 +307,12 @@ bool finder::scan(workspace& w, const view& v, std::uint8_t reading) const {
     if (!spelled && begin > 0 && in_word(begin - 1) && in_word(begin))
       return 0;
     auto whole = spelled || end == kind.size() || !in_word(end) || !in_word(end - 1);
+    if (!whole && !l.stem)
+      return 0;
     auto past = end;
     while (!whole && past < kind.size() && in_word(past))
       ++past;
-    if (c.hits.size() == hits_max)
+    if (c.hits.size() == limits::term_hits)
       return 1;
     c.hits.push_back({id, c.v.begin[begin], c.v.end[end - 1], c.v.end[past - 1], c.reading, whole});
     return 0;
@@ -344,7 +355,7 @@ evidence finder::explained(const hit& h, const rule& r) const {
 }
 
 /// From hits to categories and topics.
-void finder::decide(workspace& w, language_set counted, bool is_text) const {
+void finder::decide(workspace& w, bool is_text) const {
   if (w.hits.empty())
     return;
   put_together(w);
@@ -353,7 +364,7 @@ void finder::decide(workspace& w, language_set counted, bool is_text) const {
       const auto& l = literals_[h.literal];
       for (auto i = l.rules_begin; i < l.rules_end; ++i)
         if (const auto& r = rules_[i];
-            r.kind == kind && (h.whole || r.stem) && (counted >> r.lang & 1) != 0)
+            r.kind == kind && (h.whole || r.stem) && (w.spoken >> r.lang & 1) != 0)
           take(h, r);
     }
   };
@@ -393,7 +404,7 @@ void finder::decide(workspace& w, language_set counted, bool is_text) const {
       return far->near(h.begin, end, n_begin, n_end);
     };
     // One that begins farther off than this can't end near.
-    constexpr std::uint32_t reach = 2 * bound_words + term_bytes_max;
+    constexpr std::uint32_t reach = 2 * bound_words + limits::term_bytes;
     auto here = far->at(h.begin), past = far->at(end) + reach;
     auto from = std::ranges::lower_bound(w.neighbours, here - std::min(here, reach), {},
                                          &workspace::placed_hit::at);

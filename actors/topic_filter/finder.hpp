@@ -60,6 +60,7 @@ public:
   struct workspace {
     view plain, other;
     std::array<tier_counts, model::category_count> counts{};
+    language_set spoken = ~language_set{0}; ///< whose terms count in this turn; set before a scan
     std::uint16_t categories = 0;      ///< that hard, bound or two soft terms block; a bit each
     std::vector<std::uint32_t> topics; ///< sums of the weights of terms, by topic
     std::vector<evidence>* explain = nullptr;
@@ -115,7 +116,7 @@ public:
   /// found more than can be judged.
   bool scan(workspace& w, const view& v, std::uint8_t reading) const;
   /// From hits to `w.categories`, `w.counts` and, where it `is_text`, `w.topics` and evidence.
-  void decide(workspace& w, language_set spoken, bool is_text) const;
+  void decide(workspace& w, bool is_text) const;
 
 private:
   struct literal;

@@ -10,8 +10,8 @@
 #include <sodium.h>
 
 #include "actors/topic_filter/normalizer.hpp"
+#include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
-#include "storage/base/limits.hpp"
 
 namespace candor::topic_filter {
 
@@ -52,7 +52,7 @@ result<term> parse_term(std::string_view text) {
   CANDOR_TRY_VOID(normalize(text, normal));
   if (std::ranges::all_of(normal.kind, [](byte_kind k) { return k == byte_kind::apart; }))
     return fail(errc::config_invalid, "a term has at least one letter");
-  if (normal.text.size() > term_bytes_max)
+  if (normal.text.size() > limits::term_bytes)
     return fail(errc::config_invalid, "a term has at most 200 bytes");
   t.text = std::move(normal.text);
   return t;

@@ -20,8 +20,6 @@ enum class tier : std::uint8_t {
   bound, ///< blocks with one of its neighbours near
 };
 
-inline constexpr std::size_t term_bytes_max = 200;
-
 struct term {
   std::string text;  ///< normalized
   bool stem = false; ///< any continuation of the word matches too

@@ -107,6 +107,16 @@ bool mender::read(const view& from, view& to, workspace& w) const {
     return i;
   };
   auto rank = [&](std::string_view word) { return model_.rank(word_hash(word)); };
+  // A word is looked at as the next one of the word before it, and then as itself.
+  std::size_t looked_up = std::string_view::npos; ///< where the word of `known` begins
+  auto known = false;
+  auto is_known_at = [&](std::size_t at, std::string_view word) {
+    if (at != looked_up) {
+      looked_up = at;
+      known = rank(word) < known_rank;
+    }
+    return known;
+  };
   std::array<char, split_most> letters;
   for (std::size_t i = 0; i < size;) {
     if (!is_letter(text[i]) || (i > 0 && from.kind[i - 1] != byte_kind::apart)) {
@@ -119,14 +129,14 @@ bool mender::read(const view& from, view& to, workspace& w) const {
       i = end;
       continue;
     }
-    auto is_known = rank(word) < known_rank;
+    auto is_known = is_known_at(i, word);
     // A sign within: this word and the next are one.
     if (auto next = end + 1; next < size && is_letter(text[next]) && text[end] != '\'') {
       auto next_end = word_end(next);
       auto second = text.substr(next, next_end - next);
       auto bytes = word.size() + second.size();
       if ((next_end == size || from.kind[next_end] == byte_kind::apart) && bytes >= join_letters &&
-          bytes <= split_most && (!is_known || !(rank(second) < known_rank))) {
+          bytes <= split_most && (!is_known || !is_known_at(next, second))) {
         std::ranges::copy(word, letters.begin());
         std::ranges::copy(second, letters.begin() + static_cast<std::ptrdiff_t>(word.size()));
         if (rank({letters.data(), bytes}) < join_rank) {

@@ -89,9 +89,13 @@ void put(view& to, char c, std::uint32_t begin, std::uint32_t end, byte_kind kin
   to.kind.push_back(kind);
 }
 
-/// One pass for four messages of five. False where a byte is not ASCII.
+/// One pass for four messages of five. False where a byte is not ASCII. Whatever `to` held is
+/// written over without being cleared first.
 bool normalize_ascii(std::string_view original, view& to) {
   auto size = original.size();
+  to.name = "plain";
+  to.scripts.reset();
+  to.mixed = false;
   to.text.resize(size);
   to.begin.resize(size);
   to.end.resize(size);
@@ -321,13 +325,13 @@ void view::wipe() noexcept {
 }
 
 result<void> normalize(std::string_view original, view& to) {
-  start(to, "plain");
   if (normalize_ascii(original, to))
     return {};
   start(to, "plain");
   if (!valid_utf8(original))
     return fail(errc::bad_utf8);
-  view folded;
+  thread_local view folded; // its memory is used again
+  start(folded, "folded");
   auto done = casefold(original, folded);
   if (done)
     classify_characters(folded, to);

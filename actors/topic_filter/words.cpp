@@ -7,14 +7,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "storage/base/filter_limits.hpp"
+
 namespace candor::topic_filter {
-
-namespace {
-
-constexpr std::size_t groups_most = 64;
-constexpr std::size_t grouped_bytes = 48; ///< of a word; longer ones are judged by their beginning
-
-} // namespace
 
 std::uint64_t word_hash(std::string_view normal_form) noexcept {
   return XXH3_64bits(normal_form.data(), normal_form.size());
@@ -57,11 +52,11 @@ void split_words(const view& v, std::vector<word>& words) {
 void letter_groups(std::string_view word, std::vector<std::uint64_t>& groups) {
   groups.clear();
   // "<word>", and where each character of it begins.
-  std::array<char, grouped_bytes + 2> marked;
-  std::array<std::uint8_t, grouped_bytes + 3> starts;
+  std::array<char, limits::letter_groups_bytes + 2> marked;
+  std::array<std::uint8_t, limits::letter_groups_bytes + 3> starts;
   auto bytes = word.size();
-  if (bytes > grouped_bytes) {
-    bytes = grouped_bytes;
+  if (bytes > limits::letter_groups_bytes) {
+    bytes = limits::letter_groups_bytes;
     while (bytes > 0 && U8_IS_TRAIL(static_cast<unsigned char>(word[bytes])))
       --bytes;
   }
@@ -74,7 +69,7 @@ void letter_groups(std::string_view word, std::vector<std::uint64_t>& groups) {
       starts[characters++] = static_cast<std::uint8_t>(i);
   starts[characters] = static_cast<std::uint8_t>(bytes + 2);
   for (std::size_t length = 3; length <= 5; ++length)
-    for (std::size_t i = 0; i + length <= characters && groups.size() < groups_most; ++i)
+    for (std::size_t i = 0; i + length <= characters && groups.size() < limits::letter_groups; ++i)
       groups.push_back(
           XXH3_64bits_withSeed(marked.data() + starts[i],
                                static_cast<std::size_t>(starts[i + length] - starts[i]), length));

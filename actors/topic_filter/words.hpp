@@ -24,7 +24,7 @@ std::uint64_t word_hash(std::string_view normal_form) noexcept;
 void split_words(const view& v, std::vector<word>& words);
 
 /// Hashes of the groups of three to five letters of a word between its marked ends ("<virus>"), at
-/// most 64. Replaces `groups`.
+/// most limits::letter_groups. Replaces `groups`.
 void letter_groups(std::string_view word, std::vector<std::uint64_t>& groups);
 
 } // namespace candor::topic_filter

@@ -5,6 +5,7 @@ import datetime
 import json
 import re
 import subprocess
+import threading
 
 import process_case
 from canary_test import pack
@@ -307,6 +308,73 @@ class WithNode(process_case.ProcessCase):
         self.assertFalse(self.json("node", "clock", "show")["settable"])
         self.ctl("node", "stop")
         self.assertEqual(self.node.process.wait(30), 0)
+
+    def test_the_topic_filter_is_reloaded_while_events_come_and_none_goes_unfiltered(self):
+        lexicon = self.folder / "lexicon"
+        (lexicon / "sensitive").mkdir(parents=True)
+        (lexicon / "topics").mkdir()
+        terms = lexicon / "sensitive" / "health.en.txt"
+        terms.write_text("[hard]\ndiabetes\n")
+        (lexicon / "topics" / "outdoors.en.txt").write_text("hiking\n")
+        flags = ["--lexicon", str(lexicon), "--topics-model", "none"]
+        self.node = self.start_node("reloaded", flags=flags)
+        self.introduce(self.node, *(f"u-{i}" for i in range(20)))
+        sent = [interaction(f"e-{i}", f"u-{i % 20}", "I have diabetes" if i % 2 else "hiking") for i in range(6000)]
+        verdicts = []
+
+        def ingest():
+            for at in range(0, len(sent), 100):
+                body = ndjson(*sent[at:at + 100]).encode()
+                answer = self.node.call("POST", "/v1/events", body, content_type="application/x-ndjson")
+                self.assertEqual(answer.status, 200, answer.body)
+                verdicts.extend(answer.lines())
+
+        def judges(text):
+            self.asked = getattr(self, "asked", 0) + 1
+            event = ndjson(interaction(f"q-{self.asked}", "u-1", text)).encode()
+            return self.node.call("POST", "/v1/events", event, content_type="application/x-ndjson").lines()[0]["status"]
+
+        thread = threading.Thread(target=ingest)
+        thread.start()
+        versions = set()
+        for round in range(6):
+            terms.write_text("[hard]\ndiabetes\n" + ("flu\n" if round % 2 == 0 else ""))
+            done = self.json("topics", "reload")
+            self.assertEqual((done["node"], done["changed"]), ("node-1", True))
+            versions.add(done["now"]["lexicon"])
+            self.assertEqual(judges("the flu"), "withheld" if round % 2 == 0 else "accepted")
+            terms.write_text("no section\n")
+            refused = self.ctl("topics", "reload", code=1)
+            self.assertIn("health.en.txt:1", refused.stderr)
+            self.assertEqual(judges("I have diabetes"), "withheld")
+        thread.join()
+        self.assertEqual(len(versions), 2)
+        self.assertEqual(len(verdicts), len(sent))
+        for event, verdict in zip(sent, verdicts):
+            expected = "withheld" if "diabetes" in event["text"] else "accepted"
+            self.assertEqual((verdict["id"], verdict["status"]), (event["id"], expected))
+        audited = self.json("audit", "find", "--action", "topics_reloaded")["records"]
+        self.assertEqual(len(audited), 6)
+
+    def test_a_hook_adds_blocks_and_while_it_is_dead_all_is_withheld(self):
+        script = self.folder / "hook.py"
+        script.write_text("import json, os, sys\n"
+                          "for line in sys.stdin:\n"
+                          "    q = json.loads(line)\n"
+                          "    if 'die' in q['text']: os._exit(1)\n"
+                          "    sensitive = ['x'] * ('tent' in q['text'])\n"
+                          "    print(json.dumps({'id': q['id'], 'sensitive': sensitive}), flush=True)\n")
+        hooked = self.start_node("hooked", flags=["--topics-hook", f"/usr/bin/python3 {script}",
+                                                  "--topics-hook-ms", "4000"])
+        self.introduce(hooked, "ann")
+        texts = ["which hiking boots are good in winter?", "a tent for hiking", "die", "which hiking boots?"]
+        said = [hooked.call("POST", "/v1/events", interaction(f"e-{i}", "ann", t)) for i, t in enumerate(texts)]
+        self.assertEqual([a.lines()[0]["status"] for a in said], ["accepted", "withheld", "withheld", "withheld"])
+        command = [str(process_case.bin_dir / "candord"), "--data", str(self.folder / "never"),
+                   "--http", "127.0.0.1:0", "--topics-hook", "/bin/false"]
+        never = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(never.returncode, 0)
+        self.assertIn("does not answer its first question", never.stderr + never.stdout)
 
     def test_labelled_texts_become_events(self):
         self.introduce(self.node, "u-0", "u-1")

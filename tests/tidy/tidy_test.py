@@ -30,7 +30,8 @@ LIBRARIES = {
     "rocksdb/": [r"^storage/engine/"],
     "curl/": [r"^tools/http_client/", r"^actors/notification/"],
     "hwy/": [r"^actors/ad_matching/index/"],
-    "hs/": [r"^actors/topic_filter/"],
+    "hs/": [r"^actors/topic_filter/", r"^tools/candor-bench/topics_peers\.cpp$"],
+    "fasttext/": [r"^tools/candor-bench/topics_peers\.cpp$"],
 }
 
 LINE_LENGTH_MOST = 120

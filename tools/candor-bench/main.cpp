@@ -141,10 +141,14 @@ int main(int argc, char** argv) {
 
   bench::topics_options topics;
   auto* t = app.add_subcommand("topics", "what the topic filter judges in a second, by stage");
-  t->footer("\nExample:\n  candor-bench topics --seconds 5");
+  t->footer("\nExample:\n  candor-bench topics --rounds 9");
   t->add_option("--lexicon", topics.lexicon, "folder of the lexicon [the shipped one]");
   t->add_option("--model", topics.model, "file of the model [the shipped one]");
-  t->add_option("--seconds", topics.seconds, "of each part")
+  t->add_option("--rounds", topics.rounds, "of which the median is told")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  t->add_option("--only", topics.only, "this part alone, by its name");
+  t->add_option("--seconds", topics.seconds, "of each part in each round")
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
   t->add_flag("--json", topics.json, "print JSON");

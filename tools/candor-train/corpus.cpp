@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
+#include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
 
 namespace candor::train {
@@ -69,6 +70,8 @@ private:
     if (!from)
       return fail(errc::config_invalid, file.string() + ": cannot be read");
     std::string text{std::istreambuf_iterator<char>{from}, {}};
+    if (text.size() > limits::corpus_file_bytes)
+      return fail(errc::config_invalid, file.string() + ": is over 4 MiB");
     auto add = [&](std::string_view bytes) {
       crypto_generichash_update(&hash_, reinterpret_cast<const unsigned char*>(bytes.data()),
                                 bytes.size());

@@ -10,6 +10,7 @@
 
 #include "actors/topic_filter/finder.hpp"
 #include "actors/topic_filter/lexicon.hpp"
+#include "storage/base/filter_limits.hpp"
 #include "storage/base/rng.hpp"
 #include "tools/candor-train/corpus.hpp"
 #include "tools/candor-train/distort.hpp"
@@ -23,7 +24,6 @@ using namespace topic_filter;
 using what = sentence_template::what;
 
 constexpr std::uint64_t held_out_of = 12; ///< one template of so many
-constexpr std::size_t expansions_most = 6;
 constexpr std::size_t times_english =
     4; ///< as many sentences of a template: vectors carry them far
 constexpr std::size_t background = 20'000; ///< samples of words drawn blindly
@@ -66,6 +66,9 @@ public:
   /// nullopt: a node could not judge it, or it holds no word.
   std::optional<sample> encode(const text& t, bool disguised) {
     terms_.start(w_);
+    std::array<char, 40> memory;
+    auto primary = primary_subtag(t.lang, memory);
+    w_.spoken = terms_.languages(primary);
     if (!terms_.read(w_, t.said) || !terms_.scan(w_, w_.plain, 0))
       return std::nullopt;
     auto best = reading::plain;
@@ -76,9 +79,7 @@ public:
         return std::nullopt;
       best = r;
     }
-    std::array<char, 40> memory;
-    auto primary = primary_subtag(t.lang, memory);
-    terms_.decide(w_, terms_.languages(primary), true);
+    terms_.decide(w_, true);
     if (t.is_clear_only && w_.categories != 0)
       return std::nullopt;
     sample s;
@@ -402,7 +403,8 @@ result<std::string> hold(const course& c) {
   for (const auto& t : sentences.templates)
     if (t.teaches != what::sensitive)
       clean[t.lang].push_back(&t);
-  auto each = std::clamp(c.samples / sentences.templates.size(), std::size_t{1}, expansions_most);
+  auto each = std::clamp(c.samples / sentences.templates.size(), std::size_t{1},
+                         limits::template_expansions);
   for (const auto& t : sentences.templates) {
     auto is_held_out = word_hash(t.text) % held_out_of == 0;
     auto varies = t.text.find('{') != std::string::npos;

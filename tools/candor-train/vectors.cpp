@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
 
 namespace candor::train {
@@ -15,7 +16,10 @@ result<word_vectors> read_vectors(const std::filesystem::path& file) {
   std::ifstream from{file, std::ios::binary | std::ios::ate};
   if (!from)
     return fail(errc::config_invalid, file.string() + ": cannot be read");
-  std::string text(static_cast<std::size_t>(from.tellg()), '\0');
+  auto size = from.tellg();
+  if (size < 0 || static_cast<std::size_t>(size) > limits::vectors_file_bytes)
+    return fail(errc::config_invalid, file.string() + ": cannot be read, or is over 1 GiB");
+  std::string text(static_cast<std::size_t>(size), '\0');
   from.seekg(0);
   if (!from.read(text.data(), static_cast<std::streamsize>(text.size())))
     return fail(errc::config_invalid, file.string() + ": cannot be read");

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
+#include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
 
 namespace candor::train {
@@ -125,8 +126,8 @@ private:
   result<std::string> read_whole(const std::filesystem::path& file) {
     std::ifstream from{file, std::ios::binary};
     std::string text{std::istreambuf_iterator<char>{from}, {}};
-    if (text.empty())
-      return fail(errc::config_invalid, file.string() + ": cannot be read");
+    if (text.empty() || text.size() > limits::wordnet_file_bytes)
+      return fail(errc::config_invalid, file.string() + ": cannot be read, or is over 64 MiB");
     crypto_generichash_update(&hash_, reinterpret_cast<const unsigned char*>(text.data()),
                               text.size());
     return text;

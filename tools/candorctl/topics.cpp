@@ -1,4 +1,4 @@
-// The topic filter without a node: what it makes of a text, and why.
+// The topic filter without a node: what it makes of a text, and why. And a node's, reloaded.
 #include <cmath>
 #include <fstream>
 #include <iostream>
@@ -218,10 +218,26 @@ int list_topics(const session& with) {
   return exit_fine;
 }
 
+int reload(const session& with, const std::string& node) {
+  json arguments = json::object();
+  if (!node.empty())
+    arguments["node"] = node;
+  auto answer = with.admin("topics_reload", arguments);
+  if (!answer)
+    return with.complain(answer.error());
+  with.print(*answer, [](const json& a) {
+    fmt::print("{} judges with\n", field(a, "node"));
+    for (const auto& [name, hash] : a.at("now").items())
+      fmt::print("  {:<8} {}{}\n", name, plain(hash),
+                 a.at("before").value(name, "") == plain(hash) ? " (as before)" : "");
+  });
+  return exit_fine;
+}
+
 } // namespace
 
 void add_topics(CLI::App& app, session& with, command& chosen) {
-  auto* group = add_group(app, "topics", "The topic filter, without a node");
+  auto* group = add_group(app, "topics", "The topic filter; all but reload without a node");
   auto from = std::make_shared<parts>();
   auto lang = std::make_shared<std::string>();
   auto files = [&](CLI::App* c) {
@@ -271,6 +287,14 @@ void add_topics(CLI::App& app, session& with, command& chosen) {
   v->callback([=, &with, &chosen] {
     chosen = [=, &with] { return evaluate_rows(with, *from, *file, *svg); };
   });
+  auto* r = add_command(
+      *group, "reload",
+      "A node reads its lexicon and model anew; bad ones are refused, the old ones stay (audited)",
+      "  candorctl topics reload\n"
+      "  for n in node-1 node-2 node-3; do candorctl topics reload --of $n; done");
+  auto of = std::make_shared<std::string>();
+  r->add_option("--of", *of, "the node [the one that is asked]")->type_name("NODE");
+  r->callback([=, &with, &chosen] { chosen = [=, &with] { return reload(with, *of); }; });
   auto* l = add_command(*group, "list", "Every topic that can be an interest",
                         "  candorctl topics list -o jsonl");
   l->callback([&with, &chosen] { chosen = [&with] { return list_topics(with); }; });

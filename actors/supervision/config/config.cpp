@@ -8,6 +8,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <sstream>
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -26,6 +27,7 @@ constexpr std::uint64_t cluster_nodes_max = 1000;
 constexpr std::size_t etcd_members_max = 9;
 constexpr std::uint64_t log_kept_bytes_least = 64 << 10;
 constexpr std::uint64_t log_kept_bytes_most = 1 << 30;
+constexpr std::uint64_t hook_ms_least = 1, hook_ms_most = 4000; ///< less than a room waits
 constexpr std::uint64_t disk_bytes_most = 1ull << 50;
 
 result<std::uint64_t> number(std::string_view text, std::uint64_t least, std::uint64_t most) {
@@ -99,6 +101,19 @@ result<void> set_etcd(node_config& c, const std::string& text) {
   }
   if (c.etcd.size() > etcd_members_max)
     return fail(errc::config_invalid, fmt::format("has at most {} members", etcd_members_max));
+  return {};
+}
+
+/// "/usr/bin/judge --strict"
+result<void> set_hook(node_config& c, const std::string& text) {
+  std::vector<std::string> parts;
+  std::istringstream words{text};
+  for (std::string part; words >> part;)
+    parts.push_back(std::move(part));
+  // Which program a name or a relative path means would hang on where the node was started.
+  if (!parts.empty() && !parts.front().starts_with('/'))
+    return fail(errc::config_invalid, "is a program's absolute path, and arguments after spaces");
+  c.topics_hook = std::move(parts);
   return {};
 }
 
@@ -308,6 +323,17 @@ const std::vector<setting>& settings() {
         "the topic filter's model, trained with this lexicon; none: the lexicon decides alone",
         "share/candor/topics.model"},
        verbatim(&node_config::topics_model)},
+      {{"topics_hook",
+        "a program that may withhold more: its absolute path, and arguments after spaces; none: no "
+        "hook",
+        ""},
+       set_hook},
+      {{"topics_hook_ms",
+        "how long the hook may take over what it is asked at once; what is late is withheld",
+        "500"},
+       [](node_config& c, const std::string& v) {
+         return set_number(c.topics_hook_ms, v, hook_ms_least, hook_ms_most);
+       }},
   };
   return all;
 }

@@ -68,8 +68,10 @@ struct node_config {
 
   std::filesystem::path regions;
   std::filesystem::path lexicon;
-  std::filesystem::path topics_model; ///< of the topic filter; "none": the lexicon decides alone
-  std::filesystem::path notices;      ///< beneath it a policy's templates
+  std::filesystem::path topics_model;   ///< of the topic filter; "none": the lexicon decides alone
+  std::vector<std::string> topics_hook; ///< a program and its arguments; empty: none
+  std::uint16_t topics_hook_ms = 500;   ///< for what it is asked at once
+  std::filesystem::path notices;        ///< beneath it a policy's templates
   std::vector<std::filesystem::path> policies;
   std::vector<api_key> keys; ///< none: allowed on loopback only, and everyone may do everything
 };

@@ -1,5 +1,8 @@
 #include <catch2/catch.hpp>
 
+#include <csignal>
+#include <fstream>
+
 #include "actors/ingestion/ingest_job.hpp"
 #include "storage/base/limits.hpp"
 #include "tests/support/shard.hpp"
@@ -88,4 +91,46 @@ TEST_CASE("what was not admitted is not looked at", "[ingestion]") {
   j.admitted(0, {verdict::withheld(model::reason::region_excluded)});
   CHECK(j.filter(*s.filter).empty());
   CHECK(j.verdicts()[0] == verdict::withheld(model::reason::region_excluded));
+}
+
+TEST_CASE("a hook adds blocks to what the filter lets pass, and is never asked about the rest",
+          "[ingestion]") {
+  shard s{now};
+  auto script = s.folder.path() / "hook.py";
+  auto asked = s.folder.path() / "asked";
+  // Says of everything but tents that it may pass, of what the filter withheld too.
+  std::ofstream{script} << R"(
+import json, sys
+asked = open(sys.argv[1], "a")
+for line in sys.stdin:
+    asked.write(line); asked.flush()
+    q = json.loads(line)
+    print(json.dumps({"id": q["id"], "sensitive": ["tents"] if "tent" in q["text"] else []}), flush=True)
+)";
+  auto hook =
+      topic_filter::hook::start({{"/usr/bin/python3", script.string(), asked.string()}, 20s});
+  REQUIRE(hook);
+  auto j = job(list(said("1", "ann", "hiking"), said("2", "bob", "hiking with a tent"),
+                    said("3", "amy", "church and hiking"), said("4", "ann", "a tent for hiking"),
+                    said("5", "amy", "hiking again")));
+  j.admitted(0, all_accepted(4));
+  j.admitted(1, all_accepted(1));
+  auto signals = j.filter(*s.filter, hook->get());
+  REQUIRE(signals.size() == 1); // nothing is left for the shard of bob
+  REQUIRE(signals[0].size() == 2);
+  CHECK(signals[0][0].header().event_id == "1");
+  CHECK(signals[0][1].header().event_id == "5");
+  j.learned(0, all_accepted(2));
+  auto withheld = verdict::withheld(model::reason::sensitive);
+  CHECK(j.verdicts() == std::vector<verdict>{verdict::accepted(), withheld, withheld, withheld,
+                                             verdict::accepted()});
+  std::ifstream from{asked};
+  std::string all{std::istreambuf_iterator<char>{from}, {}};
+  CHECK_THAT(all, Catch::Contains("hiking again") && !Catch::Contains("church"));
+
+  ::kill((*hook)->process(), SIGKILL);
+  auto later = job(list(said("6", "ann", "hiking"), said("7", "ann", "church")));
+  later.admitted(0, all_accepted(2));
+  CHECK(later.filter(*s.filter, hook->get()).empty());
+  CHECK(later.verdicts() == std::vector<verdict>{withheld, withheld});
 }

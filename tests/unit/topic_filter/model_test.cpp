@@ -9,6 +9,7 @@
 
 #include "actors/topic_filter/classifier.hpp"
 #include "actors/topic_filter/filter.hpp"
+#include "actors/topic_filter/normalizer.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/rng.hpp"
 #include "tests/support/temporary_folder.hpp"
@@ -163,6 +164,132 @@ TEST_CASE("with the model too, what cannot be judged is withheld", "[topic_filte
   for (const auto& text : {std::string{"boots \xff"}, std::string(1 << 20, 'x'),
                            std::string(limits::utterance_bytes + 1, ' ')})
     CHECK(f->classify(text, "en").sensitive == std::vector{category::unknown});
+}
+
+TEST_CASE("what is judged without evidence has the verdict and the topics of what is explained",
+          "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  judgement fast; // its memory goes from text to text, as in a node
+  seeded_rng chance{9};
+  std::size_t texts = 0;
+  auto check = [&](const std::string& text, const std::string& lang) {
+    INFO(text);
+    auto slow = f->classify(text, lang);
+    f->judge_only(text, lang, fast);
+    CHECK(fast.withheld() == slow.withheld());
+    CHECK(fast.topics == slow.topics);
+    CHECK(fast.evidence.empty());
+    for (auto c : fast.sensitive) // it looks for no further ones
+      CHECK(std::ranges::find(slow.sensitive, c) != slow.sensitive.end());
+    ++texts;
+  };
+  for (const auto& c : contrasts())
+    for (const auto& text : {c.sensitive, c.harmless}) {
+      check(text, c.lang);
+      check(text, "");
+      auto how = static_cast<train::distortion>(chance.next() % train::distortion_names.size());
+      check(train::distort(text, how, 0, text.size(), chance), c.lang);
+    }
+  check("\xff", "en");
+  check(std::string(limits::utterance_bytes + 1, 'x'), "en");
+  CHECK(texts > 1000);
+}
+
+TEST_CASE("of fifty withheld messages the named rule and span stand in the text",
+          "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  // One message of each category and language in turn, so that fifty speak for all.
+  auto all = contrasts();
+  std::map<std::string, std::vector<std::string>> by_subject;
+  for (const auto& c : all)
+    by_subject[c.category + " " + c.lang].push_back(c.sensitive);
+  int withheld = 0, rules = 0, words = 0;
+  for (std::size_t round = 0; round < 40 && withheld < 50; ++round)
+    for (const auto& [subject, texts] : by_subject) {
+      if (round >= texts.size() || withheld == 50)
+        continue;
+      const auto& text = texts[round];
+      auto j = f->classify(text, "");
+      if (!j.withheld())
+        continue;
+      INFO(text);
+      ++withheld;
+      // Every category that it is withheld for is accounted for by somebody.
+      for (auto c : j.sensitive)
+        CHECK(std::ranges::any_of(j.evidence,
+                                  [&](const auto& e) { return e.subject == to_string(c); }));
+      for (const auto& e : j.evidence) {
+        REQUIRE(e.begin < e.end);
+        REQUIRE(e.end <= text.size());
+        view span, term;
+        REQUIRE(normalize(std::string_view{text}.substr(e.begin, e.end - e.begin), span));
+        CHECK(!span.text.empty());
+        if (e.score) { // the classifier: a word, and why it counts
+          CHECK(e.rule == e.subject + "/model");
+          CHECK(*e.score >= 0);
+          CHECK(*e.score <= 1);
+          ++words;
+          continue;
+        }
+        // The lexicon: "category/language/tier/term", a stem with a star. In the plain reading the
+        // span is the term; in another it is what stands for it.
+        auto named = e.rule.substr(e.rule.rfind('/') + 1);
+        auto stem = named.ends_with('*');
+        if (stem)
+          named.pop_back();
+        CHECK(e.rule.starts_with(e.subject + "/"));
+        if (e.view != "plain")
+          continue;
+        REQUIRE(normalize(named, term));
+        if (stem)
+          CHECK(span.text.starts_with(term.text));
+        else
+          CHECK(span.text == term.text);
+        ++rules;
+      }
+    }
+  if (all.empty()) {
+    WARN("skipped: there is no contrast table");
+    return;
+  }
+  CHECK(withheld == 50);
+  CHECK(rules > 20);
+  CHECK(words > 20);
+}
+
+TEST_CASE("of an interest the words that speak for it are named", "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  int told = 0, topics = 0;
+  for (const std::string text :
+       {"which hiking boots are good for the mountains", "a recipe for pasta with tomatoes",
+        "the best laptop for programming", "cheap flights and a hotel in Rome",
+        "which guitar should a beginner buy", "the football match of last night"}) {
+    INFO(text);
+    auto j = f->classify(text, "en");
+    CHECK(!j.withheld());
+    for (const auto& t : j.topics) {
+      ++topics;
+      auto slug = model::info(t.topic).slug;
+      auto named = false;
+      for (const auto& e : j.evidence)
+        if (e.subject == slug && e.score && e.begin < e.end && e.end <= text.size()) {
+          // Whole words of the text.
+          CHECK((e.begin == 0 || text[e.begin - 1] == ' '));
+          CHECK((e.end == text.size() || text[e.end] == ' '));
+          named = true;
+        }
+      CHECK(named);
+      told += named ? 1 : 0;
+    }
+  }
+  CHECK(topics >= 4);
+  CHECK(told == topics);
 }
 
 TEST_CASE("most sensitive sentences of the contrast tables are withheld, most twins pass",

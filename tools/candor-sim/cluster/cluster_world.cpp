@@ -115,7 +115,7 @@ class cluster_files {
 public:
   std::filesystem::path configs;
   model::region_table regions;
-  std::shared_ptr<const topic_filter::filter> filter;
+  std::shared_ptr<topic_filter::live_filter> filter;
 };
 
 std::shared_ptr<const cluster_files> load_cluster_files(const std::filesystem::path& configs) {
@@ -126,7 +126,7 @@ std::shared_ptr<const cluster_files> load_cluster_files(const std::filesystem::p
   auto regions = model::region_table::parse(*text, "regions.toml");
   CANDOR_ASSERT(regions);
   all->regions = std::move(*regions);
-  auto filter = topic_filter::filter::load(configs / "lexicon");
+  auto filter = topic_filter::live_filter::open({configs / "lexicon", {}});
   CANDOR_ASSERT(filter);
   all->filter = std::move(*filter);
   return all;

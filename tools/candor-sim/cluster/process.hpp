@@ -27,7 +27,7 @@ struct world_ground {
   const scenario& what;
   const config::checked& files;
   const stores::node_secrets& secrets;
-  std::shared_ptr<const topic_filter::filter> filter;
+  std::shared_ptr<topic_filter::live_filter> filter;
   std::filesystem::path folder;
   std::filesystem::path notices;                      ///< configs/notices
   std::function<void(int node, const error&)> failed; ///< a room ended for good
