@@ -13,6 +13,7 @@
 #include "storage/base/rng.hpp"
 #include "tools/candor-train/corpus.hpp"
 #include "tools/candor-train/distort.hpp"
+#include "tools/candor-train/invent.hpp"
 #include "tools/candor-train/wordnet.hpp"
 
 namespace candor::train {
@@ -28,8 +29,9 @@ constexpr std::size_t times_english =
     4; ///< as many sentences of a template: vectors carry them far
 constexpr std::size_t background = 20'000; ///< samples of words drawn blindly
 constexpr int no_topic = static_cast<int>(interest_count);
+constexpr std::size_t times_invented = 6; ///< as many of a harmless one with a word nobody knows
 // Shares of the samples, in a thousand.
-constexpr std::uint64_t with_another = 120, distorted = 100;
+constexpr std::uint64_t with_another = 120, distorted = 100, with_invented = 80;
 
 /// A sentence with what it teaches.
 struct text {
@@ -192,6 +194,20 @@ text teach(const corpus& c, const sentence_template& t, rng& chance) {
   return made;
 }
 
+bool holds_invented(const sentence_template& t) {
+  return t.text.find('{' + std::string{invented_slot} + '}') != std::string::npos;
+}
+
+/// A word nobody knows beside what is said changes nothing of it.
+void put_invented(text& to, rng& chance) {
+  auto word = invented_word(to.lang, chance);
+  auto at = to.said.find(' ', chance.next() % (to.said.size() + 1));
+  if (at == std::string::npos)
+    to.said = chance.next() % 2 == 0 ? word + " " + to.said : to.said + " " + word;
+  else
+    to.said.insert(at, " " + word);
+}
+
 /// Each of its words hidden, or half of them.
 void disguise(std::string& said, rng& chance) {
   auto how = static_cast<distortion>(chance.next() % distortion_names.size());
@@ -228,7 +244,7 @@ void add_lexicon(const lexicon& words, unsigned one_of, rng& chance, std::vector
 void add_wordnet(const wordnet& from, unsigned one_of, rng& chance, std::vector<text>& to) {
   for (const auto& thing : from.things) {
     auto add = [&](const std::string& said, float weight) {
-      if (said.empty() || (!thing.category && chance.next() % one_of != 0))
+      if (said.empty() || (!thing.category && !thing.topic && chance.next() % one_of != 0))
         return;
       text t{said, "en"};
       t.sensitive = thing.category.has_value();
@@ -236,6 +252,10 @@ void add_wordnet(const wordnet& from, unsigned one_of, rng& chance, std::vector<
                          ? static_cast<std::uint16_t>(1U << static_cast<unsigned>(*thing.category))
                          : 0;
       t.weight = weight;
+      if (thing.topic) {
+        t.topic = static_cast<int>(*thing.topic) - 1;
+        t.weight /= 2;
+      }
       t.is_clear_only = !t.sensitive;
       t.blunt = true;
       to.push_back(std::move(t));
@@ -409,6 +429,7 @@ result<std::string> hold(const course& c) {
     auto times = !varies                                    ? 1
                  : is_held_out                              ? std::min<std::size_t>(each, 3)
                  : t.lang == "en" && !vectors.words.empty() ? times_english * each
+                 : holds_invented(t)                        ? times_invented * each
                                                             : each;
     for (std::size_t i = 0; i < times; ++i) {
       auto made = teach(sentences, t, chance);
@@ -429,6 +450,8 @@ result<std::string> hold(const course& c) {
         made.said = chance.next() % 2 == 0 ? made.said + ". " + other : other + ". " + made.said;
         made.topic = -1;
       }
+      if (dice >= with_another && dice < with_another + with_invented)
+        put_invented(made, chance);
       auto disguised = dice >= 1000 - distorted;
       if (disguised)
         disguise(made.said, chance);
