@@ -1,5 +1,6 @@
 #include "tools/candor-train/invent.hpp"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -31,29 +32,33 @@ const sounds& sounds_of(std::string_view lang) {
   static const sounds cyrillic{
       parts("б бр в г гр д др ж з к кл кр л м н п пл пр р с ск сл ст т тр ф х ц ч ш щ _ _"),
       parts("а е и о у ы э ю я а о и е"), parts("_ _ _ _ _ в д й к л м н нт р рк с ст т х ш")};
-  static const sounds arabic{
-      parts("ب ت ث ج ح خ د ذ ر ز س ش ص ض ط ع غ ف ق ك ل م ن ه و ي"),
-      parts("ا و ي _ _ _"), parts("_ _ _ _ ر ن ل م س د ب ة")};
+  static const sounds arabic{parts("ب ت ث ج ح خ د ذ ر ز س ش ص ض ط ع غ ف ق ك ل م ن ه و ي"),
+                             parts("ا و ي _ _ _"), parts("_ _ _ _ ر ن ل م س د ب ة")};
   static const sounds devanagari{
       parts("क ख ग घ च छ ज झ ट ठ ड त थ द ध न प फ ब भ म य र ल व श स ह क्र प्र त्र ग्र स्क"),
       parts("_ _ ा ि ी ु ू े ै ो ौ"), parts("_ _ _ _ _ न ं र ल क स")};
   static const sounds katakana{
-      parts("ア イ ウ エ オ カ キ ク ケ コ ガ ギ グ ゲ ゴ サ シ ス セ ソ ザ ジ ズ ゼ ゾ タ チ テ ト ダ デ ド ナ ニ ヌ ネ ノ "
-            "ハ ヒ フ ヘ ホ バ ビ ブ ベ ボ パ ピ プ ペ ポ マ ミ ム メ モ ヤ ユ ヨ ラ リ ル レ ロ ワ"),
+      parts(
+          "ア イ ウ エ オ カ キ ク ケ コ ガ ギ グ ゲ ゴ サ シ ス セ ソ ザ ジ ズ ゼ ゾ タ チ テ ト "
+          "ダ デ ド ナ ニ ヌ ネ ノ "
+          "ハ ヒ フ ヘ ホ バ ビ ブ ベ ボ パ ピ プ ペ ポ マ ミ ム メ モ ヤ ユ ヨ ラ リ ル レ ロ ワ"),
       parts("_ _ _ ー ッ"), parts("_ _ _ ン")};
-  static const sounds hiragana{
-      parts("あ い う え お か き く け こ が ぎ ぐ げ ご さ し す せ そ た ち つ て と な に ぬ ね の は ひ ふ へ ほ ま み む め "
-            "も や ゆ よ ら り る れ ろ わ"),
-      parts("_"), parts("_ _ _ _ ん")};
+  static const sounds hiragana{parts("あ い う え お か き く け こ が ぎ ぐ げ ご さ し す せ そ "
+                                     "た ち つ て と な に ぬ ね の は ひ ふ へ ほ ま み む め "
+                                     "も や ゆ よ ら り る れ ろ わ"),
+                               parts("_"), parts("_ _ _ _ ん")};
   static const sounds kanji{
-      parts("山 川 田 中 村 木 林 森 石 井 上 下 小 大 高 松 本 藤 岡 島 崎 原 野 谷 沢 池 橋 宮 町 北 南 西 東 青 白 黒 金 花 "
+      parts("山 川 田 中 村 木 林 森 石 井 上 下 小 大 高 松 本 藤 岡 島 崎 原 野 谷 沢 池 橋 宮 "
+            "町 北 南 西 東 青 白 黒 金 花 "
             "春 夏 秋 冬 光 明 美 由 紀 太 郎 次 介 彦 奈 里 香 織 真 佐 佑 斗 翔 陽 葵 凛 結"),
       parts("_"), parts("_")};
-  static const sounds chinese{
-      parts("阿 艾 安 奥 巴 贝 比 波 布 查 达 德 迪 杜 多 恩 法 菲 弗 格 戈 哈 海 赫 霍 吉 加 杰 卡 凯 科 克 库 拉 莱 兰 雷 里 "
-            "林 龙 卢 鲁 罗 洛 马 麦 曼 梅 蒙 米 莫 纳 尼 诺 欧 帕 佩 普 奇 乔 萨 塞 沙 斯 索 塔 泰 特 托 瓦 维 温 沃 西 夏 肖 "
-            "雅 亚 伊 约 泽 扎 小 晓 志 建 丽 芳 雪 梦 宇 浩 轩 涵 欣 怡 子 思 云 飞 鹏 晨 王 李 张 刘 陈 杨 赵 黄 周 吴"),
-      parts("_"), parts("_")};
+  static const sounds chinese{parts("阿 艾 安 奥 巴 贝 比 波 布 查 达 德 迪 杜 多 恩 法 菲 弗 格 "
+                                    "戈 哈 海 赫 霍 吉 加 杰 卡 凯 科 克 库 拉 莱 兰 雷 里 "
+                                    "林 龙 卢 鲁 罗 洛 马 麦 曼 梅 蒙 米 莫 纳 尼 诺 欧 帕 佩 普 "
+                                    "奇 乔 萨 塞 沙 斯 索 塔 泰 特 托 瓦 维 温 沃 西 夏 肖 "
+                                    "雅 亚 伊 约 泽 扎 小 晓 志 建 丽 芳 雪 梦 宇 浩 轩 涵 欣 怡 "
+                                    "子 思 云 飞 鹏 晨 王 李 张 刘 陈 杨 赵 黄 周 吴"),
+                              parts("_"), parts("_")};
   if (lang == "ru")
     return cyrillic;
   if (lang == "ar")
@@ -77,8 +82,8 @@ std::string hangul(std::size_t syllables, rng& chance) {
   std::string made;
   for (; syllables > 0; --syllables) {
     auto ending = chance.next() % 2 == 0 ? 0 : chance.next() % 28;
-    auto c = first + static_cast<char32_t>((chance.next() % 19 * 21 + chance.next() % 21) * 28 +
-                                           ending);
+    auto c =
+        first + static_cast<char32_t>((chance.next() % 19 * 21 + chance.next() % 21) * 28 + ending);
     made += static_cast<char>(0xe0 | c >> 12);
     made += static_cast<char>(0x80 | (c >> 6 & 0x3f));
     made += static_cast<char>(0x80 | (c & 0x3f));
