@@ -29,6 +29,7 @@ constexpr std::size_t times_english =
     4; ///< as many sentences of a template: vectors carry them far
 constexpr std::size_t background = 20'000; ///< samples of words drawn blindly
 constexpr int no_topic = static_cast<int>(interest_count);
+constexpr std::size_t times_other = 2; ///< as many in other languages: most values get their turn
 constexpr std::size_t times_invented = 6; ///< as many of a harmless one with a word nobody knows
 // Shares of the samples, in a thousand.
 constexpr std::uint64_t with_another = 120, distorted = 100, with_invented = 80;
@@ -221,6 +222,8 @@ void disguise(std::string& said, rng& chance) {
   said = distort(said, how, begin, end, chance);
 }
 
+constexpr unsigned topics_one_of = 2; ///< of the terms of interests in other languages
+
 /// The lexicon's terms as sentences of their own.
 void add_lexicon(const lexicon& words, unsigned one_of, rng& chance, std::vector<text>& to) {
   // In English all: what they say is carried on to the words that stand near them.
@@ -232,8 +235,9 @@ void add_lexicon(const lexicon& words, unsigned one_of, rng& chance, std::vector
       to.push_back({s.term.text, s.lang, true,
                     static_cast<std::uint16_t>(1U << static_cast<unsigned>(s.category)), -1, 0.5F,
                     true, false});
+  // Of what is harmless more: most words that no sentence of the corpus holds are harmless too.
   for (const auto& t : words.topics)
-    if (chosen(t.lang))
+    if (t.lang == "en" || chance.next() % topics_one_of == 0)
       to.push_back({t.term.text, t.lang, false, 0, static_cast<int>(t.topic) - 1,
                     0.2F * static_cast<float>(t.weight), true, true});
   for (const auto& e : words.exceptions)
@@ -430,7 +434,7 @@ result<std::string> hold(const course& c) {
                  : is_held_out                              ? std::min<std::size_t>(each, 3)
                  : t.lang == "en" && !vectors.words.empty() ? times_english * each
                  : holds_invented(t)                        ? times_invented * each
-                                                            : each;
+                                                            : times_other * each;
     for (std::size_t i = 0; i < times; ++i) {
       auto made = teach(sentences, t, chance);
       if (is_held_out) {
