@@ -32,7 +32,7 @@ constexpr int no_topic = static_cast<int>(interest_count);
 constexpr std::size_t times_other = 2; ///< as many in other languages: most values get their turn
 constexpr std::size_t times_invented = 6; ///< as many of a harmless one with a word nobody knows
 // Shares of the samples, in a thousand.
-constexpr std::uint64_t with_another = 120, distorted = 100, with_invented = 80;
+constexpr std::uint64_t with_another = 120, distorted = 130, with_invented = 80;
 
 /// A sentence with what it teaches.
 struct text {
@@ -212,6 +212,11 @@ void put_invented(text& to, rng& chance) {
 /// Each of its words hidden, or half of them.
 void disguise(std::string& said, rng& chance) {
   auto how = static_cast<distortion>(chance.next() % distortion_names.size());
+  // Half of the time what other readings undo least.
+  constexpr std::array hard = {distortion::signs_inside, distortion::glued, distortion::no_vowels,
+                               distortion::swapped};
+  if (chance.next() % 2 == 0)
+    how = hard[chance.next() % hard.size()];
   if (how == distortion::lookalike) // is withheld whatever it says
     how = distortion::no_vowels;
   std::size_t begin = 0, end = said.size();
