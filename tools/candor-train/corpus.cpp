@@ -8,6 +8,7 @@
 
 #include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
+#include "tools/candor-train/invent.hpp"
 
 namespace candor::train {
 
@@ -160,7 +161,7 @@ private:
       auto inner = left.substr(open + 1, close - open - 1);
       if (inner.find('{') != std::string_view::npos)
         return fail(errc::config_invalid, "a { stands within another");
-      if (inner.find('|') == std::string_view::npos) {
+      if (inner.find('|') == std::string_view::npos && inner != invented_slot) {
         auto slots = found_.slots.find(t.lang);
         if (slots == found_.slots.end() || !slots->second.contains(std::string{inner}) ||
             slots->second.at(std::string{inner}).empty())
@@ -192,6 +193,10 @@ std::string expand(const corpus& c, const sentence_template& t, rng& chance) {
     auto close = left.find('}', open);
     auto inner = left.substr(open + 1, close - open - 1);
     left.remove_prefix(close + 1);
+    if (inner == invented_slot) {
+      made += invented_word(t.lang, chance);
+      continue;
+    }
     if (inner.find('|') == std::string_view::npos) {
       const auto& values = c.slots.at(t.lang).at(std::string{inner});
       made += values[chance.next() % values.size()];

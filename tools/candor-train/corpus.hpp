@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "storage/base/error.hpp"
@@ -33,6 +34,9 @@ struct corpus {
   std::map<std::string, std::map<std::string, std::vector<std::string>>> slots;
   std::string version; ///< BLAKE2b-128 of all files, hexadecimal
 };
+
+/// The slot that takes a word nobody knows instead of a value.
+inline constexpr std::string_view invented_slot = "invented";
 
 /// Error: `config_invalid` with file and line.
 result<corpus> read_corpus(const std::filesystem::path& folder);

@@ -14,6 +14,7 @@
 #include "storage/base/rng.hpp"
 #include "tools/candor-train/corpus.hpp"
 #include "tools/candor-train/distort.hpp"
+#include "tools/candor-train/invent.hpp"
 #include "tools/candor-train/wordnet.hpp"
 
 namespace candor::train {
@@ -28,8 +29,10 @@ constexpr std::size_t times_english =
     4; ///< as many sentences of a template: vectors carry them far
 constexpr std::size_t background = 20'000; ///< samples of words drawn blindly
 constexpr int no_topic = static_cast<int>(interest_count);
+constexpr std::size_t times_other = 2; ///< as many in other languages: most values get their turn
+constexpr std::size_t times_invented = 6; ///< as many of a harmless one with a word nobody knows
 // Shares of the samples, in a thousand.
-constexpr std::uint64_t with_another = 120, distorted = 100;
+constexpr std::uint64_t with_another = 120, distorted = 130, with_invented = 80;
 
 /// A sentence with what it teaches.
 struct text {
@@ -193,9 +196,28 @@ text teach(const corpus& c, const sentence_template& t, rng& chance) {
   return made;
 }
 
+bool holds_invented(const sentence_template& t) {
+  return t.text.find('{' + std::string{invented_slot} + '}') != std::string::npos;
+}
+
+/// A word nobody knows beside what is said changes nothing of it.
+void put_invented(text& to, rng& chance) {
+  auto word = invented_word(to.lang, chance);
+  auto at = to.said.find(' ', chance.next() % (to.said.size() + 1));
+  if (at == std::string::npos)
+    to.said = chance.next() % 2 == 0 ? word + " " + to.said : to.said + " " + word;
+  else
+    to.said.insert(at, " " + word);
+}
+
 /// Each of its words hidden, or half of them.
 void disguise(std::string& said, rng& chance) {
   auto how = static_cast<distortion>(chance.next() % distortion_names.size());
+  // Half of the time what other readings undo least.
+  constexpr std::array hard = {distortion::signs_inside, distortion::glued, distortion::no_vowels,
+                               distortion::swapped};
+  if (chance.next() % 2 == 0)
+    how = hard[chance.next() % hard.size()];
   if (how == distortion::lookalike) // is withheld whatever it says
     how = distortion::no_vowels;
   std::size_t begin = 0, end = said.size();
@@ -205,6 +227,8 @@ void disguise(std::string& said, rng& chance) {
   }
   said = distort(said, how, begin, end, chance);
 }
+
+constexpr unsigned topics_one_of = 2; ///< of the terms of interests in other languages
 
 /// The lexicon's terms as sentences of their own.
 void add_lexicon(const lexicon& words, unsigned one_of, rng& chance, std::vector<text>& to) {
@@ -217,8 +241,9 @@ void add_lexicon(const lexicon& words, unsigned one_of, rng& chance, std::vector
       to.push_back({s.term.text, s.lang, true,
                     static_cast<std::uint16_t>(1U << static_cast<unsigned>(s.category)), -1, 0.5F,
                     true, false});
+  // Of what is harmless more: most words that no sentence of the corpus holds are harmless too.
   for (const auto& t : words.topics)
-    if (chosen(t.lang))
+    if (t.lang == "en" || chance.next() % topics_one_of == 0)
       to.push_back({t.term.text, t.lang, false, 0, static_cast<int>(t.topic) - 1,
                     0.2F * static_cast<float>(t.weight), true, true});
   for (const auto& e : words.exceptions)
@@ -229,7 +254,7 @@ void add_lexicon(const lexicon& words, unsigned one_of, rng& chance, std::vector
 void add_wordnet(const wordnet& from, unsigned one_of, rng& chance, std::vector<text>& to) {
   for (const auto& thing : from.things) {
     auto add = [&](const std::string& said, float weight) {
-      if (said.empty() || (!thing.category && chance.next() % one_of != 0))
+      if (said.empty() || (!thing.category && !thing.topic && chance.next() % one_of != 0))
         return;
       text t{said, "en"};
       t.sensitive = thing.category.has_value();
@@ -237,6 +262,10 @@ void add_wordnet(const wordnet& from, unsigned one_of, rng& chance, std::vector<
                          ? static_cast<std::uint16_t>(1U << static_cast<unsigned>(*thing.category))
                          : 0;
       t.weight = weight;
+      if (thing.topic) {
+        t.topic = static_cast<int>(*thing.topic) - 1;
+        t.weight /= 2;
+      }
       t.is_clear_only = !t.sensitive;
       t.blunt = true;
       to.push_back(std::move(t));
@@ -411,7 +440,8 @@ result<std::string> hold(const course& c) {
     auto times = !varies                                    ? 1
                  : is_held_out                              ? std::min<std::size_t>(each, 3)
                  : t.lang == "en" && !vectors.words.empty() ? times_english * each
-                                                            : each;
+                 : holds_invented(t)                        ? times_invented * each
+                                                            : times_other * each;
     for (std::size_t i = 0; i < times; ++i) {
       auto made = teach(sentences, t, chance);
       if (is_held_out) {
@@ -431,6 +461,8 @@ result<std::string> hold(const course& c) {
         made.said = chance.next() % 2 == 0 ? made.said + ". " + other : other + ". " + made.said;
         made.topic = -1;
       }
+      if (dice >= with_another && dice < with_another + with_invented)
+        put_invented(made, chance);
       auto disguised = dice >= 1000 - distorted;
       if (disguised)
         disguise(made.said, chance);

@@ -62,7 +62,11 @@ public:
   result<wordnet> read() {
     CANDOR_TRY(nouns, read_entries("data.noun"));
     CANDOR_TRY(chosen, read_whole(choice_));
-    std::map<std::uint32_t, model::category> sensitive;
+    struct subject_of {
+      std::optional<model::category> category;
+      std::optional<model::topic_id> topic;
+    };
+    std::map<std::uint32_t, subject_of> chosen_things;
     std::set<unsigned> clean_files;
     std::istringstream lines{chosen};
     std::string line;
@@ -73,7 +77,7 @@ public:
       std::string subject, lemma;
       std::size_t sense = 1;
       fields >> subject >> lemma >> sense;
-      auto category = model::find_category(subject);
+      subject_of is{model::find_category(subject), model::find_topic(subject)};
       auto fault = [&](const char* why) {
         return fail(errc::config_invalid, fmt::format("{}:{}: {}", choice_.string(), at, why));
       };
@@ -81,8 +85,8 @@ public:
         clean_files.insert(static_cast<unsigned>(number(lemma, 10)));
         continue;
       }
-      if (!category || *category == model::category::unknown)
-        return fault("neither a category nor clean");
+      if (is.category == model::category::unknown || (!is.category && !is.topic))
+        return fault("neither a category nor a topic nor clean");
       CANDOR_TRY(root, find_sense(lemma, sense));
       if (!nouns.contains(root))
         return fault("WordNet has no such sense");
@@ -91,7 +95,7 @@ public:
         auto offset = open.back();
         open.pop_back();
         // What stands first wins.
-        if (!nouns.contains(offset) || !sensitive.emplace(offset, *category).second)
+        if (!nouns.contains(offset) || !chosen_things.emplace(offset, is).second)
           continue;
         const auto& more = nouns.at(offset).beneath;
         open.insert(open.end(), more.begin(), more.end());
@@ -99,10 +103,11 @@ public:
     }
     wordnet made;
     for (auto& [offset, e] : nouns) {
-      auto known = sensitive.find(offset);
-      if (known != sensitive.end())
-        e.thing.category = known->second;
-      else if (!clean_files.contains(e.file))
+      auto known = chosen_things.find(offset);
+      if (known != chosen_things.end()) {
+        e.thing.category = known->second.category;
+        e.thing.topic = known->second.topic;
+      } else if (!clean_files.contains(e.file))
         continue;
       made.things.push_back(std::move(e.thing));
     }

@@ -1,6 +1,7 @@
 /// What WordNet names: lemmas and definitions beneath given senses, and of given lexicographer's
 /// files (format: wndb(5WN) of WordNet 3.0, Miller 1995). For the trainer, which learns rare names
-/// of illnesses and medicines from it, and that most things are harmless. Pure but for reading.
+/// of illnesses and medicines from it, what belongs to an interest, and that most things are
+/// harmless. Pure but for reading.
 #pragma once
 
 #include <filesystem>
@@ -18,6 +19,7 @@ struct named_thing {
   std::string definition;
   std::vector<std::string> examples;
   std::optional<model::category> category; ///< none: harmless, as far as is known
+  std::optional<model::topic_id> topic;    ///< of harmless things, where there is one
 };
 
 struct wordnet {

@@ -321,6 +321,41 @@ TEST_CASE("most sensitive sentences of the contrast tables are withheld, most tw
   CHECK(passed > rows * 3 / 5);
 }
 
+TEST_CASE("few short harmless sentences are withheld for a word that nobody knows",
+          "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  std::map<std::string, std::array<std::vector<std::string>, 2>> by_lang; // frames, words
+  std::ifstream rows{CANDOR_SOURCE_DIR "/tests/topics/unknown_words.tsv"};
+  for (std::string line; std::getline(rows, line);) {
+    auto first = line.find('\t'), second = line.find('\t', first + 1);
+    if (!line.starts_with("#") && second != std::string::npos)
+      by_lang[line.substr(0, first)][line.substr(first + 1, second - first - 1) == "word"]
+          .push_back(line.substr(second + 1));
+  }
+  REQUIRE(by_lang.size() == 17);
+  std::string told;
+  int all = 0, all_withheld = 0;
+  for (const auto& [lang, of] : by_lang) {
+    int sentences = 0, withheld = 0;
+    for (const auto& frame : of[0])
+      for (const auto& word : of[1]) {
+        auto said = frame;
+        said.replace(said.find("{}"), 2, word);
+        ++sentences;
+        withheld += f->judge_only(said, lang).withheld() ? 1 : 0;
+      }
+    told += fmt::format("\n  {}: {} of {} withheld", lang, withheld, sentences);
+    all += sentences;
+    all_withheld += withheld;
+    INFO(lang);
+    CHECK(withheld * 8 <= sentences);
+  }
+  WARN("unknown words:" << told);
+  CHECK(all_withheld * 25 <= all);
+}
+
 TEST_CASE("neither case nor width nor a harmless sentence beside it lets a sensitive text pass",
           "[topic_filter][data]") {
   const auto* f = whole();
