@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "storage/base/limits.hpp"
 #include "storage/model/toml_reader.hpp"
@@ -26,6 +27,7 @@ constexpr std::uint64_t cluster_nodes_max = 1000;
 constexpr std::size_t etcd_members_max = 9;
 constexpr std::uint64_t log_kept_bytes_least = 64 << 10;
 constexpr std::uint64_t log_kept_bytes_most = 1 << 30;
+constexpr std::uint64_t transcribers_max = 64;
 constexpr std::uint64_t disk_bytes_most = 1ull << 50;
 
 result<std::uint64_t> number(std::string_view text, std::uint64_t least, std::uint64_t most) {
@@ -99,6 +101,19 @@ result<void> set_etcd(node_config& c, const std::string& text) {
   }
   if (c.etcd.size() > etcd_members_max)
     return fail(errc::config_invalid, fmt::format("has at most {} members", etcd_members_max));
+  return {};
+}
+
+/// Words with spaces between. No shell reads them, so that none can be made to read more into them.
+result<void> set_transcriber(node_config& c, const std::string& text) {
+  c.transcriber.clear();
+  for (std::size_t at = 0; (at = text.find_first_not_of(' ', at)) != text.npos;) {
+    auto end = std::min(text.find(' ', at), text.size());
+    c.transcriber.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  if (!c.transcriber.empty() && c.transcriber.front().front() != '/')
+    return fail(errc::config_invalid, "begins with the absolute path of a program");
   return {};
 }
 
@@ -301,6 +316,22 @@ const std::vector<setting>& settings() {
        verbatim(&node_config::mail_from)},
       {{"notices", "the folder beneath which a policy's templates lie", "notices"},
        verbatim(&node_config::notices)},
+      {{"transcriber",
+        "a program's absolute path and its arguments, with spaces between, that turns speech into "
+        "text (docs/voice.md); none: no voice as audio",
+        ""},
+       set_transcriber},
+      {{"transcriber_deadline_ms",
+        "by then it has answered, or is ended and the event withheld: 100 to 60000", "10000"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         CANDOR_TRY(ms, number(v, 100, 60'000));
+         c.transcriber_deadline = std::chrono::milliseconds{ms};
+         return {};
+       }},
+      {{"transcriber_at_once", "how many of it run at a time: 1 to 64", "2"},
+       [](node_config& c, const std::string& v) {
+         return set_number(c.transcriber_at_once, v, 1, transcribers_max);
+       }},
       {{"regions", "the table of regions", "regions.toml"}, verbatim(&node_config::regions)},
       {{"lexicon", "the folder of the topic filter's lexica", "lexicon"},
        verbatim(&node_config::lexicon)},
@@ -530,6 +561,9 @@ result<checked> check(const node_config& config) {
       password.pop_back();
     files.smtp_password = std::move(password);
   }
+  if (!config.transcriber.empty() && ::access(config.transcriber.front().c_str(), X_OK) != 0)
+    return fail(errc::config_invalid,
+                "transcriber: " + config.transcriber.front() + " is no program that can be run");
   CANDOR_TRY_VOID(check_pem("etcd_ca", config.etcd_ca, "CERTIFICATE"));
   CANDOR_TRY_VOID(check_pem("etcd_certificate", config.etcd_certificate, "CERTIFICATE"));
   CANDOR_TRY_VOID(check_pem("etcd_key", config.etcd_key, "PRIVATE KEY"));
