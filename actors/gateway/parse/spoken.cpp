@@ -48,7 +48,7 @@ result<parsed_event> read_spoken_form(std::string_view body, std::string_view co
   auto parsed = parse_spoken_event_json(event->content, regions);
   if (parsed.event)
     parsed.event->recording = model::raw_recording{std::string{audio->content}, audio->media_type};
-  return std::move(parsed);
+  return parsed;
 }
 
 } // namespace candor::parse
