@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Speech goes in as sound and comes out as a verdict: a real node, real commands, and a real recogniser where it is there.
+"""Sound goes in and a verdict comes out: a real node, real commands, and a real recogniser where it is installed.
 
 What a command does wrong (fails, lies, hangs, is killed) must teach nothing, lose nothing, and end nothing but itself.
 """
@@ -99,7 +99,8 @@ class OfANode(VoiceCase):
     def test_whatever_the_transcriber_does_wrong_teaches_nothing(self):
         node = self.start_listening(flags=["--transcriber-deadline-ms", "1000"])
         for n, wrong in enumerate([
-                heard(HIKING, confidence=0.3), "exit 1", "true", "echo " + HIKING, heard(""), heard(HIKING, confidence=7),
+                heard(HIKING, confidence=0.3), "exit 1", "true", "echo " + HIKING, heard(""),
+                heard(HIKING, confidence=7),
                 heard(HIKING) + "; exit 1", "yes", "kill -9 $$", "sleep 60", heard(HIKING) + "; sleep 60",
                 "echo '{\"transcript\":\"hiking boots\"}'"]):
             with self.subTest(wrong):
