@@ -52,6 +52,8 @@ struct gateway_config {
   model::region_table regions;
   std::function<shard_id(const user_id&)> shard_of;
   std::function<bool()> low_on_disk = {}; ///< what /readyz says of it. May be empty
+  /// By how much longer an answer may take where speech has to be turned into text first.
+  std::chrono::milliseconds hearing_patience{0};
   gateway_bounds bounds;
 };
 

@@ -19,6 +19,7 @@
 #include "actors/gateway/parse/ads.hpp"
 #include "actors/gateway/parse/events.hpp"
 #include "actors/gateway/parse/openrtb.hpp"
+#include "actors/gateway/parse/spoken.hpp"
 #include "actors/gateway/parse/users.hpp"
 #include "actors/gateway/parse/value.hpp"
 #include "actors/gateway/problem.hpp"
@@ -41,6 +42,7 @@ constexpr auto stop_grace = 5s;
 constexpr std::string_view json_type = "application/json";
 constexpr std::string_view ndjson_type = "application/x-ndjson";
 constexpr std::string_view msgpack_type = "application/msgpack";
+constexpr std::string_view form_type = "multipart/form-data";
 constexpr std::string_view toml_type = "application/toml";
 
 constexpr unsigned bit(role r) {
@@ -48,7 +50,7 @@ constexpr unsigned bit(role r) {
 }
 constexpr unsigned anybody = ~0u;
 
-enum class body_form { none, json, json_or_none, policy, events };
+enum class body_form { none, json, json_or_none, policy, events, voice };
 
 /// Counters of one route.
 class route_probe {
@@ -192,6 +194,7 @@ public:
     add("GET", "/metrics", monitor, body_form::none, false, &routes::get_metrics);
     add("GET", "/v1/openapi.yaml", anybody, body_form::none, false, &routes::get_openapi);
     add("POST", "/v1/events", ingest, body_form::events, true, &routes::post_events);
+    add("POST", "/v1/interactions/voice", ingest, body_form::voice, true, &routes::post_voice);
     add("PUT", "/v1/users/{id}", ingest, body_form::json, true, &routes::put_user);
     add("GET", "/v1/users/{id}", user, body_form::none, true, &routes::get_user);
     add("DELETE", "/v1/users/{id}", user, body_form::none, true, &routes::delete_user);
@@ -404,7 +407,7 @@ private:
     return made + "or admin";
   }
 
-  static result<void> fix_body(exchange& x) {
+  result<void> fix_body(exchange& x) const {
     auto type = media_type(x.head.content_type);
     auto is_bulk = type == ndjson_type || type == msgpack_type;
     switch (x.route->body) {
@@ -432,6 +435,14 @@ private:
       case body_form::events:
         x.body_bytes_max = is_bulk ? limits::bulk_body_bytes : limits::single_body_bytes;
         return is_bulk || type == json_type ? result<void>{} : fail(errc::unsupported_media_type);
+      case body_form::voice:
+        x.body_bytes_max = limits::recording_bytes + limits::single_body_bytes;
+        if (!doors_.transcription)
+          return fail(errc::no_transcriber, "the configuration key `transcriber` is not set");
+        return type == form_type ? result<void>{}
+                                 : fail(errc::unsupported_media_type,
+                                        "this route reads multipart/form-data with the parts "
+                                        "`event` (JSON) and `audio`");
     }
     return {};
   }
@@ -503,6 +514,7 @@ private:
     millis until{0}; ///< of the monotonic clock
     bool given_up = false;
     session_seen seen{};
+    millis hearing{0}; ///< by how much longer an answer may take
   };
 
   result<errand_of_events> begin_events(const exchange& x) {
@@ -534,7 +546,7 @@ private:
     batch->events = std::move(events);
     batch->received = time_.now();
     batch->import_run = errand.import_run;
-    auto patience = std::min(left, millis{2 * config_.bounds.room_deadline + 1s});
+    auto patience = std::min(left, millis{2 * config_.bounds.room_deadline + 1s + errand.hearing});
     auto answer = co_await knocker_.ask<verdicts>(errand.room, patience, std::move(batch));
     if (answer && answer->items.size() == count) {
       errand.seen.add(answer->seen);
@@ -567,6 +579,24 @@ private:
   asio::awaitable<reply> post_one(exchange& x, errand_of_events& errand) {
     auto parsed = parse::parse_event_json(x.body, config_.regions);
     wipe(x.body);
+    co_return co_await judge_one(x, errand, std::move(parsed));
+  }
+
+  asio::awaitable<reply> post_voice(exchange& x) {
+    auto errand = begin_events(x);
+    if (!errand)
+      co_return problem(x, errand.error());
+    errand->hearing = config_.hearing_patience;
+    errand->until += errand->hearing;
+    auto parsed = parse::read_spoken_form(x.body, x.head.content_type, config_.regions);
+    wipe(x.body);
+    if (!parsed)
+      co_return problem(x, parsed.error());
+    co_return co_await judge_one(x, *errand, std::move(*parsed));
+  }
+
+  asio::awaitable<reply> judge_one(exchange& x, errand_of_events& errand,
+                                   parse::parsed_event parsed) {
     auto verdict = model::verdict::unknown();
     if (parsed.event) {
       std::vector<model::event> one;

@@ -1,5 +1,8 @@
 #include "actors/ingestion/ingest_job.hpp"
 
+#include <algorithm>
+#include <cctype>
+
 #include "storage/base/limits.hpp"
 
 namespace candor::ingestion {
@@ -8,6 +11,11 @@ namespace {
 
 model::admission header_of(const model::event& e, timestamp received, std::uint32_t import_run) {
   return {e.id, e.user.value(), e.at, received, e.kind, e.region, import_run};
+}
+
+bool same_letters(std::string_view a, std::string_view b) {
+  auto lower = [](unsigned char c) { return std::tolower(c); };
+  return std::ranges::equal(a, b, {}, lower, lower);
 }
 
 } // namespace
@@ -48,6 +56,40 @@ void ingest_job::admitted(shard_id shard, const std::vector<model::verdict>& ans
   waiting_[shard] = std::move(still_waiting);
 }
 
+std::vector<std::size_t> ingest_job::unheard() const {
+  std::vector<std::size_t> places;
+  for (const auto& [_, events] : waiting_)
+    for (auto i : events)
+      if (!events_[i].recording.empty())
+        places.push_back(i);
+  return places;
+}
+
+recording_sent ingest_job::take_recording(std::size_t place) {
+  auto& e = events_.at(place);
+  return {std::move(e.recording), e.lang};
+}
+
+void ingest_job::heard(std::size_t place, model::hearing what) {
+  auto& e = events_.at(place);
+  if (what.is == model::hearing::outcome::not_tried) {
+    verdicts_[place] = model::verdict::overloaded();
+    for (auto& [_, events] : waiting_)
+      std::erase(events, place);
+  }
+  if (what.is != model::hearing::outcome::heard)
+    return; // its confidence is 0 still
+  e.utterance.take_text(what.words);
+  e.confidence = what.confidence;
+  // Where the event and the transcriber name different languages, nobody knows whose words these
+  // are: the filter judges by all it has.
+  auto primary = [](const std::string& tag) { return tag.substr(0, tag.find('-')); };
+  if (e.lang.empty())
+    e.lang = std::move(what.lang);
+  else if (!what.lang.empty() && !same_letters(primary(e.lang), primary(what.lang)))
+    e.lang.clear();
+}
+
 std::map<shard_id, std::vector<model::sanitized_signal>>
 ingest_job::filter(const topic_filter::filter& by, topic_filter::hook* also) {
   std::map<shard_id, std::vector<model::sanitized_signal>> passed;
@@ -66,8 +108,10 @@ ingest_job::filter(const topic_filter::filter& by, topic_filter::hook* also) {
   }
   if (also)
     ask_hook(*also, passed);
-  for (auto& e : events_)
+  for (auto& e : events_) {
     e.utterance.wipe();
+    e.recording.wipe();
+  }
   return passed;
 }
 

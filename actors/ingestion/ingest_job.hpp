@@ -1,14 +1,16 @@
 /// The way of one batch of events through a node, as a value without actors: check, ask for
-/// admission, filter what was admitted, hand in what passed, collect a verdict for each.
-/// Guarantees: verdicts stand in the order of the events; text is looked at only after admission,
-/// and wiped as soon as it was judged; within a shard the order of events is kept. Must never put
-/// text, or anything derived from it but allow-listed topics, into what it hands on.
+/// admission, have speech turned into text, filter what was admitted, hand in what passed, collect
+/// a verdict for each. Guarantees: verdicts stand in the order of the events; text is looked at,
+/// and speech listened to, only after admission, and wiped as soon as it was judged; within a shard
+/// the order of events is kept. Must never put text, or anything derived from it but allow-listed
+/// topics, into what it hands on.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <vector>
 
+#include "actors/messages/messages.hpp"
 #include "actors/topic_filter/filter.hpp"
 #include "actors/topic_filter/hook.hpp"
 #include "storage/base/ids.hpp"
@@ -32,6 +34,14 @@ public:
   /// A shard's answers, in the order of its question; or none where it gave none: those events were
   /// not tried.
   void admitted(shard_id shard, const std::vector<model::verdict>& answers);
+
+  /// The admitted events whose words are still sound, by their places in the batch.
+  std::vector<std::size_t> unheard() const;
+  recording_sent take_recording(std::size_t place);
+
+  /// What a recording came to. One that was not understood is withheld as sensitive by the filter,
+  /// as is one of which nothing is told here; one that was not tried has its verdict then.
+  void heard(std::size_t place, model::hearing what);
 
   /// Filters what was admitted, asks the hook about what passed where there is one (and waits for
   /// it), and wipes every text. What is withheld here as sensitive has its verdict then.

@@ -12,11 +12,12 @@ class ingestion_actor final : public ingestion_handle::base {
 public:
   ingestion_actor(caf::actor_config& config, std::shared_ptr<const shard_directory> shards,
                   std::shared_ptr<const topic_filter::live_filter> filter,
-                  ingest_job::shard_of where)
+                  ingest_job::shard_of where, transcription_door transcription)
     : ingestion_handle::base{config}
     , shards_{std::move(shards)}
     , filter_{std::move(filter)}
     , where_{std::move(where)}
+    , transcription_{std::move(transcription)}
     , events_{metrics::counter("candor_ingestion_events_total", "Events taken in.")}
     , withheld_{metrics::counter("candor_topic_filter_withheld_total",
                                  "Events withheld as sensitive.", {{"reason", "sensitive"}})} {}
@@ -36,7 +37,7 @@ public:
                0});
       batch.reset();
       ask_each<admit_events>(w, w->job.admissions(), &ingest_job::admitted,
-                             [this, w] { judge(w); });
+                             [this, w] { listen(w); });
       return caf::delegated<verdicts>{};
     }};
   }
@@ -49,6 +50,29 @@ private:
     std::map<shard_id, session_token> seen{};
   };
   using work_ptr = std::shared_ptr<work>;
+
+  /// Has the recordings among what was admitted turned into text, then judges.
+  void listen(const work_ptr& w) {
+    auto places = w->job.unheard();
+    if (places.empty() || !transcription_.room)
+      return judge(w);
+    w->answers_missing = places.size();
+    for (auto place : places) {
+      auto take = [this, w, place](model::hearing what) {
+        w->job.heard(place, std::move(what));
+        if (--w->answers_missing == 0)
+          judge(w);
+      };
+      request(transcription_.room, transcription_.patience,
+              std::make_shared<recording_sent>(w->job.take_recording(place)))
+          .then([take](hearing_ptr& what) { take(std::move(*what)); },
+                [take](const caf::error&) {
+                  model::hearing none;
+                  none.is = model::hearing::outcome::not_tried;
+                  take(std::move(none));
+                });
+    }
+  }
 
   void judge(const work_ptr& w) {
     // One filter for the whole batch, whatever is put in its place meanwhile.
@@ -102,6 +126,7 @@ private:
   std::shared_ptr<const shard_directory> shards_;
   std::shared_ptr<const topic_filter::live_filter> filter_;
   ingest_job::shard_of where_;
+  transcription_door transcription_;
   prometheus::Counter& events_;
   prometheus::Counter& withheld_;
   std::size_t jobs_ = 0;
@@ -112,11 +137,13 @@ private:
 ingestion_handle spawn_ingestion_actor(caf::actor_system& system,
                                        std::shared_ptr<const shard_directory> shards,
                                        std::shared_ptr<const topic_filter::live_filter> filter,
-                                       ingest_job::shard_of where) {
+                                       ingest_job::shard_of where,
+                                       transcription_door transcription) {
   if (filter->also())
     return transport::spawn_waiting<ingestion_actor>(system, std::move(shards), std::move(filter),
-                                                     std::move(where));
-  return system.spawn<ingestion_actor>(std::move(shards), std::move(filter), std::move(where));
+                                                     std::move(where), std::move(transcription));
+  return system.spawn<ingestion_actor>(std::move(shards), std::move(filter), std::move(where),
+                                       std::move(transcription));
 }
 
 } // namespace candor::ingestion

@@ -53,6 +53,14 @@ struct event_batch {
 };
 using event_batch_ptr = std::shared_ptr<event_batch>;
 
+/// ingestion -> transcription: in one process only, as is the answer.
+struct recording_sent {
+  model::raw_recording recording;
+  std::string lang; ///< as the event says; or empty
+};
+using recording_ptr = std::shared_ptr<recording_sent>;
+using hearing_ptr = std::shared_ptr<model::hearing>;
+
 /// The answer to an event_batch, to `admit_events` (accepted means admitted) and to
 /// `learn_signals`: one for each, in order.
 struct verdicts {
@@ -759,6 +767,8 @@ error from_caf(const caf::error& e);
 } // namespace candor
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::event_batch_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::recording_ptr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::hearing_ptr)
 
 namespace candor {
 
@@ -1017,6 +1027,8 @@ CAF_ADD_TYPE_ID(candor, (candor::list_items))
 CAF_ADD_TYPE_ID(candor, (candor::items_listed))
 CAF_ADD_TYPE_ID(candor, (candor::admin_call))
 CAF_ADD_TYPE_ID(candor, (candor::admin_answer))
+CAF_ADD_TYPE_ID(candor, (candor::recording_ptr))
+CAF_ADD_TYPE_ID(candor, (candor::hearing_ptr))
 // A room's own clock strikes.
 CAF_ADD_ATOM(candor, candor, tick_atom, "tick")
 // A room tries again what it could not do.
@@ -1028,6 +1040,8 @@ CAF_END_TYPE_ID_BLOCK(candor)
 namespace candor {
 
 using ingestion_handle = caf::typed_actor<caf::replies_to<event_batch_ptr>::with<verdicts>>;
+
+using transcription_handle = caf::typed_actor<caf::replies_to<recording_ptr>::with<hearing_ptr>>;
 
 using profile_handle = caf::typed_actor<
     caf::replies_to<admit_events>::with<verdicts>, caf::replies_to<learn_signals>::with<verdicts>,
@@ -1162,6 +1176,7 @@ private:
 /// The doors that the gateway knocks at.
 struct rooms {
   std::vector<ingestion_handle> ingestion; ///< alike; taken in turn
+  transcription_handle transcription;      ///< none: speech is not turned into text here
   admin_handle admin;
   notification_handle notification;
   catalogue_handle catalogue;

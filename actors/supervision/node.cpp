@@ -227,6 +227,8 @@ private:
     settings.low_on_disk = [disk = rooms_->cluster().door().disk] {
       return *disk != disk_room::ample;
     };
+    if (!config.transcriber.empty())
+      settings.hearing_patience = transcriber_of(config).patience();
     CANDOR_TRY(opened,
                gateway::gateway::start(*system_, rooms_->doors(), std::move(settings), *clock_));
     {

@@ -12,6 +12,7 @@
 #include "actors/recommendation/recommendation_actor.hpp"
 #include "actors/routing/node_door_actor.hpp"
 #include "actors/routing/router_actor.hpp"
+#include "actors/transcription/transcription_actor.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
 
@@ -120,9 +121,15 @@ public:
         system, {shards_, policy_, files.regions, time, where, config_.notices, config_.app,
                  config_.link, sender_of(config_), ground_.make_mailer});
 
+    ingestion::transcription_door hearing;
+    if (!config_.transcriber.empty()) {
+      auto options = transcriber_of(config_);
+      hearing = {transcription::spawn_transcription_actor(system, options), options.patience()};
+      rooms_.transcription = hearing.room;
+    }
     for (std::size_t i = 0; i < ingestion_actors; ++i)
       rooms_.ingestion.push_back(
-          ingestion::spawn_ingestion_actor(system, shards_, ground_.filter, where));
+          ingestion::spawn_ingestion_actor(system, shards_, ground_.filter, where, hearing));
     rooms_.catalogue = catalogue::spawn_catalogue_actor(system, shards_, shelf_, time);
     for (std::size_t i = 0; i < ad_matching_actors; ++i)
       rooms_.ad_matching.push_back(ad_matching::spawn_ad_matching_actor(
@@ -227,6 +234,7 @@ private:
       add(room);
     for (const auto& room : rooms_.ad_matching)
       add(room);
+    add(rooms_.transcription);
     add(rooms_.recommendation);
     add(rooms_.catalogue);
     add(rooms_.admin);
@@ -257,6 +265,14 @@ private:
 
 notification::sender sender_of(const config::node_config& config) {
   return {config.mail_from, config.app, config.mail_from.substr(config.mail_from.rfind('@') + 1)};
+}
+
+transcription::transcriber_options transcriber_of(const config::node_config& config) {
+  transcription::transcriber_options made;
+  made.command = config.transcriber;
+  made.deadline = config.transcriber_deadline;
+  made.at_once = config.transcriber_at_once;
+  return made;
 }
 
 result<std::unique_ptr<node_rooms>> node_rooms::open(const config::node_config& config,

@@ -16,6 +16,7 @@
 #include "actors/supervision/cluster_side.hpp"
 #include "actors/supervision/config/config.hpp"
 #include "actors/topic_filter/live_filter.hpp"
+#include "actors/transcription/transcriber.hpp"
 
 namespace candor::supervision {
 
@@ -41,6 +42,9 @@ struct node_ground {
 
 /// Whom a node's mails are from.
 notification::sender sender_of(const config::node_config& config);
+
+/// Of a configuration that names one.
+transcription::transcriber_options transcriber_of(const config::node_config& config);
 
 class node_rooms {
 public:

@@ -45,6 +45,13 @@ inline constexpr std::size_t cluster_events_kept = 4096; ///< by each node, for 
 inline constexpr std::size_t cluster_events_at_a_time = 256;
 inline constexpr std::size_t json_depth = 16;
 
+// Voice
+inline constexpr std::size_t recording_bytes = 4 * 1024 * 1024; ///< two minutes of 16 kHz, 16 bit
+inline constexpr std::size_t recordings_waiting = 32;           ///< for a free transcriber
+inline constexpr auto recording_wait = 3s;                      ///< then it was not tried
+inline constexpr std::size_t transcript_answer_bytes = 128 * 1024; ///< of the command
+inline constexpr std::size_t form_part_head_bytes = 1024;
+
 // Between rooms
 inline constexpr std::size_t batch_events = 256;    ///< events in one message between rooms
 inline constexpr std::size_t batches_in_work = 256; ///< at a time in one ingestion actor

@@ -9,6 +9,7 @@
 
 #include "storage/base/ids.hpp"
 #include "storage/base/time.hpp"
+#include "storage/model/recording.hpp"
 #include "storage/model/region.hpp"
 #include "storage/model/topic.hpp"
 #include "storage/model/utterance.hpp"
@@ -30,7 +31,7 @@ struct event {
 
   // ai_interaction
   model::modality modality = modality::text;
-  double confidence = 1.0; ///< of a transcript, 0..1
+  double confidence = 1.0; ///< of a transcript, 0..1; 0 where there is only a recording so far
 
   // engagement
   engagement_action action = engagement_action::like;
@@ -38,6 +39,7 @@ struct event {
   std::vector<topic_id> object_topics{}; ///< as stated by the platform
 
   raw_utterance utterance{}; ///< text, transcript or the object's text
+  raw_recording recording{}; ///< of a voice without a transcript; it becomes one after admission
 };
 
 } // namespace candor::model

@@ -28,6 +28,12 @@ void raw_utterance::wipe() noexcept {
   turns_.clear();
 }
 
+void raw_utterance::take_text(raw_utterance& heard) noexcept {
+  wipe_string(text_);
+  text_ = std::move(heard.text_);
+  heard.wipe();
+}
+
 void raw_utterance::take(raw_utterance& other) noexcept {
   text_ = std::move(other.text_);
   turns_ = std::move(other.turns_);

@@ -46,6 +46,9 @@ public:
   /// Earlier turns of the same conversation, judged with the text; never kept either.
   const std::vector<std::string>& earlier_turns(reader) const noexcept { return turns_; }
 
+  /// What was heard becomes the text; earlier turns stay.
+  void take_text(raw_utterance& heard) noexcept;
+
   /// Overwrites the bytes; the utterance is empty then.
   void wipe() noexcept;
 

@@ -35,11 +35,16 @@ class Node:
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="candor-http-test-")
+        transcriber = os.path.join(self.folder.name, "transcriber")
+        with open(transcriber, "w", encoding="utf-8") as script:
+            script.write("#!/bin/sh\ncat >/dev/null\n"
+                         """echo '{"transcript": "which hiking boots", "confidence": 0.9}'\n""")
+        os.chmod(transcriber, 0o755)
         self.log = open(os.path.join(self.folder.name, "candord.log"), "w+", encoding="utf-8")
         self.process = subprocess.Popen(
             [os.path.join(BIN_DIR, "candord"), "--http", "127.0.0.1:0",
              "--data", os.path.join(self.folder.name, "data"),
-             "--clock", "settable", "--clock-start", NOW],
+             "--clock", "settable", "--clock-start", NOW, "--transcriber", transcriber],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         for line in self.process.stdout:
             if found := re.search(r"listens\s+http://127\.0\.0\.1:(\d+)", line):
@@ -110,6 +115,14 @@ def chat(event_id, user="u-42", **more):
 def like(event_id, user="u-42", **more):
     return {"id": event_id, "user": user, "at": "2025-12-20T11:30:00Z", "kind": "engagement",
             "action": "like", "object": {"id": "page-7", "topics": ["outdoors"]}, **more}
+
+
+def form(event, sound):
+    """The body of a spoken interaction, and its type."""
+    head = 'Content-Disposition: form-data; name='
+    return (f'--b0und\r\n{head}"event"\r\nContent-Type: application/json\r\n\r\n{json.dumps(event)}\r\n'
+            f'--b0und\r\n{head}"audio"\r\nContent-Type: audio/wav\r\n\r\n'.encode() + sound +
+            b"\r\n--b0und--\r\n", "multipart/form-data; boundary=b0und")
 
 
 def ndjson(*events):
@@ -239,6 +252,11 @@ class TheContract(HttpTest):
 
         self.assertEqual(self.found("POST", "/v1/events", chat("c-1")), {"id": "c-1", "status": "accepted"})
         self.assertEqual(self.found("POST", "/v1/events", chat("c-1"))["status"], "duplicate")
+        spoken = {"id": "c-0", "user": "u-42", "at": "2025-12-20T11:00:00Z", "lang": "en"}
+        self.assertEqual(self.found("POST", "/v1/interactions/voice", *form(spoken, b"RIFF")),
+                         {"id": "c-0", "status": "accepted"})
+        self.ask("POST", "/v1/interactions/voice", *form(spoken, b""), status=400, code="bad_value")
+        self.ask("POST", "/v1/interactions/voice", spoken, status=415, code="unsupported_media_type")
         bulk = self.verdicts(ndjson(chat("c-2"), like("c-3"), chat("c-1"), chat("c-4", user="u-nobody")))
         self.assertEqual([v["status"] for v in bulk], ["accepted", "accepted", "duplicate", "withheld"])
         self.assertEqual(bulk[3]["reason"], "region_unknown")

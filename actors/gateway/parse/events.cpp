@@ -118,21 +118,28 @@ result<user_id> read_user(const fields& in) {
   return user;
 }
 
-result<model::event> read_event(const value& from, const model::region_table& regions) {
-  CANDOR_TRY(in, fields::open(from, "",
-                              {"id", "user", "at", "kind", "modality", "lang", "text", "transcript",
-                               "confidence", "context", "region", "action", "object", "app"}));
+/// What all events have.
+result<model::event> read_header(const fields& in, const model::region_table& regions) {
   CANDOR_TRY(id, in.name_text("id", limits::event_id_bytes));
   CANDOR_TRY(user, read_user(in));
   CANDOR_TRY(at, in.time("at"));
-  CANDOR_TRY(kind, choice(in, "kind", kinds));
-  model::event made{std::move(id), std::move(user), at, kind, {}, {}, {}, {}, 1.0, {}, {}, {}, {}};
+  model::event made{std::move(id), std::move(user), at};
   CANDOR_TRY(app, in.name_text_or_none("app", limits::app_bytes));
   made.app = app.value_or(std::string{});
   CANDOR_TRY(lang, in.language_or_none("lang"));
   made.lang = lang.value_or(std::string{});
   CANDOR_TRY(region, in.region_or_none("region", regions));
   made.region = region;
+  return made;
+}
+
+result<model::event> read_event(const value& from, const model::region_table& regions) {
+  CANDOR_TRY(in, fields::open(from, "",
+                              {"id", "user", "at", "kind", "modality", "lang", "text", "transcript",
+                               "confidence", "context", "region", "action", "object", "app"}));
+  CANDOR_TRY(made, read_header(in, regions));
+  CANDOR_TRY(kind, choice(in, "kind", kinds));
+  made.kind = kind;
   if (kind == model::event_kind::ai_interaction) {
     CANDOR_TRY_VOID(read_interaction(in, made));
   } else {
@@ -140,7 +147,29 @@ result<model::event> read_event(const value& from, const model::region_table& re
     if (sensitive)
       return fail(errc::sensitive_topic);
   }
-  return made;
+  return std::move(made);
+}
+
+result<model::event> read_spoken_event(const value& from, const model::region_table& regions) {
+  CANDOR_TRY(in, fields::open(
+                     from, "",
+                     {"id", "user", "at", "kind", "modality", "lang", "context", "region", "app"}));
+  if (in.has("kind")) {
+    CANDOR_TRY(kind, choice(in, "kind", kinds));
+    if (kind != model::event_kind::ai_interaction)
+      return in.refuse(errc::bad_value, "kind", "is ai_interaction here");
+  }
+  if (in.has("modality")) {
+    CANDOR_TRY(modality, choice(in, "modality", modalities));
+    if (modality != model::modality::voice)
+      return in.refuse(errc::bad_value, "modality", "is voice here");
+  }
+  CANDOR_TRY(made, read_header(in, regions));
+  made.modality = model::modality::voice;
+  made.confidence = 0;
+  CANDOR_TRY(turns, in.texts("context", limits::context_turns));
+  made.utterance = model::raw_utterance{{}, std::vector<std::string>(turns.begin(), turns.end())};
+  return std::move(made);
 }
 
 /// What a refusal may be called by.
@@ -220,6 +249,13 @@ private:
 
 parsed_event parse_event_json(std::string_view text, const model::region_table& regions) {
   return read_json(text, limits::single_body_bytes, 1, regions);
+}
+
+parsed_event parse_spoken_event_json(std::string_view text, const model::region_table& regions) {
+  auto content = decode_json(text, limits::single_body_bytes);
+  if (!content)
+    return refused(content.error(), 1);
+  return {id_of(*content), 1, read_spoken_event(*content, regions)};
 }
 
 std::unique_ptr<event_stream> read_ndjson(std::string_view body,

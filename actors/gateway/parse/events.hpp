@@ -30,6 +30,11 @@ struct parsed_event {
 /// One JSON object.
 parsed_event parse_event_json(std::string_view text, const model::region_table& regions);
 
+/// One JSON object about an interaction whose words are in a recording: an event without
+/// `transcript` and `confidence`, where `kind` and `modality` go without saying. Its confidence is
+/// 0 until it was listened to.
+parsed_event parse_spoken_event_json(std::string_view text, const model::region_table& regions);
+
 /// Many events, one after another. `next` is empty at the end.
 class event_stream {
 public:

@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "storage/base/limits.hpp"
 #include "storage/model/toml_reader.hpp"
@@ -28,6 +29,7 @@ constexpr std::size_t etcd_members_max = 9;
 constexpr std::uint64_t log_kept_bytes_least = 64 << 10;
 constexpr std::uint64_t log_kept_bytes_most = 1 << 30;
 constexpr std::uint64_t hook_ms_least = 1, hook_ms_most = 4000; ///< less than a room waits
+constexpr std::uint64_t transcribers_max = 64;
 constexpr std::uint64_t disk_bytes_most = 1ull << 50;
 
 result<std::uint64_t> number(std::string_view text, std::uint64_t least, std::uint64_t most) {
@@ -104,16 +106,28 @@ result<void> set_etcd(node_config& c, const std::string& text) {
   return {};
 }
 
-/// "/usr/bin/judge --strict"
-result<void> set_hook(node_config& c, const std::string& text) {
+/// Words with spaces between. No shell reads them, so that none can be made to read more into them.
+/// Which program a name or a relative path means would hang on where the node was started.
+result<std::vector<std::string>> command_of(const std::string& text) {
   std::vector<std::string> parts;
   std::istringstream words{text};
   for (std::string part; words >> part;)
     parts.push_back(std::move(part));
-  // Which program a name or a relative path means would hang on where the node was started.
   if (!parts.empty() && !parts.front().starts_with('/'))
     return fail(errc::config_invalid, "is a program's absolute path, and arguments after spaces");
+  return parts;
+}
+
+/// "/usr/bin/judge --strict"
+result<void> set_hook(node_config& c, const std::string& text) {
+  CANDOR_TRY(parts, command_of(text));
   c.topics_hook = std::move(parts);
+  return {};
+}
+
+result<void> set_transcriber(node_config& c, const std::string& text) {
+  CANDOR_TRY(parts, command_of(text));
+  c.transcriber = std::move(parts);
   return {};
 }
 
@@ -316,6 +330,22 @@ const std::vector<setting>& settings() {
        verbatim(&node_config::mail_from)},
       {{"notices", "the folder beneath which a policy's templates lie", "notices"},
        verbatim(&node_config::notices)},
+      {{"transcriber",
+        "a program's absolute path and its arguments, with spaces between, that turns speech into "
+        "text (docs/voice.md); none: no voice as audio",
+        ""},
+       set_transcriber},
+      {{"transcriber_deadline_ms",
+        "by then it has answered, or is ended and the event withheld: 100 to 60000", "10000"},
+       [](node_config& c, const std::string& v) -> result<void> {
+         CANDOR_TRY(ms, number(v, 100, 60'000));
+         c.transcriber_deadline = std::chrono::milliseconds{ms};
+         return {};
+       }},
+      {{"transcriber_at_once", "how many of it run at a time: 1 to 64", "2"},
+       [](node_config& c, const std::string& v) {
+         return set_number(c.transcriber_at_once, v, 1, transcribers_max);
+       }},
       {{"regions", "the table of regions", "regions.toml"}, verbatim(&node_config::regions)},
       {{"lexicon", "the folder of the topic filter's lexica", "lexicon"},
        verbatim(&node_config::lexicon)},
@@ -556,6 +586,9 @@ result<checked> check(const node_config& config) {
       password.pop_back();
     files.smtp_password = std::move(password);
   }
+  if (!config.transcriber.empty() && ::access(config.transcriber.front().c_str(), X_OK) != 0)
+    return fail(errc::config_invalid,
+                "transcriber: " + config.transcriber.front() + " is no program that can be run");
   CANDOR_TRY_VOID(check_pem("etcd_ca", config.etcd_ca, "CERTIFICATE"));
   CANDOR_TRY_VOID(check_pem("etcd_certificate", config.etcd_certificate, "CERTIFICATE"));
   CANDOR_TRY_VOID(check_pem("etcd_key", config.etcd_key, "PRIVATE KEY"));

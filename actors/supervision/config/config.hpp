@@ -4,6 +4,7 @@
 /// that a node never starts on half a configuration.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -65,6 +66,10 @@ struct node_config {
   std::string smtp_user;
   std::filesystem::path smtp_password_file;
   std::string mail_from = "privacy@example.org";
+
+  std::vector<std::string> transcriber; ///< an absolute path and arguments; none: no voice as audio
+  std::chrono::milliseconds transcriber_deadline{10'000};
+  std::uint16_t transcriber_at_once = 2;
 
   std::filesystem::path regions;
   std::filesystem::path lexicon;

@@ -215,6 +215,7 @@ public:
       caf::anon_send_exit(room, caf::exit_reason::user_shutdown);
     for (const auto& room : doors_.ad_matching)
       caf::anon_send_exit(room, caf::exit_reason::user_shutdown);
+    caf::anon_send_exit(doors_.transcription, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(doors_.admin, caf::exit_reason::user_shutdown);
     for (shard_id s = 0; s < 2; ++s)
       caf::anon_send_exit(doors_.shards->primary(s), caf::exit_reason::user_shutdown);
@@ -222,6 +223,14 @@ public:
 
   result<std::unique_ptr<gateway::gateway>> try_start() {
     return gateway::gateway::start(system_, doors_, config, time);
+  }
+
+  /// As on a node whose configuration names a transcriber; the gateway only looks whether it is
+  /// there. Before `open`.
+  void put_transcriber() {
+    doors_.transcription = system_.spawn([]() -> transcription_handle::behavior_type {
+      return {[](recording_ptr&) { return std::make_shared<model::hearing>(); }};
+    });
   }
 
   gateway::gateway& open() {

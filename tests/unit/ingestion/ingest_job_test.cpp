@@ -134,3 +134,77 @@ for line in sys.stdin:
   CHECK(later.filter(*s.filter, hook->get()).empty());
   CHECK(later.verdicts() == std::vector<verdict>{withheld, withheld});
 }
+
+namespace {
+
+using outcome = model::hearing::outcome;
+
+/// A voice of which there is sound alone, as the gateway reads it.
+model::event spoken(std::string id, std::string_view who, std::string lang = "en") {
+  model::event e{std::move(id), user(who), now};
+  e.lang = std::move(lang);
+  e.modality = model::modality::voice;
+  e.confidence = 0;
+  e.recording = model::raw_recording{"RIFF", "audio/wav"};
+  return e;
+}
+
+model::hearing heard(std::string words, double confidence, std::string lang = {}) {
+  return {outcome::heard, model::raw_utterance{std::move(words)}, confidence, std::move(lang)};
+}
+
+/// What becomes of a recording of which this was heard.
+verdict verdict_on(model::hearing what, std::string lang = "en") {
+  shard s{now};
+  auto j = job(list(spoken("1", "ann", std::move(lang))));
+  j.admitted(0, all_accepted(1));
+  REQUIRE(j.unheard() == std::vector<std::size_t>{0});
+  CHECK(j.take_recording(0).recording.size() == 4);
+  j.heard(0, std::move(what));
+  if (!j.filter(*s.filter).empty())
+    j.learned(0, all_accepted(1));
+  return j.verdicts()[0];
+}
+
+} // namespace
+
+TEST_CASE("a recording is judged by what was heard in it", "[ingestion]") {
+  CHECK(verdict_on(heard("hiking", 0.9)) == verdict::accepted());
+  CHECK(verdict_on(heard("church", 0.9)) == verdict::withheld(model::reason::sensitive));
+}
+
+TEST_CASE("a recording that was not understood is withheld, and one not tried is sent again",
+          "[ingestion]") {
+  auto withheld = verdict::withheld(model::reason::sensitive);
+  CHECK(verdict_on(heard("hiking", 0.3)) == withheld);
+  CHECK(verdict_on({}) == withheld);
+  model::hearing not_tried;
+  not_tried.is = outcome::not_tried;
+  CHECK(verdict_on(std::move(not_tried)) == verdict::overloaded());
+}
+
+TEST_CASE("a recording to which nobody listened is withheld", "[ingestion]") {
+  shard s{now};
+  auto j = job(list(spoken("1", "ann")));
+  j.admitted(0, all_accepted(1));
+  CHECK(j.filter(*s.filter).empty());
+  CHECK(j.verdicts()[0] == verdict::withheld(model::reason::sensitive));
+}
+
+TEST_CASE("nobody listens to what was not admitted", "[ingestion]") {
+  auto j = job(list(spoken("1", "ann"), spoken("2", "ann"), said("3", "ann", "hiking")));
+  j.admitted(0, {verdict::duplicate(), verdict::withheld(model::reason::not_notified),
+                 verdict::accepted()});
+  CHECK(j.unheard().empty());
+}
+
+TEST_CASE("where event and transcriber name different languages, the terms of all of them count",
+          "[ingestion]") {
+  auto sensitive = verdict::withheld(model::reason::sensitive);
+  CHECK(verdict_on(heard("hiking", 0.9), "de") == sensitive); // this filter knows no German
+  CHECK(verdict_on(heard("hiking", 0.9, "en"), "de") == verdict::accepted());
+  CHECK(verdict_on(heard("church", 0.9, "en"), "de") == sensitive);
+  CHECK(verdict_on(heard("hiking", 0.9, "EN-us"), "en-GB") == verdict::accepted());
+  CHECK(verdict_on(heard("hiking", 0.9, "en"), "") == verdict::accepted());
+  CHECK(verdict_on(heard("hiking", 0.9, "de"), "") == sensitive);
+}

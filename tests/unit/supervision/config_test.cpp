@@ -262,3 +262,27 @@ TEST_CASE("every property has a sentence, and none is unknown to the loader", "[
       CHECK_THAT(c.error().detail, !Catch::Contains("there is no key"));
   }
 }
+
+TEST_CASE("a transcriber is a program by its absolute path, and its arguments", "[config]") {
+  CHECK(load_text(least)->transcriber.empty());
+  auto c = load_text(least + "transcriber = \" /bin/sh  -c true \"\n"
+                             "transcriber_deadline_ms = 2500\ntranscriber_at_once = 4\n");
+  REQUIRE(c);
+  CHECK(c->transcriber == std::vector<std::string>{"/bin/sh", "-c", "true"});
+  CHECK(c->transcriber_deadline == std::chrono::milliseconds{2500});
+  CHECK(c->transcriber_at_once == 4);
+  for (auto line :
+       {"transcriber = \"whisper\"", "transcriber = \"./run\"", "transcriber_deadline_ms = 99",
+        "transcriber_deadline_ms = 60001", "transcriber_at_once = 0", "transcriber_at_once = 65"})
+    CHECK(load_text(least + line + "\n").error().code == errc::config_invalid);
+}
+
+TEST_CASE("a transcriber that cannot be run is found before a node starts on it", "[config]") {
+  CHECK(check(*load(std::nullopt, shipped, {{"transcriber", "/bin/sh"}})));
+  for (auto program : {"/nowhere/to/be/found", "/etc/passwd"}) {
+    auto refused = check(*load(std::nullopt, shipped, {{"transcriber", program}}));
+    REQUIRE(!refused);
+    CHECK(refused.error().code == errc::config_invalid);
+    CHECK(refused.error().detail.find(program) != std::string::npos);
+  }
+}

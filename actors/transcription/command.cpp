@@ -1,0 +1,260 @@
+#include "actors/transcription/command.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <optional>
+#include <thread>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace candor::transcription {
+
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr auto look_every = 50ms;
+constexpr auto end_look_every = 5ms;
+constexpr int first_free_fd = 3; ///< behind stdin, stdout and stderr
+constexpr std::size_t piece_bytes = 64 * 1024;
+
+tl::unexpected<error> failed(const char* what, int number) {
+  return fail(errc::io_failed, fmt::format("{}: {}", what, std::strerror(number)));
+}
+
+class descriptor {
+public:
+  descriptor() = default;
+  explicit descriptor(int fd)
+    : fd_{fd} {}
+  descriptor(descriptor&& other) noexcept
+    : fd_{std::exchange(other.fd_, -1)} {}
+  descriptor& operator=(descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~descriptor() { close(); }
+  void close() {
+    if (fd_ >= 0)
+      ::close(std::exchange(fd_, -1));
+  }
+  int get() const noexcept { return fd_; }
+  bool is_open() const noexcept { return fd_ >= 0; }
+
+private:
+  int fd_ = -1;
+};
+
+struct pipe_ends {
+  descriptor read, write;
+};
+
+/// None of the ends is one of the three that the program gets, also where this process has closed
+/// its own.
+result<pipe_ends> open_pipe() {
+  std::array<int, 2> raw{};
+  if (::pipe2(raw.data(), O_CLOEXEC) != 0)
+    return failed("pipe", errno);
+  pipe_ends low{descriptor{raw[0]}, descriptor{raw[1]}};
+  pipe_ends ends{descriptor{::fcntl(raw[0], F_DUPFD_CLOEXEC, first_free_fd)},
+                 descriptor{::fcntl(raw[1], F_DUPFD_CLOEXEC, first_free_fd)}};
+  if (!ends.read.is_open() || !ends.write.is_open())
+    return failed("pipe", errno);
+  return ends;
+}
+
+/// A program that does not read to the end is no reason for this process to end. Holds for this
+/// thread, as long as it lives.
+class no_broken_pipe {
+public:
+  no_broken_pipe() {
+    sigemptyset(&only_);
+    sigaddset(&only_, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &only_, &before_);
+  }
+  ~no_broken_pipe() {
+    timespec now{};
+    while (::sigtimedwait(&only_, nullptr, &now) > 0) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  no_broken_pipe(const no_broken_pipe&) = delete;
+  no_broken_pipe& operator=(const no_broken_pipe&) = delete;
+
+private:
+  sigset_t only_{}, before_{};
+};
+
+/// A process that leads a group of its own; the group ends with this.
+class child {
+public:
+  explicit child(pid_t pid)
+    : pid_{pid} {}
+  child(const child&) = delete;
+  child& operator=(const child&) = delete;
+  ~child() {
+    // Not reaped yet: neither its number nor its group's can be another's.
+    ::kill(-pid_, SIGKILL);
+    ::kill(pid_, SIGKILL);
+    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+
+  /// How it ended, if it did.
+  std::optional<siginfo_t> ended() const {
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        info.si_pid == 0)
+      return std::nullopt;
+    return info;
+  }
+
+private:
+  pid_t pid_;
+};
+
+std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<char*> made;
+  for (const auto& t : texts)
+    made.push_back(const_cast<char*>(t.c_str())); // as posix_spawn wants it; it changes nothing
+  made.push_back(nullptr);
+  return made;
+}
+
+/// posix_spawn rather than fork: this process has many threads, and what they held at a fork would
+/// be held forever in the child.
+result<pid_t> spawn(const command_run& command, int input, int output) {
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+  ::posix_spawn_file_actions_init(&files);
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
+  ::posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
+  ::posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  // Not every library marks its files to be closed (Boost.Asio's sockets are not).
+  ::posix_spawn_file_actions_addclosefrom_np(&files, first_free_fd);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setsigdefault(&attributes, &all);
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                              POSIX_SPAWN_SETPGROUP);
+  auto words = pointers_to(command.words), environment = pointers_to(command.environment);
+  pid_t pid = 0;
+  auto number =
+      ::posix_spawn(&pid, words.front(), &files, &attributes, words.data(), environment.data());
+  ::posix_spawnattr_destroy(&attributes);
+  ::posix_spawn_file_actions_destroy(&files);
+  if (number != 0)
+    return failed("the command cannot be started", number);
+  return pid;
+}
+
+bool would_block() {
+  return errno == EAGAIN || errno == EINTR;
+}
+
+/// The two ends of a run that this process holds.
+struct conversation {
+  descriptor to, from;
+  std::string_view left; ///< of the input
+  std::string answer{};
+
+  ~conversation() { sodium_memzero(answer.data(), answer.size()); }
+
+  void write_more() {
+    auto n = ::write(to.get(), left.data(), std::min(left.size(), piece_bytes));
+    if (n > 0)
+      left.remove_prefix(static_cast<std::size_t>(n));
+    if (left.empty() || (n < 0 && !would_block()))
+      to.close(); // it has all, or wants no more
+  }
+
+  result<void> read_more(std::size_t bytes_max) {
+    std::array<char, 4096> piece;
+    auto n = ::read(from.get(), piece.data(), piece.size());
+    if (n < 0 && would_block())
+      return {};
+    if (n < 0)
+      return failed("the command's answer cannot be read", errno);
+    if (n == 0)
+      from.close();
+    auto got = static_cast<std::size_t>(n);
+    if (answer.size() + got > bytes_max)
+      return fail(errc::too_large, fmt::format("the command answers at most {} bytes", bytes_max));
+    answer.append(piece.data(), got);
+    sodium_memzero(piece.data(), got);
+    return {};
+  }
+};
+
+result<void> check_end(const siginfo_t& end) {
+  if (end.si_code != CLD_EXITED)
+    return fail(errc::io_failed, fmt::format("the command was ended by signal {}", end.si_status));
+  if (end.si_status != 0)
+    return fail(errc::io_failed, fmt::format("the command's exit code is {}", end.si_status));
+  return {};
+}
+
+} // namespace
+
+result<std::string> run(const command_run& command, const std::atomic<bool>& stopped) {
+  auto until = steady_clock::now() + command.deadline;
+  no_broken_pipe quiet;
+  CANDOR_TRY(input, open_pipe());
+  CANDOR_TRY(output, open_pipe());
+  for (auto fd : {input.write.get(), output.read.get()})
+    if (::fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
+      return failed("pipe", errno);
+  CANDOR_TRY(pid, spawn(command, input.read.get(), output.write.get()));
+  child it{pid};
+  input.read.close();
+  output.write.close();
+
+  conversation talk{std::move(input.write), std::move(output.read), command.input};
+  talk.answer.reserve(command.answer_bytes_max); // it does not move, and leaves no copy behind
+  if (talk.left.empty())
+    talk.to.close();
+  while (true) {
+    auto left = until - steady_clock::now();
+    if (stopped)
+      return fail(errc::unavailable, "the node stops");
+    if (left <= 0ms)
+      return fail(errc::timed_out,
+                  fmt::format("the command was not done in {} ms", command.deadline.count()));
+    if (!talk.from.is_open()) {
+      if (auto end = it.ended()) {
+        CANDOR_TRY_VOID(check_end(*end));
+        return std::move(talk.answer);
+      }
+      std::this_thread::sleep_for(end_look_every);
+      continue;
+    }
+    // poll passes over a descriptor below 0.
+    std::array<pollfd, 2> ends{pollfd{talk.to.get(), POLLOUT, 0},
+                               pollfd{talk.from.get(), POLLIN, 0}};
+    auto patience =
+        std::min<milliseconds>(look_every, std::chrono::duration_cast<milliseconds>(left) + 1ms);
+    if (::poll(ends.data(), ends.size(), static_cast<int>(patience.count())) < 0 && errno != EINTR)
+      return failed("poll", errno);
+    if (ends[0].revents != 0)
+      talk.write_more();
+    if (ends[1].revents != 0)
+      CANDOR_TRY_VOID(talk.read_more(command.answer_bytes_max));
+  }
+}
+
+} // namespace candor::transcription
