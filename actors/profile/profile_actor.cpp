@@ -844,9 +844,7 @@ private:
     CANDOR_TRY_VOID(room_for_more());
     auto entry = table_.begin_entry();
     auto reserved = spend_.find(m.impression);
-    error gone{errc::not_found,
-               "no ad is reserved under this id: it is unknown, has lapsed, or was "
-               "told before"};
+    error gone{errc::not_found, "no ad is reserved under this id: it is unknown or has lapsed"};
     if (m.user.empty()) {
       if (m.what == ad_happening::hide)
         return fail(errc::missing_field, "`user`: who wants to see no more of it");
@@ -854,6 +852,8 @@ private:
         return tl::unexpected<error>{gone};
       if (reserved->personal)
         return fail(errc::missing_field, "`user`: this ad was chosen for a person");
+      if (reserved->told)
+        return after(std::nullopt, ad_event_taken{false});
       spend_.settle(entry, m.impression);
       return after(std::optional{std::move(entry)}, ad_event_taken{true});
     }
@@ -864,7 +864,8 @@ private:
     if (!known && !reserved)
       return tl::unexpected<error>{gone};
     auto changed = false;
-    if (m.what != ad_happening::hide && reserved) { // a click shows that it was seen
+    // A click shows that it was seen.
+    if (m.what != ad_happening::hide && reserved && !reserved->told) {
       spend_.settle(entry, m.impression);
       changed = true;
     }

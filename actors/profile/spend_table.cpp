@@ -10,6 +10,7 @@ namespace {
 constexpr char account_row = 'a';
 constexpr char reservation_row = 'r';
 constexpr std::size_t account_numbers = 8;
+constexpr std::int64_t personal_flag = 1, told_flag = 2;
 
 void add(std::string& bytes, std::int64_t n) {
   engine::append_big_endian(bytes, static_cast<std::uint64_t>(n), 8);
@@ -24,7 +25,7 @@ std::string encode(const reservation& r) {
   add(bytes, r.price_micros);
   add(bytes, r.day);
   add(bytes, to_int(r.lapses_at));
-  add(bytes, r.personal);
+  add(bytes, (r.personal ? personal_flag : 0) | (r.told ? told_flag : 0));
   return bytes + r.campaign;
 }
 
@@ -39,6 +40,7 @@ result<void> spend_table::open() {
   holding_.clear();
   reservations_.clear();
   due_.clear();
+  told_ = 0;
   auto good = true;
   CANDOR_TRY_VOID(
       db_.scan(engine::table::spend, engine::shard_begin(shard_), engine::shard_end(shard_),
@@ -54,8 +56,14 @@ result<void> spend_table::open() {
                                     read(value, 3), read(value, 4), read(value, 5),
                                     read(value, 6), read(value, 7), {}};
                  } else {
-                   reservation r{std::string{value.substr(1 + 8 * 4)}, read(value, 0),
-                                 read(value, 1), from_int(read(value, 2)), read(value, 3) != 0};
+                   auto flags = read(value, 3);
+                   reservation r{std::string{value.substr(1 + 8 * 4)},
+                                 read(value, 0),
+                                 read(value, 1),
+                                 from_int(read(value, 2)),
+                                 (flags & personal_flag) != 0,
+                                 (flags & told_flag) != 0};
+                   told_ += r.told ? 1 : 0;
                    due_.emplace(r.lapses_at, id);
                    reservations_.emplace(std::move(id), std::move(r));
                  }
@@ -123,7 +131,7 @@ money_report spend_table::report(const std::string& campaign, std::int64_t wante
 }
 
 bool spend_table::is_full() const {
-  return reservations_.size() >= limits::reservations_open;
+  return reservations_.size() - told_ >= limits::reservations_open;
 }
 
 void spend_table::reserve(replication::draft& entry, const std::string& impression,
@@ -147,14 +155,25 @@ const reservation* spend_table::find(const std::string& impression) const {
 
 void spend_table::settle(replication::draft& entry, const std::string& impression) {
   auto it = reservations_.find(impression);
-  CANDOR_ASSERT(it != reservations_.end());
-  auto& a = accounts_[it->second.campaign];
-  a.reserved -= it->second.price_micros;
-  a.settled += it->second.price_micros;
-  put(entry, it->second.campaign);
+  CANDOR_ASSERT(it != reservations_.end() && !it->second.told);
+  auto& r = it->second;
+  auto& a = accounts_[r.campaign];
+  a.reserved -= r.price_micros;
+  a.settled += r.price_micros;
+  put(entry, r.campaign);
+  if (r.personal || told_ >= limits::reservations_open)
+    return drop(entry, it);
+  r.told = true;
+  ++told_;
   entry.rows.push_back(
-      replication::erase_row(engine::table::spend, key(reservation_row, impression)));
-  due_.erase({it->second.lapses_at, impression});
+      replication::put_row(engine::table::spend, key(reservation_row, impression), encode(r)));
+}
+
+void spend_table::drop(replication::draft& entry, std::map<std::string, reservation>::iterator it) {
+  entry.rows.push_back(
+      replication::erase_row(engine::table::spend, key(reservation_row, it->first)));
+  told_ -= it->second.told ? 1 : 0;
+  due_.erase({it->second.lapses_at, it->first});
   reservations_.erase(it);
 }
 
@@ -168,19 +187,18 @@ void spend_table::give_back(account& a, std::int64_t micros, std::int64_t day) {
 bool spend_table::lapse(replication::draft& entry, timestamp now, std::size_t most) {
   auto any = false;
   while (most-- > 0 && !due_.empty() && due_.begin()->first <= now) {
-    auto impression = due_.begin()->second;
-    auto it = reservations_.find(impression);
-    auto& a = accounts_[it->second.campaign];
-    a.reserved -= it->second.price_micros;
-    if (it->second.day == a.day)
-      a.committed_within_day -= it->second.price_micros; // it may be reserved anew
-    else
-      give_back(a, it->second.price_micros, it->second.day);
-    put(entry, it->second.campaign);
-    entry.rows.push_back(
-        replication::erase_row(engine::table::spend, key(reservation_row, impression)));
-    due_.erase(due_.begin());
-    reservations_.erase(it);
+    auto it = reservations_.find(due_.begin()->second);
+    const auto& r = it->second;
+    if (!r.told) {
+      auto& a = accounts_[r.campaign];
+      a.reserved -= r.price_micros;
+      if (r.day == a.day)
+        a.committed_within_day -= r.price_micros; // it may be reserved anew
+      else
+        give_back(a, r.price_micros, r.day);
+      put(entry, r.campaign);
+    }
+    drop(entry, it);
     any = true;
   }
   return any;

@@ -26,6 +26,7 @@ struct reservation {
   std::int64_t day = 0; ///< of the money
   timestamp lapses_at;
   bool personal = false; ///< a person's record holds a line of it
+  bool told = false;     ///< settled, and kept until it would have lapsed: it may be told again
 };
 
 struct spend_totals {
@@ -58,7 +59,8 @@ public:
   bool is_full() const;
 
   const reservation* find(const std::string& impression) const;
-  /// The impression was shown: it must be found.
+  /// The impression was shown: it must be found, and not told before. One of nobody's is kept, as
+  /// far as there is room, so that who never heard the answer may tell it again.
   void settle(replication::draft& entry, const std::string& impression);
 
   /// Drafts what lapses at `now`, at most `most`; true where there was something.
@@ -82,6 +84,7 @@ private:
     std::int64_t lent_within_day = 0;
     timestamp used; ///< in memory only
   };
+  void drop(replication::draft& entry, std::map<std::string, reservation>::iterator it);
   void give_back(account& a, std::int64_t micros, std::int64_t day);
   void put(replication::draft& entry, const std::string& campaign);
   void note_holding(const std::string& campaign);
@@ -93,6 +96,7 @@ private:
   std::set<std::string> holding_;                   ///< campaigns whose money is here unused
   std::map<std::string, reservation> reservations_; ///< by impression
   std::set<std::pair<timestamp, std::string>> due_;
+  std::size_t told_ = 0; ///< of the reservations
 };
 
 } // namespace candor::profile

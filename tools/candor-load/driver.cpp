@@ -186,23 +186,6 @@ private:
       ask_one();
   }
 
-  void ask_one() {
-    auto user = generator::user(random_.next() % all_.options.events.users);
-    auto before = steady::now();
-    auto answer = put_question(user);
-    // A person of whom nothing is known yet is an answer too.
-    if (answer && (answer->ok() || answer->status == 404)) {
-      ++counted.queries;
-      counted.query_latency.record(
-          std::chrono::duration_cast<std::chrono::microseconds>(steady::now() - before));
-      if (all_.options.asked == question::ads &&
-          answer->body.find("\"impression\"") != answer->body.npos)
-        ++counted.ads;
-    } else {
-      ++counted.failed_requests;
-    }
-  }
-
   auto put_question(const std::string& user) {
     switch (all_.options.asked) {
       case question::ads:
@@ -218,6 +201,23 @@ private:
         break;
     }
     return node_.send("GET", "/v1/users/" + user + "/interests");
+  }
+
+  void ask_one() {
+    auto user = generator::user(random_.next() % all_.options.events.users);
+    auto before = steady::now();
+    auto answer = put_question(user);
+    // A person of whom nothing is known yet is an answer too.
+    if (answer && (answer->ok() || answer->status == 404)) {
+      ++counted.queries;
+      counted.query_latency.record(
+          std::chrono::duration_cast<std::chrono::microseconds>(steady::now() - before));
+      if (all_.options.asked == question::ads &&
+          answer->body.find("\"impression\"") != answer->body.npos)
+        ++counted.ads;
+    } else {
+      ++counted.failed_requests;
+    }
   }
 
   shared_state& all_;

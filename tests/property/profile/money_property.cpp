@@ -106,7 +106,7 @@ TEST_CASE("no more is settled and reserved than the budget, whatever is lost", "
             break;
           auto [shard, id] = open[*rc::gen::inRange<std::size_t>(0, open.size())];
           auto& of = *h.shards[shard];
-          if (auto r = of.find(id)) {
+          if (auto r = of.find(id); r && !r->told) {
             auto price = r->price_micros;
             auto day = r->day;
             of.settle(entry, id);
@@ -145,6 +145,37 @@ TEST_CASE("no more is settled and reserved than the budget, whatever is lost", "
         RC_ASSERT(settled <= c.daily_micros);
     }
   }));
+}
+
+TEST_CASE("an impression of nobody's that is told again is known until it would have lapsed",
+          "[ads]") {
+  model::campaign c;
+  c.id = "c";
+  c.total_micros = c.daily_micros = 10'000;
+  c.from = start - 1h;
+  c.to = start + 48h;
+  house h{c};
+  auto& s = *h.shards[0];
+  replication::draft theirs, entry;
+  s.receive(entry, "c", *h.owner.lend(theirs, "c", s.report("c", 100), h.now));
+  for (auto [id, personal] : {std::pair{"i-1", false}, {"i-2", true}}) {
+    s.reserve(entry, id, {"c", 40, day_of(h.now), h.now + 10min, personal});
+    s.settle(entry, id);
+  }
+  h.keep(entry);
+  REQUIRE(s.open());
+  REQUIRE(s.find("i-1"));
+  CHECK(s.find("i-1")->told);
+  CHECK(!s.find("i-2")); // a person's record knows it
+  CHECK(s.totals("c").settled == 80);
+  CHECK(s.totals("c").reserved == 0);
+  replication::draft later;
+  CHECK(s.lapse(later, h.now + 11min, 10));
+  h.keep(later);
+  REQUIRE(s.open());
+  CHECK(!s.find("i-1"));
+  CHECK(s.totals("c").settled == 80);
+  CHECK(s.available("c", day_of(h.now)) == 20);
 }
 
 TEST_CASE("what was lent and not used comes back whole", "[ads]") {
