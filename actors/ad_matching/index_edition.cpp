@@ -192,46 +192,59 @@ void index_edition::change(entry& e, const live& c) {
     index_->resume(e.place);
 }
 
+/// `after`: the place of the next one in the order.
+void index_edition::replace(entry& e, const live& c, std::uint64_t after) {
+  if (same_wish(**e.campaign, *c))
+    return change(e, c);
+  // Under another place, so that who still looks at the old one does not take it for the new.
+  leave(e);
+  e.campaign = keep(c);
+  e.sensitive = names_no_interest(*c);
+  place(e, e.slot != no_slot && e.place + 1 < after ? e.place + 1 : 0);
+}
+
 void index_edition::follow(const std::shared_ptr<const model::catalogue>& newest) {
   if (newest == followed_)
     return;
-  std::vector<entry> next;
-  next.reserve(newest->campaigns.size());
-  auto old = entries_.begin();
   auto id_of = [](const entry& e) -> const std::string& { return (*e.campaign)->campaign.id; };
-  for (const auto& c : newest->campaigns) {
-    // (Most are the very same: then nothing of them is read.)
+  const auto& now = newest->campaigns;
+  auto old = entries_.begin();
+  auto after = [&](std::uint64_t place) {
+    return old == entries_.end() ? place + 2 * gap : old->place;
+  };
+  // As long as none came or went, each is changed where it stands. (Most are the very same: then
+  // nothing of them is read.)
+  std::size_t same = 0;
+  for (; same < now.size() && old != entries_.end(); ++same) {
+    if (*old->campaign != now[same] && id_of(*old) != now[same]->campaign.id)
+      break;
+    auto& e = *old++;
+    if (*e.campaign != now[same])
+      replace(e, now[same], after(e.place));
+  }
+  std::vector<entry> rest;
+  rest.reserve(now.size() - same);
+  for (auto i = same; i < now.size(); ++i) {
+    const auto& c = now[i];
     while (old != entries_.end() && *old->campaign != c && id_of(*old) < c->campaign.id)
       leave(*old++);
-    if (old != entries_.end() && *old->campaign == c) {
-      next.push_back(*old++);
+    if (old != entries_.end() && (*old->campaign == c || id_of(*old) == c->campaign.id)) {
+      auto e = *old++;
+      if (*e.campaign != c)
+        replace(e, c, after(e.place));
+      rest.push_back(e);
       continue;
     }
-    auto before = next.empty() ? 0 : next.back().place;
-    if (old == entries_.end() || id_of(*old) != c->campaign.id) {
-      auto after = old == entries_.end() ? before + 2 * gap : old->place;
-      auto middle = before + (after - before) / 2;
-      entry e{before, keep(c), no_slot, names_no_interest(*c)};
-      place(e, middle == before ? 0 : middle);
-      next.push_back(e);
-      continue;
-    }
-    auto e = *old++;
-    if (same_wish(**e.campaign, *c)) {
-      change(e, c);
-    } else {
-      // Under another place, so that who still looks at the old one does not take it for the new.
-      leave(e);
-      auto after = old == entries_.end() ? e.place + 2 * gap : old->place;
-      e.campaign = keep(c);
-      e.sensitive = names_no_interest(*c);
-      place(e, e.slot != no_slot && e.place + 1 < after ? e.place + 1 : 0);
-    }
-    next.push_back(e);
+    auto before = !rest.empty() ? rest.back().place : same != 0 ? entries_[same - 1].place : 0;
+    auto middle = before + (after(before) - before) / 2;
+    entry e{before, keep(c), no_slot, names_no_interest(*c)};
+    place(e, middle == before ? 0 : middle);
+    rest.push_back(e);
   }
   while (old != entries_.end())
     leave(*old++);
-  entries_ = std::move(next);
+  entries_.resize(same);
+  entries_.insert(entries_.end(), rest.begin(), rest.end());
   followed_ = newest;
   if (std::exchange(waiting_changed_, false))
     publish_waiting();

@@ -29,7 +29,7 @@ public:
 
   // By the one writer.
 
-  /// Takes over what changed since the last one. O(campaigns), a few ns each, besides the changes.
+  /// Takes over what changed since the last one. Walks over all campaigns, by their pointers.
   void follow(const std::shared_ptr<const model::catalogue>& newest);
   const std::shared_ptr<const model::catalogue>& followed() const noexcept { return followed_; }
 
@@ -64,6 +64,7 @@ private:
   const live* keep(const live& c);
   std::optional<index::campaign> translate(const entry& e);
   void change(entry& e, const live& c);
+  void replace(entry& e, const live& c, std::uint64_t after);
   void place(entry& e, std::uint64_t at);
   void leave(const entry& e);
   void publish_waiting();

@@ -18,6 +18,7 @@ namespace {
 
 const timestamp now = *parse_time("2025-12-20T12:00:00Z");
 constexpr std::size_t most_campaigns = 900;
+constexpr std::size_t most_changes = 3000; ///< to most campaigns: more than an empty edition takes
 
 /// A stream of catalogues, each a few changes after the one before.
 class stream {
@@ -173,7 +174,9 @@ TEST_CASE("a shared index answers as the evaluation of every campaign while edit
   for (auto step = 0; step < phase * phases; ++step) {
     // Each phase begins with more changes than an edition takes, and ends when the next one is
     // made.
-    auto shown = changes.next(step % phase == 0 ? 600 : 1 + changes.below(30));
+    auto shown = changes.next(step == 0           ? most_changes
+                              : step % phase == 0 ? 600
+                                                  : 1 + changes.below(30));
     index.follow(shown);
     CHECK(index.followed() == shown);
     auto ends = step % phase == phase - 1;
@@ -202,7 +205,7 @@ TEST_CASE("a shared index answers as the evaluation of every campaign while edit
 TEST_CASE("what an index has no room for is matched all the same", "[ads]") {
   index_edition edition{std::make_shared<const model::catalogue>()};
   stream changes{5};
-  auto shown = changes.next(600);
+  auto shown = changes.next(most_changes);
   edition.follow(shown);
   CHECK(edition.is_worn());
   REQUIRE(edition.waiting());

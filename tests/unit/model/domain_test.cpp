@@ -37,8 +37,9 @@ TEST_CASE("a name of other letters is its punycode", "[campaign]") {
   CHECK(canonical_domain("XN--bcher-KVA.example") == "xn--bcher-kva.example");
   CHECK(host_of("https://www.Bücher.example:443/x") == "www.xn--bcher-kva.example");
   CHECK(host_of("https://ｅｖｉｌ。example/") == "evil.example"); // full-width letters and dot
-  // What is no host is a name like any other.
-  CHECK(canonical_domain("Müller & Söhne") == "Müller & Söhne");
+  // An advertiser's name too has one form, whatever its case.
+  CHECK(canonical_domain("Müller & Söhne") == canonical_domain("MÜLLER & SÖHNE"));
+  CHECK(canonical_domain("Müller & Söhne") != canonical_domain("Muller & Sohne"));
 }
 
 TEST_CASE("a domain has those under it, and no others", "[campaign]") {
