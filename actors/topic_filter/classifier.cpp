@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
-#include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
+#include "storage/base/limits.hpp"
 
 namespace candor::topic_filter {
 

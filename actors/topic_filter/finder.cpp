@@ -13,7 +13,7 @@
 #include <unicode/utf8.h>
 
 #include "actors/topic_filter/filter.hpp"
-#include "storage/base/filter_limits.hpp"
+#include "storage/base/limits.hpp"
 
 namespace candor::topic_filter {
 

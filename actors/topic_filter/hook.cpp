@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "storage/base/filter_limits.hpp"
+#include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
 
 namespace candor::topic_filter {
@@ -204,8 +204,12 @@ void hook::give_up(std::string_view why) {
 
 /// Starts it anew where it is time. Waits for nothing.
 bool hook::is_ready() {
-  if (pid_ == 0 && (clock::now() < again_at_ || !launch()))
-    return false;
+  if (pid_ == 0) {
+    if (clock::now() < again_at_)
+      return false;
+    if (auto started = launch(); !started)
+      give_up(started.error().detail);
+  }
   if (ready_ || pid_ == 0)
     return ready_;
   std::vector<bool> answered(1), pass(1);

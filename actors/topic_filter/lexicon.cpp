@@ -10,8 +10,8 @@
 #include <sodium.h>
 
 #include "actors/topic_filter/normalizer.hpp"
-#include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
+#include "storage/base/limits.hpp"
 
 namespace candor::topic_filter {
 

@@ -7,7 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "storage/base/filter_limits.hpp"
+#include "storage/base/limits.hpp"
 
 namespace candor::topic_filter {
 

@@ -179,5 +179,21 @@ inline constexpr std::size_t import_runs_open = 8;
 // Topic filter
 inline constexpr std::size_t lexicon_file_bytes = 4 * 1024 * 1024;
 inline constexpr std::size_t evidence_items = 64;
+inline constexpr std::size_t term_bytes = 200;           ///< of the lexicon
+inline constexpr std::size_t lexicon_languages = 64;
+inline constexpr std::size_t term_hits = 4096;           ///< in one turn; more cannot be judged
+inline constexpr std::size_t letter_groups = 64;         ///< of one word
+inline constexpr std::size_t letter_groups_bytes = 48;   ///< longer words are judged by their beginning
+inline constexpr std::size_t topics_model_bytes = 512 * 1024 * 1024;
+inline constexpr std::size_t hook_texts = 1024;          ///< asked of the hook at a time
+inline constexpr std::size_t hook_answer_bytes = 64 * 1024; ///< a line
+inline constexpr auto hook_start_deadline = 60s;         ///< for its first answer
+inline constexpr auto hook_pause = 1s;                   ///< then a program that failed starts anew
+
+// Training the topic filter (tools/candor-train)
+inline constexpr std::size_t corpus_file_bytes = 4 * 1024 * 1024;
+inline constexpr std::size_t wordnet_file_bytes = 64 * 1024 * 1024;
+inline constexpr std::size_t vectors_file_bytes = 1024 * 1024 * 1024;
+inline constexpr std::size_t template_expansions = 6; ///< sentences that one template makes
 
 } // namespace candor::limits

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
-#include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
+#include "storage/base/limits.hpp"
 #include "tools/candor-train/invent.hpp"
 
 namespace candor::train {

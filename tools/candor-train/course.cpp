@@ -10,7 +10,7 @@
 
 #include "actors/topic_filter/finder.hpp"
 #include "actors/topic_filter/lexicon.hpp"
-#include "storage/base/filter_limits.hpp"
+#include "storage/base/limits.hpp"
 #include "storage/base/rng.hpp"
 #include "tools/candor-train/corpus.hpp"
 #include "tools/candor-train/distort.hpp"

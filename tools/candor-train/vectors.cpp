@@ -6,8 +6,8 @@
 
 #include <sodium.h>
 
-#include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
+#include "storage/base/limits.hpp"
 
 namespace candor::train {
 

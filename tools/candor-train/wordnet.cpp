@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
-#include "storage/base/filter_limits.hpp"
 #include "storage/base/ids.hpp"
+#include "storage/base/limits.hpp"
 
 namespace candor::train {
 

@@ -8,7 +8,7 @@
 
 #include "actors/topic_filter/filter.hpp"
 #include "actors/topic_filter/hook.hpp"
-#include "storage/base/filter_limits.hpp"
+#include "storage/base/limits.hpp"
 #include "tests/support/temporary_folder.hpp"
 
 using namespace candor;
