@@ -388,11 +388,8 @@ void classifier::read(workspace& w, const view& v, wording how) const {
     if (w.rows[i])
       continue;
     const auto& word = w.words[i];
-    if (word.unspaced)
-      w.groups.clear();
-    else
-      letter_groups(std::string_view{v.text}.substr(word.begin, word.end - word.begin), w.groups);
-    w.groups.push_back(word.hash);
+    // Not the row of its own hash: that was learned of other words.
+    parts_of(word, std::string_view{v.text}.substr(word.begin, word.end - word.begin), w.groups);
     std::array<std::int32_t, row_bytes> sum{};
     for (auto g : w.groups)
       __builtin_prefetch(n_.groups.data() + (g & (groups - 1)) * row_bytes);

@@ -75,4 +75,17 @@ void letter_groups(std::string_view word, std::vector<std::uint64_t>& groups) {
                                static_cast<std::size_t>(starts[i + length] - starts[i]), length));
 }
 
+void parts_of(const word& w, std::string_view letters, std::vector<std::uint64_t>& groups) {
+  if (!w.unspaced)
+    return letter_groups(letters, groups);
+  groups.clear();
+  for (std::size_t i = 0; i < letters.size();) {
+    auto end = i + 1;
+    while (end < letters.size() && U8_IS_TRAIL(static_cast<unsigned char>(letters[end])))
+      ++end;
+    groups.push_back(XXH3_64bits_withSeed(letters.data() + i, end - i, 1));
+    i = end;
+  }
+}
+
 } // namespace candor::topic_filter

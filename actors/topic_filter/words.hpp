@@ -27,4 +27,8 @@ void split_words(const view& v, std::vector<word>& words);
 /// most limits::letter_groups. Replaces `groups`.
 void letter_groups(std::string_view word, std::vector<std::uint64_t>& groups);
 
+/// Hashes of what stands for a word that is not known whole: its letter groups, or of a script
+/// without spaces its characters. Never none. Replaces `groups`.
+void parts_of(const word& w, std::string_view letters, std::vector<std::uint64_t>& groups);
+
 } // namespace candor::topic_filter

@@ -161,9 +161,7 @@ private:
       units.push_back({-1, {}, key});
     auto& u = units[it->second];
     if (u.groups.empty()) {
-      hashes_.clear();
-      if (!w.unspaced)
-        letter_groups(letters, hashes_);
+      parts_of(w, letters, hashes_);
       hashes_.push_back(w.hash);
       for (auto h : hashes_)
         u.groups.push_back(static_cast<std::uint32_t>(h & (groups_ - 1)));
