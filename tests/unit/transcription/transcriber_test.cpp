@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 #include <fcntl.h>
@@ -39,10 +40,27 @@ errc code_of(const transcription::command_run& command) {
   return answer.error().code;
 }
 
+/// Whether a process of that group runs; one that has ended and that nobody waited for does not.
+bool runs(pid_t group) {
+  for (const auto& entry : std::filesystem::directory_iterator{"/proc"}) {
+    std::ifstream from{entry.path() / "stat"}; // "17 (name) S parent group ..."
+    std::string text{std::istreambuf_iterator<char>{from}, {}};
+    auto name_end = text.rfind(')');
+    if (name_end == std::string::npos)
+      continue;
+    std::istringstream rest{text.substr(name_end + 1)};
+    char state = 0;
+    pid_t parent = 0, its_group = 0;
+    if (rest >> state >> parent >> its_group && its_group == group && state != 'Z' && state != 'X')
+      return true;
+  }
+  return false;
+}
+
 /// True once nothing of that group is left.
 bool is_gone(pid_t group) {
   for (auto tries = 0; tries < 500; ++tries) {
-    if (::kill(-group, 0) != 0)
+    if (!runs(group))
       return true;
     std::this_thread::sleep_for(10ms);
   }
