@@ -236,6 +236,7 @@ result<std::string> run(const command_run& command, const std::atomic<bool>& sto
       return fail(errc::timed_out,
                   fmt::format("the command was not done in {} ms", command.deadline.count()));
     if (!talk.from.is_open()) {
+      talk.to.close(); // it has said all that it will say
       if (auto end = it.ended()) {
         CANDOR_TRY_VOID(check_end(*end));
         return std::move(talk.answer);

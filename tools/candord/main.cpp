@@ -108,6 +108,8 @@ void print_banner(const config::node_config& c, const config::checked& files,
     fmt::print("  config    {}\n", c.file.string());
   if (c.keys.empty())
     fmt::print("  keys      none: everyone on this machine may do everything\n");
+  if (!c.transcriber.empty())
+    fmt::print("  voice     {}\n", c.transcriber.front());
   if (c.testing)
     fmt::print("  TESTING   this node may be told to misbehave and to lose data{}{}\n",
                c.testing_disk_faults.empty() ? "" : ", by ", c.testing_disk_faults.string());

@@ -25,7 +25,7 @@ std::string event_part(const std::string& json = about) {
   return part("name=\"event\"\r\nContent-Type: application/json", json);
 }
 
-std::string audio_part(const std::string& sound = "RIFF\r\n--b0und is not yet the end") {
+std::string audio_part(const std::string& sound) {
   return part("name=\"audio\"; filename=\"a \\\"b\\\".wav\"\r\nContent-Type: audio/wav", sound);
 }
 
