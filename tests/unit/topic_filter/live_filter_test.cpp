@@ -143,7 +143,7 @@ TEST_CASE("a model that is damaged, missing or of another lexicon is refused and
       << "spoilt";
   refuses("the checksum of the model does not hold");
   std::filesystem::remove(files.model);
-  refuses("cannot be read");
+  refuses("there is no model");
   files.hold_model();
   auto done = live.reload();
   REQUIRE(done);

@@ -43,6 +43,8 @@ errc code_of(const transcription::command_run& command) {
 /// Whether a process of that group runs; one that has ended and that nobody waited for does not.
 bool runs(pid_t group) {
   for (const auto& entry : std::filesystem::directory_iterator{"/proc"}) {
+    if (entry.path().filename().string().find_first_not_of("0123456789") != std::string::npos)
+      continue; // not a process; /proc/fs and /proc/sys are folders with folders
     std::ifstream from{entry.path() / "stat"}; // "17 (name) S parent group ..."
     std::string text{std::istreambuf_iterator<char>{from}, {}};
     auto name_end = text.rfind(')');
