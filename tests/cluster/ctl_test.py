@@ -361,13 +361,14 @@ class WithNode(process_case.ProcessCase):
         script.write_text("import json, os, sys\n"
                           "for line in sys.stdin:\n"
                           "    q = json.loads(line)\n"
-                          "    if 'die' in q['text']: os._exit(1)\n"
+                          "    if 'trail' in q['text']: os._exit(1)\n"
                           "    sensitive = ['x'] * ('tent' in q['text'])\n"
                           "    print(json.dumps({'id': q['id'], 'sensitive': sensitive}), flush=True)\n")
         hooked = self.start_node("hooked", flags=["--topics-hook", f"/usr/bin/python3 {script}",
                                                   "--topics-hook-ms", "4000"])
         self.introduce(hooked, "ann")
-        texts = ["which hiking boots are good in winter?", "a tent for hiking", "die", "which hiking boots?"]
+        texts = ["which hiking boots are good in winter?", "a tent for hiking", "which trail for hiking?",
+                 "which hiking boots?"]
         said = [hooked.call("POST", "/v1/events", interaction(f"e-{i}", "ann", t)) for i, t in enumerate(texts)]
         self.assertEqual([a.lines()[0]["status"] for a in said], ["accepted", "withheld", "withheld", "withheld"])
         command = [str(process_case.bin_dir / "candord"), "--data", str(self.folder / "never"),

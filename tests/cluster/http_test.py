@@ -277,7 +277,7 @@ class TheContract(HttpTest):
         self.assertIn("attachment", export.getheader("Content-Disposition"))
         exported = json.loads(export.text)
         self.keeps_to("export", exported)
-        self.assertEqual(exported["events_remembered"], 5)
+        self.assertEqual(exported["events_remembered"], 6)
         self.found("DELETE", "/v1/users/u-42/interests/outdoors")
         left = self.found("GET", "/v1/users/u-42/interests")["interests"]
         self.assertNotIn("outdoors", {i["topic"] for i in left})
