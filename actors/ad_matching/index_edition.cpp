@@ -44,9 +44,11 @@ index::operation to_operation(model::targeting::operation what) {
       return index::operation::all_of;
     case from::none_of:
       return index::operation::none_of;
-    default: // a flag is a number of 0 or 1
-      return index::operation::in;
+    case from::in:
+    case from::flag: // a number of 0 or 1
+      break;
   }
+  return index::operation::in;
 }
 
 /// Within what the index takes, whatever a record says.

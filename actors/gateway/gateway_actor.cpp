@@ -11,7 +11,6 @@
 #include <boost/asio/thread_pool.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sodium.h>
 
 #include "actors/gateway/http.hpp"
 #include "actors/gateway/knock_actor.hpp"
@@ -27,8 +26,10 @@
 #include "actors/gateway/render_ads.hpp"
 #include "actors/gateway/render_openrtb.hpp"
 #include "actors/gateway/session.hpp"
+#include "storage/base/ascii.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
+#include "storage/base/wipe.hpp"
 
 namespace candor::gateway {
 
@@ -93,11 +94,6 @@ private:
   std::array<prometheus::Counter*, 6> counters_;
 };
 
-void wipe(std::string& text) {
-  sodium_memzero(text.data(), text.size());
-  text.clear();
-}
-
 /// What the parser refused, as a verdict.
 model::verdict verdict_of(const error& why) {
   if (why.code == errc::sensitive_topic)
@@ -107,9 +103,7 @@ model::verdict verdict_of(const error& why) {
 
 std::optional<std::string_view> bearer_of(std::string_view header) {
   constexpr std::string_view scheme = "bearer ";
-  auto lower = [](unsigned char c) { return static_cast<char>(std::tolower(c)); };
-  if (header.size() <= scheme.size() ||
-      !std::ranges::equal(header.substr(0, scheme.size()), scheme, {}, lower))
+  if (header.size() <= scheme.size() || !same_letters(header.substr(0, scheme.size()), scheme))
     return std::nullopt;
   header.remove_prefix(header.find_first_not_of(' ', scheme.size()) == header.npos
                            ? header.size()

@@ -26,6 +26,7 @@
 
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
+#include "storage/base/wipe.hpp"
 
 namespace candor::gateway {
 
@@ -438,6 +439,7 @@ private:
     }
     if (!answer)
       answer = co_await app_.answer(x);
+    wipe(x.body);
     std::string{}.swap(x.body);
     share.release();
     auto status = answer->status;

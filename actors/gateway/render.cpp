@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "storage/base/json_string.hpp"
+
 namespace candor::gateway {
 
 namespace {
@@ -102,18 +104,6 @@ json events_of(const person_view& who) {
   return times;
 }
 
-std::string_view state_of(const model::notice& n) {
-  switch (n.state) {
-    case model::notice_state::sent:
-      return "sent";
-    case model::notice_state::intended:
-      return "intended";
-    case model::notice_state::failed:
-      return "failed";
-  }
-  return "unknown";
-}
-
 json line_of(const model::notice& n) {
   auto time = [](const std::optional<timestamp>& t) { return t ? json(format_time(*t)) : json{}; };
   return {{"notice", n.id},
@@ -121,25 +111,10 @@ json line_of(const model::notice& n) {
           {"revision", n.revision},
           {"channel", to_string(n.channel)},
           {"lang", n.lang},
-          {"state", state_of(n)},
+          {"state", to_string(n.state)},
           {"created", format_time(n.created)},
           {"sent", time(n.sent)},
           {"reached", time(n.reached)}};
-}
-
-void append_quoted(std::string& to, std::string_view text) {
-  to += '"';
-  for (auto c : text) {
-    if (c == '"' || c == '\\') {
-      to += '\\';
-      to += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      fmt::format_to(std::back_inserter(to), "\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      to += c;
-    }
-  }
-  to += '"';
 }
 
 } // namespace
@@ -187,16 +162,16 @@ void append_verdict(std::string& to, std::string_view id, const model::verdict& 
   if (id.empty())
     to += "null";
   else
-    append_quoted(to, id);
+    append_json_string(to, id);
   to += ",\"status\":";
-  append_quoted(to, to_string(v.status));
+  append_json_string(to, to_string(v.status));
   if (!v.reason.empty()) {
     to += ",\"reason\":";
-    append_quoted(to, v.reason);
+    append_json_string(to, v.reason);
   }
   if (!v.detail.empty()) {
     to += ",\"detail\":";
-    append_quoted(to, v.detail);
+    append_json_string(to, v.detail);
   }
   if (line > 0 && v.status == model::status::invalid)
     fmt::format_to(std::back_inserter(to), ",\"line\":{}", line);

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "storage/base/ascii.hpp"
+
 namespace candor::gateway {
 
 namespace {
@@ -77,10 +79,7 @@ result<std::uint64_t> parse_number(std::string_view name, std::string_view text,
 std::string media_type(std::string_view content_type) {
   auto type = content_type.substr(0, content_type.find(';'));
   auto last = type.find_last_not_of(" \t");
-  std::string made{type.substr(0, last == type.npos ? 0 : last + 1)};
-  std::ranges::transform(made, made.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return made;
+  return ascii_lower(type.substr(0, last == type.npos ? 0 : last + 1));
 }
 
 bool names_loopback(std::string_view text) {

@@ -1,8 +1,8 @@
 #include "actors/ingestion/ingest_job.hpp"
 
 #include <algorithm>
-#include <cctype>
 
+#include "storage/base/ascii.hpp"
 #include "storage/base/limits.hpp"
 
 namespace candor::ingestion {
@@ -11,11 +11,6 @@ namespace {
 
 model::admission header_of(const model::event& e, timestamp received, std::uint32_t import_run) {
   return {e.id, e.user.value(), e.at, received, e.kind, e.region, import_run};
-}
-
-bool same_letters(std::string_view a, std::string_view b) {
-  auto lower = [](unsigned char c) { return std::tolower(c); };
-  return std::ranges::equal(a, b, {}, lower, lower);
 }
 
 } // namespace

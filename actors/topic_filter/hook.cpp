@@ -13,13 +13,15 @@
 #include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sodium.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "storage/base/json_string.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/base/log.hpp"
+#include "storage/base/operators_program.hpp"
+#include "storage/base/wipe.hpp"
 
 namespace candor::topic_filter {
 
@@ -29,34 +31,6 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 
 constexpr auto end_patience = 200ms; ///< for a program whose input has ended
-
-void put_string(std::string& to, std::string_view text) {
-  to += '"';
-  for (auto c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      to += '\\';
-      to += c;
-    } else if (byte < 0x20) {
-      fmt::format_to(std::back_inserter(to), "\\u{:04x}", byte);
-    } else {
-      to += c;
-    }
-  }
-  to += '"';
-}
-
-/// Of the text as it is written, so that nothing is left behind where the string would have moved.
-std::size_t bytes_most(std::string_view text) {
-  auto escaped = std::ranges::count_if(
-      text, [](unsigned char c) { return c < 0x20 || c == '"' || c == '\\'; });
-  return text.size() + 5 * static_cast<std::size_t>(escaped) + 16;
-}
-
-void wipe(std::string& text) {
-  sodium_memzero(text.data(), text.size());
-  text.clear();
-}
 
 struct wiped_string {
   std::string text;
@@ -85,19 +59,6 @@ std::optional<answer> read_answer(std::string_view line) {
   auto pass = sensitive->empty() && (verdict == object.end() || *verdict == "accepted");
   return answer{id->get<std::uint64_t>(), pass};
 }
-
-struct spawn_settings {
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t how;
-  spawn_settings() {
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&how);
-  }
-  ~spawn_settings() {
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&how);
-  }
-};
 
 } // namespace
 
@@ -130,42 +91,19 @@ result<void> hook::launch() {
   std::array<int, 2> ends;
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return fail(errc::io_failed, "no socket for the hook");
-  spawn_settings with;
-  posix_spawn_file_actions_adddup2(&with.files, ends[1], STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&with.files, ends[1], STDOUT_FILENO);
-  // What it complains of may quote what it was asked.
-  posix_spawn_file_actions_addopen(&with.files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  // Nothing else of this process is its business: no socket, no database, no key.
-  posix_spawn_file_actions_addclosefrom_np(&with.files, STDERR_FILENO + 1);
-  sigset_t none, usual;
-  sigemptyset(&none);
-  sigemptyset(&usual);
-  for (auto signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP})
-    sigaddset(&usual, signal);
-  posix_spawnattr_setsigmask(&with.how, &none);
-  posix_spawnattr_setsigdefault(&with.how, &usual);
-  posix_spawnattr_setpgroup(&with.how, 0); // so that its own children end with it
-  posix_spawnattr_setflags(&with.how,
-                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  std::vector<char*> arguments;
-  for (auto& part : options_.command)
-    arguments.push_back(part.data());
-  arguments.push_back(nullptr);
-  // The node's own environment may name secrets.
-  std::string path = "PATH=/usr/local/bin:/usr/bin:/bin", lang = "LANG=C.UTF-8";
-  std::array<char*, 3> environment{path.data(), lang.data(), nullptr};
-  pid_t pid = 0;
-  auto failed = ::posix_spawn(&pid, arguments.front(), &with.files, &with.how, arguments.data(),
-                              environment.data());
+  auto program = operators_program::start(options_.command, operators_program::plain_environment(),
+                                          ends[1], ends[1]);
   ::close(ends[1]);
-  if (failed != 0) {
+  if (!program) {
     ::close(ends[0]);
-    return fail(errc::config_invalid, fmt::format("the hook {} cannot be started: {}",
-                                                  options_.command.front(), strerror(failed)));
+    return fail(errc::config_invalid,
+                fmt::format("the hook {} cannot be started: {}", options_.command.front(),
+                            program.error().detail));
   }
+  program_ = std::move(*program);
   ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
   line_ = ends[0];
-  pid_ = pid;
+  pid_ = program_->id();
   ready_ = false;
   launched_ = clock::now();
   constexpr std::string_view first = "{\"id\":0,\"text\":\"\"}\n";
@@ -175,23 +113,16 @@ result<void> hook::launch() {
 }
 
 void hook::end_program() {
-  if (pid_ == 0)
+  if (!program_)
     return;
   ::close(line_);
   line_ = -1;
   wipe(unread_);
-  auto is_gone = [&] { return ::waitpid(pid_, nullptr, WNOHANG) != 0; };
   if (ready_) // one that ends by itself may tidy up
-    for (auto until = clock::now() + end_patience; clock::now() < until;
-         std::this_thread::sleep_for(5ms))
-      if (is_gone()) {
-        ::kill(-pid_, SIGKILL);
-        pid_ = 0;
-        return;
-      }
-  ::kill(-pid_, SIGKILL);
-  ::waitpid(pid_, nullptr, 0);
+    for (auto until = clock::now() + end_patience; clock::now() < until && !program_->ended();)
+      std::this_thread::sleep_for(5ms);
   pid_ = 0;
+  program_.reset();
 }
 
 /// Until it may be started anew everything is withheld.
@@ -236,6 +167,8 @@ bool hook::take_lines(std::uint64_t first, std::vector<bool>& answered, std::vec
   for (auto end = unread_.find('\n'); end != std::string::npos; end = unread_.find('\n', from)) {
     auto said = read_answer(std::string_view{unread_}.substr(from, end - from));
     from = end + 1;
+    if (said && ready_ && said->id < first)
+      continue; // to a question whose asker went without the answer
     if (!said || said->id < first || said->id - first >= answered.size() ||
         answered[said->id - first])
       return false;
@@ -281,7 +214,7 @@ hook::heard hook::converse(std::string& unsent, std::uint64_t first, std::vector
     if (std::ranges::find(answered, false) == answered.end())
       return heard::all;
     if (clock::now() >= until)
-      return heard::late;
+      return sent < unsent.size() ? heard::unsent : heard::late;
   }
 }
 
@@ -304,25 +237,26 @@ std::vector<bool> hook::lets_pass(std::span<const hook_question> questions) {
   wiped_string lines;
   std::size_t bytes = 0;
   for (const auto& q : questions) {
-    bytes += 64 + bytes_most(q.text_) + bytes_most(q.lang_);
+    bytes += 64 + json_string_bytes_most(q.text_) + json_string_bytes_most(q.lang_);
     for (const auto& turn_said : q.turns_)
-      bytes += bytes_most(turn_said);
+      bytes += 1 + json_string_bytes_most(turn_said); // and a comma
   }
   auto& to = lines.text;
   to.reserve(bytes);
   auto first = next_id_;
+  auto asked_at = clock::now();
   for (const auto& q : questions) {
     fmt::format_to(std::back_inserter(to), "{{\"id\":{},\"text\":", next_id_++);
-    put_string(to, q.text_);
+    append_json_string(to, q.text_);
     if (!q.lang_.empty()) {
       to += ",\"lang\":";
-      put_string(to, q.lang_);
+      append_json_string(to, q.lang_);
     }
     if (!q.turns_.empty()) {
       to += ",\"context\":[";
       for (std::size_t i = 0; i < q.turns_.size(); ++i) {
         to += i > 0 ? "," : "";
-        put_string(to, q.turns_[i]);
+        append_json_string(to, q.turns_[i]);
       }
       to += ']';
     }
@@ -333,7 +267,12 @@ std::vector<bool> hook::lets_pass(std::span<const hook_question> questions) {
     case heard::all:
       return pass;
     case heard::late: // what it has answered holds
-      give_up("it was late");
+      // Where others had the program before, it may answer yet: that counts for nothing.
+      if (clock::now() - asked_at >= options_.deadline)
+        give_up("it was late");
+      return pass;
+    case heard::unsent:
+      give_up("it reads too slowly");
       return pass;
     default: // of what it said nothing is believed
       give_up("it ended, or answered what is no answer");

@@ -8,8 +8,9 @@
 /// fails closed: what it does not clearly let pass in time is withheld, and so is everything while
 /// it is not there. It is asked at most `limits::hook_texts` texts at a time; more are withheld
 /// unasked. Text goes to the program's memory and nowhere else: what it writes to standard error is
-/// dropped. A program that fails, is late or answers what is no answer is ended and started anew
-/// after a pause; it is ready once it has answered a first question, without text.
+/// dropped. A program that fails, is late or answers what is no answer is ended; when it is asked
+/// again after a pause it is started anew, and is ready once it has answered a first question,
+/// without text.
 ///
 /// Must never be asked from a thread that others wait for: the asker waits, up to the deadline.
 #pragma once
@@ -27,6 +28,7 @@
 #include <sys/types.h>
 
 #include "storage/base/error.hpp"
+#include "storage/base/operators_program.hpp"
 
 namespace candor::topic_filter {
 
@@ -65,7 +67,7 @@ public:
 
 private:
   using clock = std::chrono::steady_clock;
-  enum class heard { nothing, all, late, broken };
+  enum class heard { all, late, unsent, broken };
 
   explicit hook(options o)
     : options_{std::move(o)} {}
@@ -80,9 +82,10 @@ private:
   options options_;
   std::atomic<std::size_t> texts_{0}; ///< of all who ask now
   std::timed_mutex turn_;             ///< guards what follows
-  std::atomic<pid_t> pid_{0};
-  int line_ = -1;      ///< the program's standard input and output
-  bool ready_ = false; ///< has answered the first question
+  std::unique_ptr<operators_program> program_;
+  std::atomic<pid_t> pid_{0}; ///< its, for whoever watches
+  int line_ = -1;             ///< the program's standard input and output
+  bool ready_ = false;        ///< has answered the first question
   clock::time_point launched_{}, again_at_{};
   std::string unread_; ///< of an answer that has not come whole
   std::uint64_t next_id_ = 1;

@@ -12,9 +12,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sodium.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "storage/base/operators_program.hpp"
+#include "storage/base/wipe.hpp"
 
 namespace candor::transcription {
 
@@ -26,7 +28,6 @@ using std::chrono::steady_clock;
 
 constexpr auto look_every = 50ms;
 constexpr auto end_look_every = 5ms;
-constexpr int first_free_fd = 3; ///< behind stdin, stdout and stderr
 constexpr std::size_t piece_bytes = 64 * 1024;
 
 tl::unexpected<error> failed(const char* what, int number) {
@@ -60,18 +61,11 @@ struct pipe_ends {
   descriptor read, write;
 };
 
-/// None of the ends is one of the three that the program gets, also where this process has closed
-/// its own.
 result<pipe_ends> open_pipe() {
   std::array<int, 2> raw{};
   if (::pipe2(raw.data(), O_CLOEXEC) != 0)
     return failed("pipe", errno);
-  pipe_ends low{descriptor{raw[0]}, descriptor{raw[1]}};
-  pipe_ends ends{descriptor{::fcntl(raw[0], F_DUPFD_CLOEXEC, first_free_fd)},
-                 descriptor{::fcntl(raw[1], F_DUPFD_CLOEXEC, first_free_fd)}};
-  if (!ends.read.is_open() || !ends.write.is_open())
-    return failed("pipe", errno);
-  return ends;
+  return pipe_ends{descriptor{raw[0]}, descriptor{raw[1]}};
 }
 
 /// A program that does not read to the end is no reason for this process to end. Holds for this
@@ -96,73 +90,6 @@ private:
   sigset_t only_{}, before_{};
 };
 
-/// A process that leads a group of its own; the group ends with this.
-class child {
-public:
-  explicit child(pid_t pid)
-    : pid_{pid} {}
-  child(const child&) = delete;
-  child& operator=(const child&) = delete;
-  ~child() {
-    // Not reaped yet: neither its number nor its group's can be another's.
-    ::kill(-pid_, SIGKILL);
-    ::kill(pid_, SIGKILL);
-    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
-
-  /// How it ended, if it did.
-  std::optional<siginfo_t> ended() const {
-    siginfo_t info{};
-    if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
-        info.si_pid == 0)
-      return std::nullopt;
-    return info;
-  }
-
-private:
-  pid_t pid_;
-};
-
-std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
-  std::vector<char*> made;
-  for (const auto& t : texts)
-    made.push_back(const_cast<char*>(t.c_str())); // as posix_spawn wants it; it changes nothing
-  made.push_back(nullptr);
-  return made;
-}
-
-/// posix_spawn rather than fork: this process has many threads, and what they held at a fork would
-/// be held forever in the child.
-result<pid_t> spawn(const command_run& command, int input, int output) {
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  ::posix_spawn_file_actions_init(&files);
-  ::posix_spawnattr_init(&attributes);
-  ::posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
-  ::posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
-  ::posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  // Not every library marks its files to be closed (Boost.Asio's sockets are not).
-  ::posix_spawn_file_actions_addclosefrom_np(&files, first_free_fd);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
-  ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setpgroup(&attributes, 0);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETPGROUP);
-  auto words = pointers_to(command.words), environment = pointers_to(command.environment);
-  pid_t pid = 0;
-  auto number =
-      ::posix_spawn(&pid, words.front(), &files, &attributes, words.data(), environment.data());
-  ::posix_spawnattr_destroy(&attributes);
-  ::posix_spawn_file_actions_destroy(&files);
-  if (number != 0)
-    return failed("the command cannot be started", number);
-  return pid;
-}
-
 bool would_block() {
   return errno == EAGAIN || errno == EINTR;
 }
@@ -173,7 +100,7 @@ struct conversation {
   std::string_view left; ///< of the input
   std::string answer{};
 
-  ~conversation() { sodium_memzero(answer.data(), answer.size()); }
+  ~conversation() { wipe(answer); }
 
   void write_more() {
     auto n = ::write(to.get(), left.data(), std::min(left.size(), piece_bytes));
@@ -219,8 +146,11 @@ result<std::string> run(const command_run& command, const std::atomic<bool>& sto
   for (auto fd : {input.write.get(), output.read.get()})
     if (::fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
       return failed("pipe", errno);
-  CANDOR_TRY(pid, spawn(command, input.read.get(), output.write.get()));
-  child it{pid};
+  auto program = operators_program::start(command.words, command.environment, input.read.get(),
+                                          output.write.get());
+  if (!program)
+    return fail(errc::io_failed,
+                fmt::format("the command cannot be started: {}", program.error().detail));
   input.read.close();
   output.write.close();
 
@@ -237,7 +167,7 @@ result<std::string> run(const command_run& command, const std::atomic<bool>& sto
                   fmt::format("the command was not done in {} ms", command.deadline.count()));
     if (!talk.from.is_open()) {
       talk.to.close(); // it has said all that it will say
-      if (auto end = it.ended()) {
+      if (auto end = (*program)->ended()) {
         CANDOR_TRY_VOID(check_end(*end));
         return std::move(talk.answer);
       }

@@ -1,10 +1,10 @@
 #include "actors/transcription/transcriber.hpp"
 
-#include <sodium.h>
-
 #include "actors/transcription/command.hpp"
 #include "actors/transcription/transcript.hpp"
 #include "storage/base/log.hpp"
+#include "storage/base/operators_program.hpp"
+#include "storage/base/wipe.hpp"
 
 namespace candor::transcription {
 
@@ -33,8 +33,9 @@ model::hearing transcriber::hear(model::raw_recording recording, const std::stri
                                  const std::atomic<bool>& stopped) const {
   command_run run_of;
   run_of.words = options_.command;
-  run_of.environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
-                        "CANDOR_LANGUAGE=" + lang, "CANDOR_MEDIA_TYPE=" + recording.media_type()};
+  run_of.environment = operators_program::plain_environment();
+  run_of.environment.push_back("CANDOR_LANGUAGE=" + lang);
+  run_of.environment.push_back("CANDOR_MEDIA_TYPE=" + recording.media_type());
   run_of.input = recording.bytes(model::raw_recording::reader{});
   run_of.answer_bytes_max = limits::transcript_answer_bytes;
   run_of.deadline = options_.deadline;
@@ -53,7 +54,7 @@ model::hearing transcriber::hear(model::raw_recording recording, const std::stri
     return made;
   }
   auto said = parse_transcript(*answer);
-  sodium_memzero(answer->data(), answer->size());
+  wipe(*answer);
   if (!said) {
     unreadable_.Increment();
     log::warn("transcription", "withheld: {}", said.error().detail);

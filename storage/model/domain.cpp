@@ -6,6 +6,8 @@
 
 #include <unicode/uidna.h>
 
+#include "storage/base/ascii.hpp"
+
 namespace candor::model {
 
 namespace {
@@ -13,14 +15,6 @@ namespace {
 struct close_idna {
   void operator()(UIDNA* of) const noexcept { uidna_close(of); }
 };
-
-std::string lower(std::string_view text) {
-  std::string made{text};
-  for (auto& c : made)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return made;
-}
 
 /// By UTS 46, as browsers do it. Empty: it is no host.
 std::string ascii_of(std::string_view name) {
@@ -64,7 +58,7 @@ std::string canonical_domain(std::string_view name) {
   if (!is_ascii)
     if (auto ascii = ascii_of(name); !ascii.empty())
       return std::string{bare(ascii)};
-  return lower(name);
+  return ascii_lower(name);
 }
 
 std::string host_of(std::string_view url) {
@@ -79,7 +73,7 @@ std::string host_of(std::string_view url) {
   if (auto at = host.rfind('@'); at != host.npos)
     host.remove_prefix(at + 1);
   if (host.starts_with('[')) // an address of IPv6
-    return lower(host.substr(0, host.find(']') + 1));
+    return ascii_lower(host.substr(0, host.find(']') + 1));
   return canonical_domain(host);
 }
 

@@ -1,14 +1,11 @@
 #include "storage/model/recording.hpp"
 
-#include <sodium.h>
+#include "storage/base/wipe.hpp"
 
 namespace candor::model {
 
 void raw_recording::wipe() noexcept {
-  bytes_.resize(
-      bytes_.capacity()); // a short one after a longer one: the longer one's rest goes too
-  sodium_memzero(bytes_.data(), bytes_.size());
-  bytes_.clear();
+  candor::wipe(bytes_);
 }
 
 void raw_recording::take(raw_recording& other) noexcept {

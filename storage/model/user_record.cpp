@@ -8,6 +8,18 @@
 
 namespace candor::model {
 
+std::string_view to_string(notice_state s) noexcept {
+  switch (s) {
+    case notice_state::sent:
+      return "sent";
+    case notice_state::intended:
+      return "intended";
+    case notice_state::failed:
+      break;
+  }
+  return "failed";
+}
+
 // -- arithmetic of interests -------------------------------------------------------------------
 
 namespace {

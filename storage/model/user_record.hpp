@@ -42,6 +42,8 @@ enum class notice_state : std::uint8_t {
   failed,   ///< e-mail: refused, bounced or given up; the app has a notice instead
 };
 
+std::string_view to_string(notice_state s) noexcept;
+
 /// One line of the ledger of notices: who was told what by which channel, and how far that is.
 /// There is one for each policy, revision and channel, whatever node died when.
 struct notice {

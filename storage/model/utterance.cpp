@@ -1,18 +1,8 @@
 #include "storage/model/utterance.hpp"
 
-#include <sodium.h>
+#include "storage/base/wipe.hpp"
 
 namespace candor::model {
-
-namespace {
-
-void wipe_string(std::string& text) noexcept {
-  text.resize(text.capacity()); // a short text after a longer one: the longer one's rest goes too
-  sodium_memzero(text.data(), text.size());
-  text.clear();
-}
-
-} // namespace
 
 std::size_t raw_utterance::size() const noexcept {
   auto total = text_.size();
@@ -22,14 +12,14 @@ std::size_t raw_utterance::size() const noexcept {
 }
 
 void raw_utterance::wipe() noexcept {
-  wipe_string(text_);
+  candor::wipe(text_);
   for (auto& turn : turns_)
-    wipe_string(turn);
+    candor::wipe(turn);
   turns_.clear();
 }
 
 void raw_utterance::take_text(raw_utterance& heard) noexcept {
-  wipe_string(text_);
+  candor::wipe(text_);
   text_ = std::move(heard.text_);
   heard.wipe();
 }

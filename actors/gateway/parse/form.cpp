@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "storage/base/ascii.hpp"
 #include "storage/base/limits.hpp"
 
 namespace candor::parse {
@@ -14,12 +15,6 @@ namespace {
 
 constexpr std::size_t boundary_bytes_max = 70; // RFC 2046, section 5.1.1
 constexpr std::size_t media_type_bytes_max = 64;
-
-std::string lower(std::string_view text) {
-  std::string made{text};
-  std::ranges::transform(made, made.begin(), [](unsigned char c) { return std::tolower(c); });
-  return made;
-}
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blanks = " \t";
@@ -73,7 +68,7 @@ result<std::string> parameter(std::string_view header, std::string_view name) {
     auto equals = rest.find('=');
     if (equals == rest.npos)
       return malformed;
-    auto is = lower(trimmed(rest.substr(0, equals)));
+    auto is = ascii_lower(trimmed(rest.substr(0, equals)));
     rest.remove_prefix(equals + 1);
     auto value = cut_value(rest);
     rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
@@ -90,21 +85,21 @@ result<void> read_line(std::string_view line, form_part& into) {
   auto colon = line.find(':');
   if (colon == line.npos)
     return fail(errc::malformed, "a part's head has a line that is none");
-  auto name = lower(trimmed(line.substr(0, colon)));
+  auto name = ascii_lower(trimmed(line.substr(0, colon)));
   auto value = trimmed(line.substr(colon + 1));
   if (name == "content-disposition") {
-    if (lower(trimmed(value.substr(0, value.find(';')))) != "form-data")
+    if (ascii_lower(trimmed(value.substr(0, value.find(';')))) != "form-data")
       return fail(errc::malformed, "a part is no form-data");
     CANDOR_TRY(given, parameter(value, "name"));
     if (!into.name.empty() || given.empty())
       return fail(errc::malformed, "a part has one name");
     into.name = std::move(given);
   } else if (name == "content-type") {
-    into.media_type = lower(trimmed(value.substr(0, value.find(';'))));
+    into.media_type = ascii_lower(trimmed(value.substr(0, value.find(';'))));
     if (!is_media_type(into.media_type))
       return fail(errc::malformed, "a part's Content-Type is no media type");
   } else if (name == "content-transfer-encoding") {
-    auto how = lower(value);
+    auto how = ascii_lower(value);
     if (how != "binary" && how != "8bit" && how != "7bit")
       return fail(errc::bad_value, "a part has a Content-Transfer-Encoding: send it as it is");
   }

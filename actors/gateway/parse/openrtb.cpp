@@ -7,6 +7,7 @@
 
 #include "actors/gateway/parse/country.hpp"
 #include "actors/gateway/parse/value.hpp"
+#include "storage/base/ascii.hpp"
 #include "storage/base/ids.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/model/domain.hpp"
@@ -130,14 +131,6 @@ private:
   std::string path_;
 };
 
-std::string lower(std::string_view text) {
-  std::string made{text};
-  for (auto& c : made)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return made;
-}
-
 /// As many as an expression can name; what is over that could not be asked for.
 void add(std::vector<std::string>& to, std::string_view word) {
   if (to.size() < model::targeting::values_max && std::ranges::find(to, word) == to.end())
@@ -191,7 +184,7 @@ result<void> read_blocks(const object& request, bid_request& into) {
   for (std::string_view name : {"wlang", "wlangb"}) {
     CANDOR_TRY(languages, request.texts(name));
     for (auto l : languages)
-      add(into.wlang, lower(l.substr(0, l.find('-'))));
+      add(into.wlang, ascii_lower(l.substr(0, l.find('-'))));
   }
   return {};
 }
@@ -220,7 +213,7 @@ result<void> read_device(const object& device, bid_request& into) {
   into.device = device_of(type.value_or(0));
   for (std::string_view name : {"language", "langb"}) {
     CANDOR_TRY(tag, device.text(name));
-    if (auto lang = canonical(attribute::lang, lower(tag.substr(0, tag.find('-'))));
+    if (auto lang = canonical(attribute::lang, ascii_lower(tag.substr(0, tag.find('-'))));
         lang && into.lang.empty())
       into.lang = std::move(*lang);
   }

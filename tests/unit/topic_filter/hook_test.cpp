@@ -153,6 +153,25 @@ TEST_CASE("threads ask one hook and each has its own answers", "[topic_filter][h
   CHECK(wrong == 0);
 }
 
+TEST_CASE("a hook is not ended for time that other askers had", "[topic_filter][hook]") {
+  hook_case c{2500ms, R"(
+import json, sys, time
+for line in sys.stdin:
+    time.sleep(1)
+    print(json.dumps({"id": json.loads(line)["id"], "sensitive": []}), flush=True)
+)"};
+  auto before = c.by->process();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) // the third has half a second left
+    threads.emplace_back([&] { c.ask({"hello"}); });
+  for (auto& t : threads)
+    t.join();
+  CHECK(c.by->process() == before);
+  std::this_thread::sleep_for(1500ms); // until it has nothing more to say to them
+  CHECK(c.ask({"hello"}) == answers{true});
+  CHECK(c.by->process() == before);
+}
+
 TEST_CASE("a hook that cannot be started, ends at once or is mute is refused",
           "[topic_filter][hook]") {
   CHECK(!hook::start({{}, 1s}));
