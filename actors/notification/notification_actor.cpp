@@ -173,7 +173,7 @@ private:
     return lines;
   }
 
-  /// Whoever led the first shard before may have been told.
+  /// The shard is asked each time: another node may have been told.
   void go_round_unless_paused() {
     request(around_.shards->primary(first_shard), limits::room_deadline,
             read_notices_paused{first_shard})
@@ -219,8 +219,10 @@ private:
 
   void take(mail_order order) {
     auto version = versions_.find(order.policy_version);
-    if (senders_.empty() || version == versions_.end() || !version->second.texts ||
-        in_work_.size() >= mails_in_work || in_work_.contains(order.notice))
+    // What was found before a pause, or before another node led the first shard, comes late.
+    if (paused_ || !around_.shards->led_here(first_shard) || senders_.empty() ||
+        version == versions_.end() || !version->second.texts || in_work_.size() >= mails_in_work ||
+        in_work_.contains(order.notice))
       return; // the intent stands: it is found again
     in_work_.insert(order.notice);
     waiting_.push_back(std::move(order));
@@ -432,6 +434,8 @@ private:
         .then(
             [this, promise, paused = m.paused](const acknowledged& a) mutable {
               paused_ = paused;
+              if (paused)
+                leave_mails();
               promise.deliver(a);
             },
             [promise](const caf::error& e) mutable { promise.deliver(e); });

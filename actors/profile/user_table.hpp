@@ -179,10 +179,10 @@ public:
   /// Keeps a version's file; answer: false where this very file is kept already. Error:
   /// `policy_invalid`, `policy_conflict`, `too_many`.
   result<decided<bool>> store_policy(const std::string& text, const std::string& caller);
-  /// An audit event of a campaign; `once`: not again where it was recorded before.
   /// Kept in the first shard, for all. True: it was otherwise before.
   result<decided<bool>> set_notices_paused(bool paused, const std::string& caller);
   bool notices_paused() const noexcept { return notices_paused_; }
+  /// An audit event of a campaign; `once`: not again where it was recorded before.
   result<decided<bool>> record_step(const std::string& action, const std::string& subject,
                                     const std::string& detail, const std::string& caller,
                                     bool once);

@@ -88,6 +88,10 @@ public:
           ++post_.recorded[m.notice];
           return acknowledged{};
         },
+        [this](const set_notices_paused& m) {
+          post_.paused = m.paused;
+          return acknowledged{};
+        },
         [this](const read_notices_paused&) { return notices_paused{post_.paused}; },
         [](const record_step&) { return acknowledged{}; },
     };
@@ -186,4 +190,19 @@ TEST_CASE("what the first shard says is paused is paused, whoever was told", "[n
   CHECK(o.books.sent_in_all() == 0);
   o.books.paused = false;
   CHECK(o.becomes_true([&] { return o.books.sent_in_all() == 1; }));
+}
+
+TEST_CASE("after a pause was acknowledged no mail is begun", "[notification]") {
+  office o{20};
+  o.books.held = true;
+  std::this_thread::sleep_for(1s); // found: four are under way, the others wait
+  caf::scoped_actor self{o.system};
+  auto paused = false;
+  self->request(o.rooms.back(), 5s, pause_notices{true, "ops"})
+      .receive([&](const acknowledged&) { paused = true; }, [](const caf::error&) {});
+  REQUIRE(paused);
+  o.books.held = false;
+  REQUIRE(o.becomes_true([&] { return o.books.sent_in_all() > 0; }));
+  std::this_thread::sleep_for(1s);
+  CHECK(o.books.sent_in_all() <= 4);
 }
