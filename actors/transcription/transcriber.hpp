@@ -22,10 +22,9 @@ struct transcriber_options {
   std::size_t waiting_max = limits::recordings_waiting;
   std::chrono::milliseconds wait_max = limits::recording_wait;
 
-  /// By then whoever asked has an answer: it waited for a command that was already running, then
-  /// for its own.
+  /// By then whoever asked has an answer.
   std::chrono::milliseconds patience() const {
-    return wait_max + 2 * deadline + std::chrono::seconds{1};
+    return wait_max + deadline + std::chrono::seconds{1};
   }
 };
 

@@ -37,10 +37,12 @@ transcription_handle::behavior_type listener(std::shared_ptr<workshop> in) {
   }};
 }
 
-class transcription_actor final : public transcription_handle::base {
+using self_handle = transcription_handle::extend<caf::reacts_to<tick_atom>>;
+
+class transcription_actor final : public self_handle::base {
 public:
   transcription_actor(caf::actor_config& config, transcriber_options options)
-    : transcription_handle::base{config}
+    : self_handle::base{config}
     , waiting_max_{options.waiting_max}
     , wait_max_{options.wait_max}
     , waiting_gauge_{metrics::gauge("candor_transcription_waiting",
@@ -56,14 +58,17 @@ public:
 
   behavior_type make_behavior() override {
     return {[this](recording_ptr& sent) -> caf::result<hearing_ptr> {
-      give_up_on_old();
-      if (idle_.empty() && waiting_.size() >= waiting_max_)
-        return not_tried();
-      waiting_.push_back(
-          {std::move(sent), make_response_promise<hearing_ptr>(), steady_clock::now()});
-      go_on();
-      return caf::delegated<hearing_ptr>{};
-    }};
+              give_up_on_old();
+              if (idle_.empty() && waiting_.size() >= waiting_max_)
+                return not_tried();
+              waiting_.push_back(
+                  {std::move(sent), make_response_promise<hearing_ptr>(), steady_clock::now()});
+              if (idle_.empty())
+                delayed_send(this, wait_max_, tick_atom_v);
+              go_on();
+              return caf::delegated<hearing_ptr>{};
+            },
+            [this](tick_atom) { go_on(); }};
   }
 
   void on_exit() override {
@@ -83,7 +88,7 @@ private:
 
   void give_up_on_old() {
     auto oldest = steady_clock::now() - wait_max_;
-    while (!waiting_.empty() && waiting_.front().since < oldest) {
+    while (!waiting_.empty() && waiting_.front().since <= oldest) {
       waiting_.front().promise.deliver(not_tried());
       waiting_.pop_front();
     }

@@ -96,6 +96,16 @@ TEST_CASE("what has waited for too long is not tried any more", "[transcription]
   CHECK(r.answer(1) == outcome::not_tried);
 }
 
+TEST_CASE("what waits behind a command that hangs is told in time", "[transcription]") {
+  auto options = small(1, 8);
+  options.wait_max = 300ms;
+  room r{options};
+  r.ask(2);
+  CHECK(r.answer(1) == outcome::not_tried); // while the first one still runs
+  r.go();
+  CHECK(r.answer(0) == outcome::heard);
+}
+
 TEST_CASE("the room's end ends what runs, and answers who waits", "[transcription]") {
   auto options = small(1, 8);
   options.deadline = 600s; // the test's own time is over before
