@@ -666,6 +666,7 @@ private:
     reserve_ads asked;
     std::vector<model::impression> impressions;
     std::set<std::string> borrowed_for; ///< campaigns whose owner was asked
+    std::set<std::string> paced;        ///< of them: the owner keeps their money for later
     caf::typed_response_promise<ads_reserved> promise;
   };
 
@@ -706,7 +707,7 @@ private:
         continue;
       if (r->borrowed_for.contains(x.campaign)) {
         said.no_money.push_back(x.campaign);
-        if (paced_.contains(x.campaign))
+        if (r->paced.contains(x.campaign))
           said.paced.push_back(x.campaign);
       } else
         wanted.emplace_back(x.campaign, missing);
@@ -719,7 +720,9 @@ private:
       auto missing = std::make_shared<std::size_t>(wanted.size());
       for (const auto& [campaign, price] : wanted) {
         r->borrowed_for.insert(campaign);
-        borrow(campaign, price, [this, r, missing] {
+        borrow(campaign, price, [this, r, missing, campaign = campaign](bool paced) {
+          if (paced)
+            r->paced.insert(campaign);
           if (--*missing == 0)
             go_on(r);
         });
@@ -786,9 +789,12 @@ private:
     });
   }
 
+  /// Whether the owner keeps the money for later, by the campaign's pacing.
+  using after_borrowing = std::function<void(bool paced)>;
+
   /// Asks a campaign's owner for money; `then` is called whatever came of it. Several who wait for
   /// the same campaign ask once.
-  void borrow(const std::string& campaign, std::int64_t wanted, std::function<void()> then) {
+  void borrow(const std::string& campaign, std::int64_t wanted, after_borrowing then) {
     auto& waiting = borrowing_[campaign];
     waiting.push_back(std::move(then));
     if (waiting.size() > 1)
@@ -819,25 +825,23 @@ private:
               if (money_stands_still()) // as if it had been lost: it is said again
                 return end_borrowing(campaign);
               owed_reports_.erase(campaign);
-              if (lent.paced)
-                paced_.insert(campaign);
-              else
-                paced_.erase(campaign);
               auto entry = table_.begin_entry();
               if (!open_ || epoch_ != asked_in ||
                   !spend_.receive(entry, campaign,
                                   {lent.lent, lent.day, lent.exhausted, lent.paced}))
-                return end_borrowing(campaign);
-              append(std::move(entry), [this, campaign](const auto&) { end_borrowing(campaign); });
+                return end_borrowing(campaign, lent.paced);
+              append(std::move(entry), [this, campaign, paced = lent.paced](const auto&) {
+                end_borrowing(campaign, paced);
+              });
             },
             [this, campaign](const caf::error&) { end_borrowing(campaign); });
   }
 
-  void end_borrowing(const std::string& campaign) {
+  void end_borrowing(const std::string& campaign, bool paced = false) {
     auto waiting = std::exchange(borrowing_[campaign], {});
     borrowing_.erase(campaign);
     for (auto& then : waiting)
-      then();
+      then(paced);
   }
 
   result<pending<ad_event_taken>> take_event(const ad_event& m) {
@@ -1354,8 +1358,7 @@ private:
   catalogue_table catalogue_;
   spend_table spend_;
   std::int64_t decisions_ = 0; ///< about: what the traffic of an hour is forecast from
-  std::map<std::string, std::vector<std::function<void()>>> borrowing_; ///< by campaign
-  std::set<std::string> paced_; ///< campaigns that were lent nothing, since it is kept for later
+  std::map<std::string, std::vector<after_borrowing>> borrowing_; ///< by campaign
   std::set<std::string> owed_reports_; ///< campaigns whose owner may not know what came back
   std::optional<money_hold> hold_;
   std::optional<cut_held> cut_;

@@ -9,7 +9,9 @@ namespace {
 
 constexpr char account_row = 'a';
 constexpr char reservation_row = 'r';
-constexpr std::size_t account_numbers = 8;
+constexpr std::size_t account_numbers = 8, reservation_numbers = 4;
+constexpr char account_version = 1;
+constexpr char reservation_version = 2; ///< 1: of the flags only `personal_flag`
 constexpr std::int64_t personal_flag = 1, told_flag = 2;
 
 void add(std::string& bytes, std::int64_t n) {
@@ -21,7 +23,7 @@ std::int64_t read(std::string_view bytes, std::size_t index) {
 }
 
 std::string encode(const reservation& r) {
-  std::string bytes(1, '\1'); // version
+  std::string bytes(1, reservation_version);
   add(bytes, r.price_micros);
   add(bytes, r.day);
   add(bytes, to_int(r.lapses_at));
@@ -47,8 +49,9 @@ result<void> spend_table::open() {
                [&](std::string_view row_key, std::string_view value) {
                  auto kind = row_key[2];
                  std::string id{row_key.substr(4)};
-                 good = !value.empty() && value[0] == 1 &&
-                        value.size() >= 1 + 8 * (kind == account_row ? account_numbers : 4);
+                 auto newest = kind == account_row ? account_version : reservation_version;
+                 auto numbers = kind == account_row ? account_numbers : reservation_numbers;
+                 good = value.size() >= 1 + 8 * numbers && value[0] >= 1 && value[0] <= newest;
                  if (!good)
                    return false;
                  if (kind == account_row) {
@@ -57,7 +60,7 @@ result<void> spend_table::open() {
                                     read(value, 6), read(value, 7), {}};
                  } else {
                    auto flags = read(value, 3);
-                   reservation r{std::string{value.substr(1 + 8 * 4)},
+                   reservation r{std::string{value.substr(1 + 8 * reservation_numbers)},
                                  read(value, 0),
                                  read(value, 1),
                                  from_int(read(value, 2)),
@@ -77,7 +80,7 @@ result<void> spend_table::open() {
 void spend_table::put(replication::draft& entry, const std::string& campaign) {
   const auto& a = accounts_[campaign];
   note_holding(campaign);
-  std::string bytes(1, '\1'); // version
+  std::string bytes(1, account_version);
   for (auto n : {a.lent, a.returned, a.settled, a.reserved, a.day, a.returned_within_day,
                  a.committed_within_day, a.lent_within_day})
     add(bytes, n);

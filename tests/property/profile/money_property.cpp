@@ -67,6 +67,16 @@ struct house {
   }
 };
 
+/// It may be spent on one day.
+model::campaign campaign_with(std::int64_t budget_micros) {
+  model::campaign c;
+  c.id = "c";
+  c.total_micros = c.daily_micros = budget_micros;
+  c.from = start - 1h;
+  c.to = start + 48h;
+  return c;
+}
+
 } // namespace
 
 TEST_CASE("no more is settled and reserved than the budget, whatever is lost", "[ads]") {
@@ -149,12 +159,7 @@ TEST_CASE("no more is settled and reserved than the budget, whatever is lost", "
 
 TEST_CASE("an impression of nobody's that is told again is known until it would have lapsed",
           "[ads]") {
-  model::campaign c;
-  c.id = "c";
-  c.total_micros = c.daily_micros = 10'000;
-  c.from = start - 1h;
-  c.to = start + 48h;
-  house h{c};
+  house h{campaign_with(10'000)};
   auto& s = *h.shards[0];
   replication::draft theirs, entry;
   s.receive(entry, "c", *h.owner.lend(theirs, "c", s.report("c", 100), h.now));
@@ -179,13 +184,45 @@ TEST_CASE("an impression of nobody's that is told again is known until it would 
   CHECK(s.available("c", day_of(h.now)) == left);
 }
 
+TEST_CASE("a reservation of the first version is read as it was meant", "[ads]") {
+  auto db = engine::make_memory_engine();
+  const shard_id shard = 3;
+  auto number = [](std::int64_t n) {
+    std::string bytes;
+    engine::append_big_endian(bytes, static_cast<std::uint64_t>(n), 8);
+    return bytes;
+  };
+  auto row = [&](char version, std::int64_t flags) {
+    return std::string(1, version) + number(40) + number(20'000) + number(to_int(start)) +
+           number(flags) + "c";
+  };
+  auto put = [&](const std::string& id, std::string value) {
+    REQUIRE(db->write({replication::put_row(engine::table::spend,
+                                            engine::named_key(shard, "r/" + id), std::move(value))
+                           .operation},
+                      engine::sync::yes));
+  };
+  put("old", row(1, 1));
+  put("personal", row(2, 1));
+  put("told", row(2, 2));
+  spend_table s{shard, *db};
+  REQUIRE(s.open());
+  for (auto [id, personal, told] :
+       {std::tuple{"old", true, false}, std::tuple{"personal", true, false},
+        std::tuple{"told", false, true}}) {
+    INFO(id);
+    REQUIRE(s.find(id));
+    CHECK(s.find(id)->campaign == "c");
+    CHECK(s.find(id)->price_micros == 40);
+    CHECK(s.find(id)->personal == personal);
+    CHECK(s.find(id)->told == told);
+  }
+  put("newer", row(3, 0));
+  CHECK(s.open().error().code == errc::corrupt);
+}
+
 TEST_CASE("what was lent and not used comes back whole", "[ads]") {
-  model::campaign c;
-  c.id = "c";
-  c.total_micros = c.daily_micros = 10'000;
-  c.from = start - 1h;
-  c.to = start + 48h;
-  house h{c};
+  house h{campaign_with(10'000)};
   auto& s = *h.shards[0];
   auto say = [&](std::int64_t wanted) {
     replication::draft theirs, ours;
