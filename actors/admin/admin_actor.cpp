@@ -636,11 +636,40 @@ private:
     return {{"ok", ok}, {"entries", entries}, {"shards", std::move(shards)}};
   }
 
+  /// What the caller knows of the chains, by shard. An item is a shard as `audit_verify` answers
+  /// it: `shard`, `entries`, `head`; of a receipt its entry and hash.
+  result<std::map<std::size_t, std::vector<stores::audit_head>>>
+  known_heads(arguments& given) const {
+    CANDOR_TRY(items, given.list("known"));
+    std::map<std::size_t, std::vector<stores::audit_head>> made;
+    for (const auto& item : items) {
+      auto has_all = item.is_object() && item.contains("head") && item.at("head").is_string();
+      for (auto* field : {"shard", "entries"})
+        has_all = has_all && item.contains(field) && item.at(field).is_number_unsigned();
+      if (!has_all)
+        return fail(errc::bad_value, "known: each names shard, entries and head");
+      auto shard = item.at("shard").get<std::uint64_t>();
+      if (shard >= around_.shards->size())
+        return fail(errc::bad_value, fmt::format("known: there is no shard {}", shard));
+      stores::audit_head head;
+      auto bytes = from_hex(item.at("head").get<std::string>());
+      if (!bytes || bytes->size() != head.hash.size())
+        return fail(errc::bad_value, "known: head is a hash of 64 hexadecimal digits");
+      head.index = item.at("entries").get<std::uint64_t>();
+      std::ranges::copy(*bytes, head.hash.begin());
+      made[shard].push_back(head);
+    }
+    return made;
+  }
+
   result<void> audit_verify(arguments& given, const std::string& caller, promise to) {
     CANDOR_TRY(here, given.truth("here"));
+    CANDOR_TRY(known, known_heads(given));
     CANDOR_TRY_VOID(given.all_known());
     if (!here && is_clustered()) {
-      ask_nodes(to, needed::who_answers, "audit_verify", {{"here", true}}, caller,
+      auto asked = given.object();
+      asked["here"] = true;
+      ask_nodes(to, needed::who_answers, "audit_verify", asked, caller,
                 [this](promise& to, const std::map<std::string, json>& answers) {
                   deliver(to, verified_by(answers));
                 });
@@ -653,9 +682,7 @@ private:
       auto shard = static_cast<shard_id>(i);
       if (!around_.shards->led_here(shard))
         continue;
-      auto known = stores::read_audit_head(around_.db, shard);
-      auto head = known ? stores::verify_audit(around_.db, shard, *known)
-                        : tl::unexpected<error>{known.error()};
+      auto head = stores::verify_audit(around_.db, shard, std::move(known[i]));
       json line = {{"shard", i}, {"ok", head.has_value()}};
       if (head) {
         records += head->index;

@@ -54,6 +54,16 @@ result<bool> arguments::truth(const std::string& field) {
   return it->get<bool>();
 }
 
+result<nlohmann::json> arguments::list(const std::string& field) {
+  asked_.insert(field);
+  auto it = object_.find(field);
+  if (it == object_.end())
+    return nlohmann::json::array();
+  if (!it->is_array())
+    return fail(errc::bad_value, field + " is not a list");
+  return *it;
+}
+
 result<timestamp> arguments::time(const std::string& field) {
   CANDOR_TRY(value, text(field));
   auto parsed = parse_time(value);

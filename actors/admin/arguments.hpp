@@ -25,6 +25,8 @@ public:
                                   std::uint64_t otherwise);
   /// false where the field is absent.
   result<bool> truth(const std::string& field);
+  /// An array; an empty one where the field is absent.
+  result<nlohmann::json> list(const std::string& field);
   /// RFC 3339
   result<timestamp> time(const std::string& field);
   bool has(const std::string& field) const { return object_.contains(field); }

@@ -99,8 +99,7 @@ result<checked> check_shard(const std::filesystem::path& folder, const manifest&
     return r.corrupt(fmt::format("it holds {} rows, not {}", r.found.rows, entry.rows));
   if (of.kind == content::keys)
     return std::move(r.found);
-  CANDOR_TRY(head, stores::read_audit_head(*r.chain, entry.shard));
-  CANDOR_TRY(verified, stores::verify_audit(*r.chain, entry.shard, head));
+  CANDOR_TRY(verified, stores::verify_audit(*r.chain, entry.shard));
   r.found.audit_entries = verified.index;
   auto hash = to_hex({reinterpret_cast<const char*>(verified.hash.data()), verified.hash.size()});
   if (verified.index != entry.audit_entries || (verified.index > 0 && hash != entry.audit_hash))

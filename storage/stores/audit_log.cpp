@@ -175,7 +175,12 @@ result<audit_head> decode_audit_head(std::string_view bytes) {
 }
 
 result<audit_head> verify_audit(const engine::engine& db, shard_id shard,
-                                std::optional<audit_head> expected) {
+                                std::vector<audit_head> known) {
+  CANDOR_TRY(before, read_audit_head(db, shard));
+  if (before)
+    known.push_back(*before);
+  std::ranges::sort(known, {}, &audit_head::index);
+  auto next = std::ranges::upper_bound(known, std::uint64_t{0}, {}, &audit_head::index);
   audit_head head;
   result<void> outcome;
   CANDOR_TRY_VOID(read_audit(db, shard, 1, [&](const audit_record& record) {
@@ -184,16 +189,21 @@ result<audit_head> verify_audit(const engine::engine& db, shard_id shard,
       return false;
     }
     head = {record.index, record.hash};
-    if (expected && head.index == expected->index && head.hash != expected->hash) {
-      outcome = broken_at(shard, record.index, "it is not the record that was known to stand here");
-      return false;
-    }
+    for (; next != known.end() && next->index == head.index; ++next)
+      if (next->hash != head.hash) {
+        outcome = broken_at(shard, head.index, "it is not the record that was known to stand here");
+        return false;
+      }
     return true;
   }));
   CANDOR_TRY_VOID(std::move(outcome));
-  if (expected && head.index < expected->index)
-    return broken_at(shard, head.index + 1,
-                     fmt::format("it is missing; the log was known to reach {}", expected->index));
+  if (next != known.end())
+    return broken_at(
+        shard, head.index + 1,
+        fmt::format("it is missing; the log was known to reach {}", known.back().index));
+  CANDOR_TRY(after, read_audit_head(db, shard));
+  if (auto end = after ? after->index : 0; head.index > end)
+    return broken_at(shard, end + 1, "it stands beyond the head of the log");
   return head;
 }
 

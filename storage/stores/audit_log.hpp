@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "storage/base/error.hpp"
 #include "storage/base/time.hpp"
@@ -62,7 +63,8 @@ result<audit_record> decode_audit_record(std::string_view bytes);
 result<void> read_audit(const engine::engine& db, shard_id shard, std::uint64_t from,
                         const std::function<bool(const audit_record&)>& visit);
 
-/// The row that says where a shard's chain ends: written with every record, so that a cut tail shows.
+/// The row that says where a shard's chain ends: written with every record, so that a cut tail
+/// shows.
 engine::operation head_row(shard_id shard, const audit_head& head);
 
 /// What such a row says. Error: `corrupt`.
@@ -71,9 +73,15 @@ result<audit_head> decode_audit_head(std::string_view bytes);
 /// nullopt: the shard has no records yet. Error: `corrupt`, `io_failed`.
 result<std::optional<audit_head>> read_audit_head(const engine::engine& db, shard_id shard);
 
-/// Walks the whole chain. Where `known` is given, the chain must hold that record: a cut tail shows. It may be longer:
-/// records come in while it is walked. Returns the head. Error: `corrupt`, with the index at which it breaks and how.
+/// Walks the whole chain to its head row; records may come in meanwhile. `known`: records that
+/// somebody else holds the hashes of (heads that an auditor kept, receipts); each must stand where
+/// it stood. Without them two things do not show: a tail that was written anew together with its
+/// head, and a shard of which records and head are both gone. Returns the head. Error: `corrupt`,
+/// with the index at which the chain breaks and how.
+///
+/// Source: heads kept elsewhere, as of a history tree (Crosby, Wallach: Efficient Data Structures
+/// for Tamper-Evident Logging, 2009), on a plain chain.
 result<audit_head> verify_audit(const engine::engine& db, shard_id shard,
-                                std::optional<audit_head> expected);
+                                std::vector<audit_head> known = {});
 
 } // namespace candor::stores

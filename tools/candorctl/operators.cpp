@@ -5,11 +5,15 @@
 
 #include <fmt/format.h>
 
+#include "actors/supervision/config/config.hpp"
+#include "storage/base/limits.hpp"
 #include "tools/candorctl/session.hpp"
 
 namespace candor::ctl {
 
 namespace {
+
+constexpr std::size_t known_at_a_time = 1000; ///< some 110 bytes each; single_body_bytes bound them
 
 /// Calls the admin verb and prints its answer.
 int ask(const session& with, std::string_view verb, const json& arguments,
@@ -155,6 +159,41 @@ void add_import(CLI::App& app, session& with, command& chosen) {
   });
 }
 
+/// What an auditor holds of the chains: kept answers of `audit verify`, and receipts.
+static result<json> read_known(const std::vector<std::string>& kept,
+                               const std::vector<std::string>& receipts) {
+  auto read = [](const std::string& file) -> result<json> {
+    CANDOR_TRY(text, config::read_file(file, limits::bulk_body_bytes));
+    auto read = json::parse(text, nullptr, false);
+    if (!read.is_object())
+      return fail(errc::malformed, file + ": is not a JSON object");
+    return read;
+  };
+  auto add = [](json& to, const json& from, const char* entries, const char* head) {
+    if (!from.is_object() || !from.contains("shard") || !from.contains(entries) ||
+        !from.contains(head))
+      return false;
+    if (from[entries] != 0) // of an empty chain there is nothing to know
+      to.push_back({{"shard", from["shard"]}, {"entries", from[entries]}, {"head", from[head]}});
+    return true;
+  };
+  auto known = json::array();
+  for (const auto& file : kept) {
+    CANDOR_TRY(answer, read(file));
+    if (!answer.value("ok", false) || !answer.contains("shards"))
+      return fail(errc::malformed, file + ": is no answer of `audit verify` that held");
+    for (const auto& shard : answer["shards"])
+      if (!add(known, shard, "entries", "head"))
+        return fail(errc::malformed, file + ": a shard has no entries or no head");
+  }
+  for (const auto& file : receipts) {
+    CANDOR_TRY(receipt, read(file));
+    if (!receipt.contains("audit") || !add(known, receipt["audit"], "entry", "hash"))
+      return fail(errc::malformed, file + ": is no receipt of an erasure");
+  }
+  return known;
+}
+
 void add_audit(CLI::App& app, session& with, command& chosen) {
   auto* group = add_group(app, "audit", "The hash-chained audit log");
   struct given {
@@ -213,21 +252,45 @@ void add_audit(CLI::App& app, session& with, command& chosen) {
     c->add_option("--limit", g->limit, "at most this many, the newest [100]")->type_name("N");
     c->callback([=, &chosen] { chosen = show; });
   }
-  auto* verify =
-      add_command(*group, "verify", "Recompute every shard's chain; exits 10 where one is broken",
-                  "  candorctl audit verify");
-  verify->callback([&with, &chosen] {
-    chosen = [&with] {
-      auto answer = with.admin("audit_verify", json::object());
-      if (!answer)
-        return with.complain(answer.error());
-      auto ok = answer->value("ok", false);
-      with.print_list(*answer, "shards", [ok](const json& a) {
+  auto* verify = add_command(
+      *group, "verify", "Recompute every shard's chain; exits 10 where one is broken",
+      "  candorctl audit verify -o json > heads.json   # keep it where no operator writes\n"
+      "  candorctl audit verify --against heads.json --receipt receipt.json");
+  auto kept = std::make_shared<std::vector<std::string>>();
+  auto receipts = std::make_shared<std::vector<std::string>>();
+  verify
+      ->add_option("--against", *kept,
+                   "an earlier answer of this command (-o json): the chains must go on from it")
+      ->type_name("FILE");
+  verify->add_option("--receipt", *receipts, "of an erasure (-o json): its record must stand there")
+      ->type_name("FILE");
+  verify->callback([=, &with, &chosen] {
+    chosen = [=, &with] {
+      auto known = read_known(*kept, *receipts);
+      if (!known)
+        return with.complain(known.error());
+      json answer;
+      bool ok = false;
+      std::size_t sent = 0;
+      do { // as many as a request has room for
+        auto end = std::min(known->size(), sent + known_at_a_time);
+        auto part = json::array();
+        for (; sent < end; ++sent)
+          part.push_back((*known)[sent]);
+        auto answered = with.admin("audit_verify", {{"known", std::move(part)}});
+        if (!answered)
+          return with.complain(answered.error());
+        answer = std::move(*answered);
+        ok = answer.value("ok", false);
+      } while (ok && sent < known->size());
+      with.print_list(answer, "shards", [ok, known = known->size()](const json& a) {
         for (const auto& s : a.at("shards"))
           if (!s.value("ok", false))
             fmt::print("shard {}: {}\n", field(s, "shard"), field(s, "error"));
         fmt::print("{}: {} entries in {} shards\n", ok ? "the chains hold" : "BROKEN",
                    field(a, "entries"), a.at("shards").size());
+        if (ok && known > 0)
+          fmt::print("{} entries known from elsewhere stand where they stood\n", known);
       });
       return int{ok ? exit_fine : exit_unhealthy};
     };

@@ -228,7 +228,7 @@ TEST_CASE("the audit chain goes on where the backup's ended", "[backup]") {
   auto opening = t.log->opening(number);
   REQUIRE(opening);
   CHECK(opening->audit == *head);
-  CHECK(*stores::verify_audit(*t.db, number, head) == *head);
+  CHECK(*stores::verify_audit(*t.db, number, {*head}) == *head);
 }
 
 TEST_CASE("a key backup that is older than an erasure does not bring the key back", "[backup]") {

@@ -27,6 +27,7 @@ audit_head fill(engine::engine& db, shard_id shard, std::uint64_t count) {
                      sync::yes));
     head = {record.index, record.hash};
   }
+  REQUIRE(db.write({head_row(shard, head)}, sync::yes));
   return head;
 }
 
@@ -47,9 +48,8 @@ void erase_row(engine::engine& db, shard_id shard, std::uint64_t index) {
 }
 
 /// The detail of the `corrupt` that verify must answer.
-std::string broken(const engine::engine& db, shard_id shard,
-                   std::optional<audit_head> expected = {}) {
-  auto verified = verify_audit(db, shard, expected);
+std::string broken(const engine::engine& db, shard_id shard, std::vector<audit_head> known = {}) {
+  auto verified = verify_audit(db, shard, std::move(known));
   REQUIRE_FALSE(verified);
   REQUIRE(verified.error().code == errc::corrupt);
   return verified.error().detail;
@@ -142,14 +142,14 @@ TEST_CASE("an integer in a longer form than needed is not an audit record", "[au
 
 TEST_CASE("a whole chain verifies, and its end is its head", "[audit]") {
   auto db = engine::make_memory_engine();
-  CHECK(verify_audit(*db, 7, std::nullopt).value() == audit_head{});
-  CHECK(verify_audit(*db, 7, audit_head{}).value() == audit_head{});
+  CHECK(verify_audit(*db, 7).value() == audit_head{});
+  CHECK(verify_audit(*db, 7, {audit_head{}}).value() == audit_head{});
   auto other = fill(*db, 8, 3);
   auto head = fill(*db, 7, 20);
-  CHECK(verify_audit(*db, 7, std::nullopt).value() == head);
-  CHECK(verify_audit(*db, 7, head).value() == head);
-  CHECK(verify_audit(*db, 8, other).value() == other);
-  CHECK(verify_audit(*db, 6, std::nullopt).value().index == 0);
+  CHECK(verify_audit(*db, 7).value() == head);
+  CHECK(verify_audit(*db, 7, {head}).value() == head);
+  CHECK(verify_audit(*db, 8, {other}).value() == other);
+  CHECK(verify_audit(*db, 6).value().index == 0);
 }
 
 TEST_CASE("records are read in order, from anywhere, until the visitor ends it", "[audit]") {
@@ -187,7 +187,7 @@ TEST_CASE("a flipped byte anywhere in a chain is found, at its record", "[audit]
     REQUIRE(read_audit(*db, 7, 2, [](auto&) { return true; }).error().code == errc::corrupt);
   }
   put_row(*db, 7, 3, good);
-  CHECK(verify_audit(*db, 7, head));
+  CHECK(verify_audit(*db, 7, {head}));
 }
 
 TEST_CASE("a record that was rewritten with a fitting hash of its own breaks the chain",
@@ -208,8 +208,12 @@ TEST_CASE("a record that was rewritten with a fitting hash of its own breaks the
       put_row(*db, 7, i, encode(record));
       at = {record.index, record.hash};
     }
-    CHECK(verify_audit(*db, 7, std::nullopt));
-    CHECK_THAT(broken(*db, 7, head), Contains("record 5"));
+    CHECK_THAT(broken(*db, 7), Contains("record 5"));
+    REQUIRE(db->write({head_row(7, at)}, sync::yes));
+    CHECK(verify_audit(*db, 7)); // nothing tells by itself
+    CHECK_THAT(broken(*db, 7, {head}), Contains("record 5"));
+    CHECK_THAT(broken(*db, 7, {at, head, {2, before.hash}}), Contains("record 5"));
+    CHECK(verify_audit(*db, 7, {{2, before.hash}}));
   }
 }
 
@@ -239,18 +243,38 @@ TEST_CASE("a record of another shard's chain is found", "[audit]") {
   CHECK_THAT(broken(*db, 7), Contains("record 1"));
 }
 
-TEST_CASE("a cut tail is found by whoever knows a later record; a longer chain is whole", "[audit]") {
+TEST_CASE("a cut tail is found; where the head went with it, by whoever knows a later record",
+          "[audit]") {
   auto db = engine::make_memory_engine();
   auto head = fill(*db, 7, 5);
   erase_row(*db, 7, 5);
-  CHECK(verify_audit(*db, 7, std::nullopt).value().index == 4); // nothing tells by itself
-  CHECK_THAT(broken(*db, 7, head), Contains("record 5: it is missing"));
+  CHECK_THAT(broken(*db, 7), Contains("record 5: it is missing"));
+  auto fourth = decode_audit_record(row(*db, 7, 4)).value();
+  REQUIRE(db->write({head_row(7, {4, fourth.hash})}, sync::yes));
+  CHECK(verify_audit(*db, 7).value().index == 4); // nothing tells by itself
+  CHECK_THAT(broken(*db, 7, {head}), Contains("record 5: it is missing"));
   for (std::uint64_t i = 1; i <= 4; ++i)
     erase_row(*db, 7, i);
-  CHECK_THAT(broken(*db, 7, head), Contains("record 1: it is missing"));
+  CHECK_THAT(broken(*db, 7), Contains("record 1: it is missing"));
+  auto no_head = head_row(7, {});
+  no_head.kind = engine::operation::what::erase;
+  REQUIRE(db->write({no_head}, sync::yes));
+  CHECK(verify_audit(*db, 7).value() == audit_head{}); // as if nothing had ever been
+  CHECK_THAT(broken(*db, 7, {head}), Contains("record 1: it is missing"));
+}
+
+TEST_CASE("a chain that goes on from what was known is whole", "[audit]") {
+  auto db = engine::make_memory_engine();
+  auto head = fill(*db, 7, 5);
   auto longer = fill(*db, 7, 6);
-  CHECK(verify_audit(*db, 7, head));
-  CHECK(verify_audit(*db, 7, longer));
+  CHECK(verify_audit(*db, 7, {head, longer, {}}).value() == longer);
+}
+
+TEST_CASE("a record that was put behind the head is found", "[audit]") {
+  auto db = engine::make_memory_engine();
+  auto head = fill(*db, 7, 2);
+  put_row(*db, 7, 3, encode(chain(7, head, event_number(3))));
+  CHECK_THAT(broken(*db, 7), Contains("record 3: it stands beyond the head"));
 }
 
 TEST_CASE("a chain on disk reads as one in memory", "[audit]") {
@@ -258,5 +282,5 @@ TEST_CASE("a chain on disk reads as one in memory", "[audit]") {
   auto opened = engine::open_rocksdb(folder / "data");
   REQUIRE(opened);
   auto head = fill(**opened, 7, 300);
-  CHECK(verify_audit(**opened, 7, head).value() == head);
+  CHECK(verify_audit(**opened, 7, {head}).value() == head);
 }

@@ -1092,7 +1092,7 @@ private:
   }
 
   void check_audit(const simulated_node& n, std::uint16_t s) {
-    auto head = stores::verify_audit(n.storage.present(), s, std::nullopt);
+    auto head = stores::verify_audit(n.storage.present(), s);
     if (!head)
       return violate("the audit chain verifies",
                      fmt::format("shard {} on {}: {}", s, n.name(), head.error().to_string()));
