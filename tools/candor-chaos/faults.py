@@ -107,7 +107,9 @@ class World:
         return max(found, key=lambda n: led[n.name]) if found else self.chance.choice(self.running())
 
     def follower(self):
-        """One that leads fewest."""
+        """One that leads fewest, or that is watched."""
+        if self.watched is not None and self.watched.state() == "running":
+            return self.watched
         led = {n.name: 0 for n in self.running()}
         for s in self.view()["shards"]:
             if s.get("primary") in led:
@@ -159,7 +161,7 @@ class World:
 
 class Fault:
     needs_networks = False  # members have networks of their own
-    needs = ()              # further abilities of the cluster: "clock", "disk", "tmpfs"
+    needs = ()              # further abilities of the cluster: "clock", "disk", "small disk"
     breaks_promises = False  # what it does is more than is promised against: the checker must find it
     lasts_s = (2, 8)        # how long before it is healed
 
@@ -779,7 +781,7 @@ class LyingPowerLoss(DiskFault):
 @fault("disk-full-for-real", lasts_s=(3, 6))
 class DiskFullForReal(Fault):
     """the file system of the primary of most shards has no room"""
-    needs = ("tmpfs",)
+    needs = ("small disk",)
 
     def inject(self):
         node = self.world.leader_of_most()

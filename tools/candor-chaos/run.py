@@ -20,6 +20,7 @@ from policy_load import POLICY, PolicyLoad
 from workload import Observer, Workload
 
 SICK_READS_S = 20  # a cluster that did not heal is read as far as it answers
+SMALL_DISK_MIB = 1024  # in memory, for each node
 
 
 class Schedule:
@@ -50,14 +51,21 @@ class Abilities:
         self.networks = os.geteuid() == 0 and all(map(shutil.which, ("ip", "iptables")))
         self.clock_library = pathlib.Path(bin_dir).resolve() / "candor-chaos-clock.so"
         self.has = {"disk"} | ({"clock"} if self.clock_library.exists() else set())
+        if os.geteuid() == 0 and shutil.which("mount"):
+            self.has.add("small disk")
 
     def can(self, name):
         made = faults.BY_NAME[name]
         return (self.networks or not made.needs_networks) and self.has.issuperset(made.needs)
 
-    def cluster_options(self):
-        """For LocalCluster.up."""
+    def cluster_options(self, names):
+        """For LocalCluster.up, when these faults are to come."""
         environment = {}
+        settings = {"testing": "yes", "testing_disk_faults": "{folder}/disk"}
+        small = any("small disk" in faults.BY_NAME[name].needs for name in names)
+        if small:
+            mib = 1 << 20
+            settings |= {"disk_low_bytes": SMALL_DISK_MIB // 8 * mib, "disk_reserve_bytes": SMALL_DISK_MIB // 16 * mib}
         if "clock" in self.has:
             environment = {"LD_PRELOAD": str(self.clock_library), "CHAOS_CLOCK": "{folder}/clock"}
         def prepare(cluster):
@@ -65,11 +73,13 @@ class Abilities:
                 Clock(node.folder / "clock").write()
                 faults.tell_disk(node)
         return {"netns": self.networks, "node_environment": environment, "prepare": prepare,
-                "settings": {"testing": "yes", "testing_disk_faults": "{folder}/disk"}}
+                "settings": settings, "data_mib": SMALL_DISK_MIB if small else None}
 
 
 def default_faults(abilities):
-    return [n for n, made in faults.BY_NAME.items() if abilities.can(n) and not made.breaks_promises]
+    """All that promises hold against, but those that take a disk too small for a long run."""
+    return [n for n, made in faults.BY_NAME.items()
+            if abilities.can(n) and not made.breaks_promises and "small disk" not in made.needs]
 
 
 class Run:
@@ -103,7 +113,7 @@ class Run:
         try:
             self.say(f"seed {g.seed}: {len(schedule.steps)} faults in {g.minutes:g} min; {self.command()}")
             cluster = LocalCluster.up(self.folder / "cluster", g.bin_dir, nodes=g.nodes, etcd=g.etcd, shards=g.shards,
-                                      **abilities.cluster_options())
+                                      **abilities.cluster_options(names))
             cluster.wait_until_healthy()
             self.began = time.monotonic_ns()
             history = History(self.history_file, seed=g.seed, command=self.command(), nodes=g.nodes, etcd=g.etcd,
