@@ -22,6 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto activation_deadline = 60s;
+constexpr auto leaving_deadline = 3s; ///< nobody may be there to take what is led here
 
 struct system_config : caf::actor_system_config {
   explicit system_config(bool in_cluster) {
@@ -62,6 +63,7 @@ public:
   }
 
   std::string url() const override { return url_; }
+  std::string operators_url() const override { return operators_url_; }
   timestamp now() const override { return clock_->now(); }
   const rooms& doors() const override { return rooms_->doors(); }
   caf::actor_system& system() override { return *system_; }
@@ -70,8 +72,10 @@ public:
   }
 
   void stop() override {
-    if (gateway_)
+    if (gateway_) {
+      leave_cluster();
       gateway_->stop();
+    }
     if (rooms_)
       rooms_->end_rooms();
     {
@@ -85,6 +89,18 @@ public:
   }
 
 private:
+  /// So that no other node waits for this one once it is gone. Requests are served meanwhile.
+  void leave_cluster() {
+    if (alone_)
+      return;
+    caf::scoped_actor self{*system_};
+    self->request(rooms_->cluster().door().actor, leaving_deadline, replication::leave_atom_v)
+        .receive([](replication::left_atom) {},
+                 [](const caf::error&) {
+                   log::warn("supervision", "not every shard could be left to another node");
+                 });
+  }
+
   result<void> open_storage(const config::node_config& config) {
     alone_ = config.cluster.empty();
     CANDOR_TRY(files, config::check(config));
@@ -215,8 +231,9 @@ private:
 
   result<void> open_gateway(const config::node_config& config) {
     gateway::gateway_config settings;
-    settings.address = config.http_address;
-    settings.port = config.http_port;
+    settings.http = {config.http.address, config.http.port};
+    if (config.admin)
+      settings.operators = {config.admin->address, config.admin->port};
     settings.tls_certificate = config.tls_certificate;
     settings.tls_key = config.tls_key;
     for (const auto& key : config.keys)
@@ -236,8 +253,12 @@ private:
       gateway_ = std::move(opened);
       gateway_->set_ready(ready_);
     }
-    url_ = fmt::format("{}://{}:{}", config.tls_certificate.empty() ? "http" : "https",
-                       config.http_address, gateway_->port());
+    auto url_at = [&](const std::string& address, std::uint16_t port) {
+      return fmt::format("{}://{}:{}", config.tls_certificate.empty() ? "http" : "https", address,
+                         port);
+    };
+    url_ = url_at(config.http.address, gateway_->port());
+    operators_url_ = url_at(config.admin.value_or(config.http).address, gateway_->operators_port());
     return {};
   }
 
@@ -270,7 +291,7 @@ private:
   std::mutex ready_mutex_; ///< guards the next two where the node runs
   std::unique_ptr<gateway::gateway> gateway_;
   bool ready_ = false;
-  std::string url_;
+  std::string url_, operators_url_;
 };
 
 } // namespace

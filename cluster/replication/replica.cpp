@@ -643,6 +643,14 @@ void replica::fence(millis now, effects& out) {
   consider(now, out);
 }
 
+void replica::abandon(member to, millis now, effects& out) {
+  auto may = role_ == role::serving && swaps_.empty() && contains(config_.in_sync, to) &&
+             !same_member(to, self_);
+  fence(now, out);
+  if (may)
+    pass_on(std::move(to), now, out);
+}
+
 // -- leading
 // -------------------------------------------------------------------------------------------------
 

@@ -188,6 +188,9 @@ public:
   bool renew(std::uint64_t term_floor, millis now, effects& out);
   /// Gives up leading at once (the disk hangs or failed); nothing more is acknowledged.
   void fence(millis now, effects& out);
+  /// The same, and names an in-sync member that is to lead, which then need not wait for this one's
+  /// grants to lapse. For a disk that failed: what is not committed has no answer anyway.
+  void abandon(member to, millis now, effects& out);
   /// Asked by the shell before it replaces what is here by a copy that the primary of `term` made
   /// and that ends at `at`. True: nothing is taken or acknowledged until `installed`; a process
   /// that ends before that must start with nothing (`recovered` with its term only). False: drop

@@ -153,11 +153,20 @@ public:
           flush_soon();
           return done_ptr{done};
         },
+        [this](leave_atom) -> caf::result<left_atom> {
+          core_->begin_to_end();
+          leaving_.push_back(make_response_promise<left_atom>());
+          flush_soon();
+          return caf::delegated<left_atom>{};
+        },
         [this](flush_atom) { flush(); },
         [this](heartbeat_atom) {
           delayed_send(this, heartbeat_every, heartbeat_atom_v);
           look_at_disk();
           core_->tick();
+          if (!leaving_.empty() && core_->has_left())
+            for (auto& asked : std::exchange(leaving_, {}))
+              asked.deliver(left_atom_v);
           show();
           flush();
         },
@@ -169,6 +178,7 @@ public:
     anon_send_exit(coordination_, caf::exit_reason::user_shutdown);
     disk_ = nullptr;
     coordination_ = nullptr;
+    leaving_.clear(); // a promise holds this actor
     peers_.clear();
     core_.reset(); // who waits in it holds this actor
   }
@@ -378,6 +388,7 @@ private:
   write_door door_;
   worker_handle disk_, coordination_;
   std::map<std::string, peer> peers_;
+  std::vector<caf::typed_response_promise<left_atom>> leaving_;
   std::uint64_t links_ = 0;
   std::map<shard_id, caf::actor_addr> owners_; ///< who opened the shard
   std::vector<shard_swap> swaps_;              ///< to be asked of the coordinator next

@@ -86,6 +86,8 @@ CAF_ADD_TYPE_ID(candor_cluster, (candor::replication::peer_frame))
 CAF_ADD_ATOM(candor_cluster, candor::replication, open_shard_atom, "openshard")
 CAF_ADD_ATOM(candor_cluster, candor::replication, shard_closed_atom, "closed")
 CAF_ADD_ATOM(candor_cluster, candor::replication, renew_atom, "renew")
+CAF_ADD_ATOM(candor_cluster, candor::replication, leave_atom, "leave")
+CAF_ADD_ATOM(candor_cluster, candor::replication, left_atom, "left")
 CAF_ADD_ATOM(candor_cluster, candor::replication, taken_atom, "taken")
 CAF_ADD_ATOM(candor_cluster, candor::replication, flush_atom, "flush")
 CAF_ADD_ATOM(candor_cluster, candor::replication, heartbeat_atom, "heartbeat")
@@ -97,7 +99,9 @@ namespace candor::replication {
 /// - open_shard: answered when this node leads the shard and its tables hold all that is committed.
 ///   Whoever asked is sent (shard_closed, epoch) when that ends;
 /// - a frame of another node; configurations; what the placement wants; peers;
-/// - renew: lead the shard on in a term of at least the one that is given.
+/// - renew: lead the shard on in a term of at least the one that is given;
+/// - leave: the process is to end; answered when no other node waits for it any more. Whoever asks
+///   sets a deadline: it can be that nobody takes what is led here.
 using replication_handle =
     caf::typed_actor<caf::replies_to<append_request_ptr>::with<append_result_ptr>,
                      caf::replies_to<open_shard_atom, shard_id>::with<opening_ptr>,
@@ -105,7 +109,8 @@ using replication_handle =
                      caf::reacts_to<configs_seen_ptr>, caf::reacts_to<shards_wanted_ptr>,
                      caf::reacts_to<peer_seen_ptr>,
                      caf::replies_to<renew_atom, shard_id, std::uint64_t>::with<done_ptr>,
-                     caf::reacts_to<flush_atom>, caf::reacts_to<heartbeat_atom>>;
+                     caf::replies_to<leave_atom>::with<left_atom>, caf::reacts_to<flush_atom>,
+                     caf::reacts_to<heartbeat_atom>>;
 
 /// What rooms see of it without a message, of each shard.
 struct shard_progress {

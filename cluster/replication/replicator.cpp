@@ -17,7 +17,6 @@ using engine::table;
 
 constexpr millis try_again_every{500};
 constexpr millis ask_pages_every{200};
-constexpr millis leave_others_every{10'000};
 constexpr millis empty_after{60'000}; ///< of nobody wanting what lies here
 constexpr millis ask_once_more_every{5000};
 
@@ -568,11 +567,25 @@ void replicator::fail_all(const error& why) {
     auto& s = shards_[i];
     for (auto& w : std::exchange(s.waiting, {}))
       w.then(tl::unexpected<error>{why});
-    effects ignored;
-    s.machine->fence(now(), ignored);
+    effects out;
+    if (auto to = find_successor(*s.machine)) {
+      s.machine->abandon(*to, now(), out);
+      carry_out_effects(shard, out);
+    } else {
+      s.machine->fence(now(), out); // it is made anew before anything that it wants could be done
+    }
     if (s.led_term != 0)
       close(shard);
   }
+}
+
+/// Another in-sync member, which was heard of lately and has room.
+std::optional<sharding::member> replicator::find_successor(const replica& r) const {
+  for (const auto& m : r.config().in_sync)
+    if (m != options_.self && !r.is_low(m) &&
+        now() - leases_.last_echo(m) <= options_.protocol.silence / 2)
+      return m;
+  return std::nullopt;
 }
 
 std::vector<log_record> replicator::read(shard_id shard, std::uint64_t from,
@@ -641,7 +654,23 @@ result<void> replicator::renew(shard_id shard, std::uint64_t term_floor) {
 void replicator::found_room(disk_room room) {
   room_ = room;
   for (auto& s : shards_)
-    s.machine->set_room(room);
+    s.machine->set_room(room_as_told(*s.machine));
+}
+
+/// A node that is to end is done without like one whose disk has no room.
+disk_room replicator::room_as_told(const replica& r) const {
+  return ending_ && r.now_is() != role::serving ? std::max(room_, disk_room::low) : room_;
+}
+
+bool replicator::has_left() const {
+  return std::ranges::all_of(shards_, [&](const auto& s) {
+    const auto& r = *s.machine;
+    const auto& in_sync = r.config().in_sync;
+    if (r.now_is() == role::serving)
+      return r.alone() || !find_successor(r);
+    return std::ranges::find(in_sync, options_.self) == in_sync.end() ||
+           in_sync.size() <= r.config().in_sync_min;
+  });
 }
 
 void replicator::tick() {
@@ -665,26 +694,23 @@ void replicator::tick() {
     log::info("replication", "writes go on");
   }
   auto hanging = under_way_ ? now() - under_way_->since : millis{0};
-  auto leave = hanging > options_.hand_off_after && now() - left_others_ > leave_others_every;
-  if (leave) {
-    left_others_ = now();
+  auto leave = patience_.leaves(now(), hanging);
+  if (leave && std::exchange(left_for_, under_way_->since) != under_way_->since)
     log::warn("replication", "a sync takes {} ms: this node leaves its shards to others",
               hanging.count());
-  }
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     auto shard = static_cast<shard_id>(i);
     step(shard, [&](replica& r, effects& out) {
+      if (ending_)
+        r.set_room(room_as_told(r));
       r.tick(now(), out);
       if (r.now_is() != role::serving || r.alone())
         return;
       if (hanging > options_.fence_after) {
         r.fence(now(), out);
-      } else if (leave || room_ != disk_room::ample) {
-        for (const auto& m : r.config().in_sync)
-          if (m != options_.self && !r.is_low(m) &&
-              now() - leases_.last_echo(m) <= options_.protocol.silence / 2 &&
-              r.hand_off(m, now(), out))
-            break;
+      } else if (leave || ending_ || room_ != disk_room::ample) {
+        if (auto to = find_successor(r))
+          r.hand_off(*to, now(), out);
       }
     });
   }

@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/replication/disk_patience.hpp"
 #include "cluster/replication/entry.hpp"
 #include "cluster/replication/leases.hpp"
 #include "cluster/replication/peer_wire.hpp"
@@ -57,8 +58,7 @@ struct replicator_options {
   shard_count shards;
   std::uint64_t log_kept_bytes = 1u << 20; ///< of each shard, for those who catch up from it
   replica_options protocol{};
-  millis hand_off_after{300}; ///< a sync takes longer: leave the shards to others
-  millis fence_after{1000};   ///< a sync takes longer: nothing is promised any more
+  millis fence_after{1000}; ///< a sync takes longer: nothing is promised any more
 };
 
 /// What the disk has to do next, in this order.
@@ -130,6 +130,11 @@ public:
   result<void> renew(shard_id shard, std::uint64_t term_floor);
   /// What was found of the disk's room. Below `ample` this node leads only what nobody else can.
   void found_room(disk_room room);
+  /// This process is to end. From now on it hands over what it leads, and asks to be left out of
+  /// every in-sync set that can do without it, so that nobody waits for it once it is gone.
+  void begin_to_end() { ending_ = true; }
+  /// All of that was done, as far as the coordinator's records that are known here tell.
+  bool has_left() const;
   /// Every 20 ms or so.
   void tick();
 
@@ -273,6 +278,8 @@ private:
   void take_no_more(shard_id shard); ///< what was taken is still answered
   void close(shard_id shard);
   void fail_all(const error& why);
+  std::optional<sharding::member> find_successor(const replica& r) const;
+  disk_room room_as_told(const replica& r) const;
 
   result<committed> place_one(const draft& from, shard_id shard, placing& at, entry& placed);
   void queue_write(shard_id shard, log_write write);
@@ -310,7 +317,9 @@ private:
   std::optional<error> damaged_;
   millis tried_again_{0};
   disk_room room_ = disk_room::ample;
-  millis left_others_{-10'000}; ///< when shards were last handed off because of the disk
+  disk_patience patience_;
+  bool ending_ = false;
+  millis left_for_{-1}; ///< when the write began for which shards were last left
 };
 
 } // namespace candor::replication

@@ -70,6 +70,8 @@ class Cluster(ReplicationCase):
                 cluster.candorctl("cluster", "drain", node.name, "--wait")
                 self.assertNotIn(node.name, {s["primary"] for s in cluster.view()["shards"]})
                 self.assertTrue(node.stop(), f"{node.name} did not end in order")
+                waited_for = [s["shard"] for s in cluster.view()["shards"] if node.name in s["in_sync"]]
+                self.assertEqual(waited_for, [], f"writes wait for {node.name}, which is gone")
                 load.wait_until_all_are_served()
                 node.start()
                 cluster.candorctl("cluster", "undrain", node.name)

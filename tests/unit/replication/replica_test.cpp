@@ -593,6 +593,38 @@ TEST_CASE("a hand-off stops serving, names the successor, and releases", "[repli
   CHECK(n.it.now_is() == role::follower);
 }
 
+TEST_CASE("a primary whose disk failed names another at once, and releases", "[replica]") {
+  primary n;
+  n.it.append({record(4, 2)}, n.now, n.out); // is written nowhere
+  n.out = {};
+  SECTION("an in-sync member") {
+    n.it.abandon(b, n.now, n.out);
+    CHECK_FALSE(n.it.writable());
+    CHECK_FALSE(n.promises.held(0, 2, n.now));
+    CHECK(n.out.writes.empty());
+    REQUIRE(n.out.swaps.size() == 1);
+    CHECK(n.out.swaps.front().config.primary == b);
+    CHECK(n.out.swaps.front().config.term == 3);
+    SECTION("which the coordinator knows then") {
+      n.answer_swap(swap_outcome::applied);
+      REQUIRE(n.out.messages.size() == 1);
+      CHECK(std::holds_alternative<released>(n.out.messages.front().second.body));
+      CHECK(n.it.now_is() == role::follower);
+    }
+    SECTION("and does not lead itself where that fails") {
+      n.answer_swap(swap_outcome::refused);
+      n.tick(n.now + 100ms);
+      CHECK_FALSE(n.it.writable());
+      CHECK(n.it.now_is() != role::serving);
+    }
+  }
+  SECTION("nobody else") {
+    n.it.abandon(a, n.now, n.out);
+    CHECK_FALSE(n.it.writable());
+    CHECK(n.out.swaps.empty());
+  }
+}
+
 TEST_CASE("a hand-off waits for what was taken to be committed, though not for long", "[replica]") {
   primary n;
   n.it.append({record(4, 2)}, n.now, n.out);
