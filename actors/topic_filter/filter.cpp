@@ -96,16 +96,21 @@ filter::filter(std::unique_ptr<parts> inside)
 filter::~filter() = default;
 
 result<std::unique_ptr<filter>> filter::load(const std::filesystem::path& lexicon_folder) {
+  return load_terms(lexicon_folder, {});
+}
+
+result<std::unique_ptr<filter>> filter::load_terms(const std::filesystem::path& lexicon_folder,
+                                                   const std::filesystem::path& compiled) {
   auto inside = std::make_unique<parts>();
   CANDOR_TRY(words, load_lexicon(lexicon_folder));
-  CANDOR_TRY(terms, finder::compile(std::move(words)));
+  CANDOR_TRY(terms, finder::compile(std::move(words), compiled));
   inside->terms = std::move(terms);
   return std::unique_ptr<filter>{new filter{std::move(inside)}};
 }
 
 result<std::unique_ptr<filter>> filter::load(const std::filesystem::path& lexicon_folder,
                                              const std::filesystem::path& model_file) {
-  CANDOR_TRY(made, load(lexicon_folder));
+  CANDOR_TRY(made, load_terms(lexicon_folder, compiled_lexicon(model_file)));
   CANDOR_TRY(model, classifier::load(model_file));
   const auto& of = model->inside().made_of;
   if (auto lexicon = of.find("lexicon"); lexicon == of.end() || lexicon->second != made->version())
@@ -117,6 +122,10 @@ result<std::unique_ptr<filter>> filter::load(const std::filesystem::path& lexico
   made->inside_->mend = std::make_unique<mender>(*model);
   made->inside_->model = std::move(model);
   return std::move(made);
+}
+
+std::filesystem::path filter::compiled_lexicon(const std::filesystem::path& model_file) {
+  return model_file.parent_path() / "lexicon.scan";
 }
 
 std::unique_ptr<filter> filter::closed() {

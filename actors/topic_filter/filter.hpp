@@ -63,9 +63,12 @@ public:
   /// The lexicon alone. Error: `config_invalid` with file and line.
   static result<std::unique_ptr<filter>> load(const std::filesystem::path& lexicon_folder);
   /// And the model that was trained with this lexicon. Error: `config_invalid`: also where the
-  /// model is missing, damaged, or was trained with another lexicon.
+  /// model is missing, damaged, or was trained with another lexicon. Takes seconds where
+  /// `compiled_lexicon` has no file that fits.
   static result<std::unique_ptr<filter>> load(const std::filesystem::path& lexicon_folder,
                                               const std::filesystem::path& model_file);
+  /// Beside the model: "lexicon.scan" (scan_file.hpp).
+  static std::filesystem::path compiled_lexicon(const std::filesystem::path& model_file);
   /// Withholds everything as `unknown`: for who goes on where loading failed.
   static std::unique_ptr<filter> closed();
 
@@ -103,6 +106,8 @@ private:
   struct parts;
   struct workspace;
   explicit filter(std::unique_ptr<parts> inside);
+  static result<std::unique_ptr<filter>> load_terms(const std::filesystem::path& lexicon_folder,
+                                                    const std::filesystem::path& compiled);
   void judge(std::string_view text, std::string_view lang,
              std::span<const std::string> earlier_turns, bool explain, judgement& j) const;
   bool judge_turn(workspace& w, std::string_view turn, std::string_view primary, bool is_text,

@@ -13,6 +13,7 @@
 #include <unicode/utf8.h>
 
 #include "actors/topic_filter/filter.hpp"
+#include "actors/topic_filter/scan_file.hpp"
 #include "storage/base/limits.hpp"
 
 namespace candor::topic_filter {
@@ -143,11 +144,11 @@ void finder::workspace::wipe() noexcept {
   other.wipe();
 }
 
-result<std::unique_ptr<finder>> finder::compile(lexicon words) {
+result<std::unique_ptr<finder>> finder::compile(lexicon words, const std::filesystem::path& kept) {
   std::unique_ptr<finder> made{new finder};
   made->words_ = std::move(words);
   made->number_ = ++finders_made;
-  CANDOR_TRY_VOID(made->fill());
+  CANDOR_TRY_VOID(made->fill(kept));
   return made;
 }
 
@@ -161,7 +162,11 @@ result<std::uint8_t> finder::language(const std::string& tag) {
   return static_cast<std::uint8_t>(known - langs_.begin());
 }
 
-result<void> finder::fill() {
+result<void> finder::keep(const std::filesystem::path& file) const {
+  return write_scan_file(file, scan_key_, database_);
+}
+
+result<void> finder::fill(const std::filesystem::path& kept) {
   std::array<char, 40> memory;
   std::map<std::string, std::uint32_t> places;
   std::vector<const std::string*> texts;
@@ -231,6 +236,9 @@ result<void> finder::fill() {
     if (langs_[i] == "en")
       english_ |= language_set{1} << i;
 
+  scan_key_ = scan_key(texts);
+  if (!kept.empty() && (database_ = read_scan_file(kept, scan_key_)))
+    return {};
   std::vector<const char*> pointers;
   std::vector<std::size_t> lengths;
   std::vector<unsigned> flags(literals_.size(), 0), ids(literals_.size());

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <set>
@@ -95,7 +96,11 @@ public:
     void wipe() noexcept;
   };
 
-  static result<std::unique_ptr<finder>> compile(lexicon words);
+  /// `kept`: where a database may lie that was made of these words before (scan_file.hpp).
+  static result<std::unique_ptr<finder>> compile(lexicon words,
+                                                 const std::filesystem::path& kept = {});
+  /// For the next to compile the same words. Error: `io_failed`.
+  result<void> keep(const std::filesystem::path& file) const;
   ~finder();
   finder(const finder&) = delete;
   finder& operator=(const finder&) = delete;
@@ -121,7 +126,7 @@ public:
 private:
   struct literal;
   finder() = default;
-  result<void> fill();
+  result<void> fill(const std::filesystem::path& kept);
   result<std::uint8_t> language(const std::string& tag);
   void put_together(workspace& w) const;
   evidence explained(const hit& h, const rule& r) const;
@@ -136,6 +141,7 @@ private:
   script_set judged_scripts_;                       ///< of those languages
   language_set english_ = 0;
   std::size_t topics_end_ = 0; ///< past the greatest topic's number
+  std::string scan_key_;
   hs_database* database_ = nullptr;
   std::uint64_t number_ = 0; ///< tells finders apart: an address may come again after a reload
 };

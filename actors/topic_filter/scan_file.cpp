@@ -1,0 +1,74 @@
+#include "actors/topic_filter/scan_file.hpp"
+
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+
+#include <hs/hs.h>
+#include <sodium.h>
+
+namespace candor::topic_filter {
+
+namespace {
+
+constexpr std::streamoff file_bytes_max = 1 << 29;
+constexpr std::size_t key_bytes = 32;
+
+} // namespace
+
+std::string scan_key(const std::vector<const std::string*>& terms) {
+  crypto_generichash_state state;
+  std::string key(key_bytes, '\0');
+  crypto_generichash_init(&state, nullptr, 0, key.size());
+  auto add = [&](std::string_view text) {
+    auto size = static_cast<std::uint64_t>(text.size());
+    crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(&size), sizeof size);
+    crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(text.data()),
+                              text.size());
+  };
+  add(hs_version());
+  for (const auto* term : terms)
+    add(*term);
+  crypto_generichash_final(&state, reinterpret_cast<unsigned char*>(key.data()), key.size());
+  return key;
+}
+
+hs_database* read_scan_file(const std::filesystem::path& file, const std::string& key) {
+  std::ifstream from{file, std::ios::binary | std::ios::ate};
+  auto size = from.is_open() ? static_cast<std::streamoff>(from.tellg()) : 0;
+  if (size <= static_cast<std::streamoff>(key.size()) || size > file_bytes_max)
+    return nullptr;
+  std::string bytes(static_cast<std::size_t>(size), '\0');
+  from.seekg(0);
+  if (!from.read(bytes.data(), size) || !bytes.starts_with(key))
+    return nullptr;
+  hs_database* made = nullptr; // it has a checksum, and knows for which processor it was made
+  auto outcome =
+      hs_deserialize_database(bytes.data() + key.size(), bytes.size() - key.size(), &made);
+  return outcome == HS_SUCCESS ? made : nullptr;
+}
+
+result<void> write_scan_file(const std::filesystem::path& file, const std::string& key,
+                             const hs_database* database) {
+  char* bytes = nullptr;
+  std::size_t size = 0;
+  if (hs_serialize_database(database, &bytes, &size) != HS_SUCCESS)
+    return fail(errc::io_failed, "the lexicon's database cannot be put into bytes");
+  std::unique_ptr<char, void (*)(void*)> owned{bytes, std::free};
+  auto beside = file;
+  beside += ".new";
+  {
+    std::ofstream to{beside, std::ios::binary};
+    to.write(key.data(), static_cast<std::streamsize>(key.size()));
+    to.write(bytes, static_cast<std::streamsize>(size));
+    if (!to.flush())
+      return fail(errc::io_failed, beside.string() + " cannot be written");
+  }
+  std::error_code ec;
+  std::filesystem::rename(beside, file, ec);
+  if (ec)
+    return fail(errc::io_failed, file.string() + ": " + ec.message());
+  return {};
+}
+
+} // namespace candor::topic_filter
