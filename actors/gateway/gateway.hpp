@@ -2,14 +2,16 @@
 /// checks who asks, bounds it, and knocks at the rooms behind. First on the way of an event.
 /// Guarantees: every answer is within its deadline; every error is problem+json; memory for bodies,
 /// connections and time are bounded (limits.hpp), and a slow or hostile client costs no more than
-/// that; nothing listens beyond this machine without TLS and keys.
-/// Must never log or count anything by a user, and keeps no text after its verdict.
+/// that; nothing listens beyond this machine without TLS and keys; operators' routes may stand at
+/// an address of their own. Must never log or count anything by a user, and keeps no text after its
+/// verdict.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,10 +43,17 @@ struct gateway_bounds {
   std::chrono::milliseconds room_deadline = limits::room_deadline;
 };
 
-struct gateway_config {
+struct listener {
   std::string address = "127.0.0.1"; ///< an IP address or "localhost"
   std::uint16_t port = 8080;         ///< 0: any free one
-  std::string tls_certificate;       ///< PEM files; both or none
+};
+
+struct gateway_config {
+  listener http;
+  /// Where operators' routes are served (policies, the cluster, the audit log, admin verbs), beside
+  /// all others. Where there is none, `http` serves them too; else it refuses them.
+  std::optional<listener> operators;
+  std::string tls_certificate; ///< PEM files; both or none
   std::string tls_key;
   /// None: on loopback everyone may do everything; elsewhere refused.
   std::vector<api_key> keys;
@@ -67,6 +76,9 @@ public:
   virtual ~gateway() = default;
 
   virtual std::uint16_t port() const = 0;
+
+  /// Of the operators' listener; that of all where it has none of its own.
+  virtual std::uint16_t operators_port() const = 0;
 
   /// What /readyz says. Events and persons are served only when ready.
   virtual void set_ready(bool ready) = 0;

@@ -316,6 +316,9 @@ private:
     return true;
   }
 
+  /// Of admins, and of auditors: of nobody else.
+  static bool is_operators(const route& r) { return (r.roles & ~bit(role::auditor)) == 0; }
+
   std::optional<reply> find_route(exchange& x) {
     auto parsed = parse_target(x.head.target);
     if (!parsed)
@@ -328,6 +331,11 @@ private:
         continue;
       if (r.method == x.head.method || (r.method == "GET" && x.head.method == "HEAD")) {
         x.route = &r;
+        if (is_operators(r) && !x.serves_operators)
+          return make_problem({errc::forbidden,
+                               "this is served at the operators' address only (the key `admin` of "
+                               "the node's configuration)"},
+                              x.trace_id);
         x.parameters = std::move(parameters);
         return std::nullopt;
       }
@@ -1547,13 +1555,19 @@ public:
   ~running_gateway() override { stop(); }
 
   result<void> open(const gateway_config& config) {
-    CANDOR_TRY(opened, start_http_server(config, routes_));
+    CANDOR_TRY(opened, start_http_server(config.http, !config.operators, config, routes_));
     server_ = std::move(opened);
-    port_ = server_->port();
+    port_ = operators_port_ = server_->port();
+    if (!config.operators)
+      return {};
+    CANDOR_TRY(second, start_http_server(*config.operators, true, config, routes_));
+    operators_server_ = std::move(second);
+    operators_port_ = operators_server_->port();
     return {};
   }
 
   std::uint16_t port() const override { return port_; }
+  std::uint16_t operators_port() const override { return operators_port_; }
   void set_ready(bool ready) override { routes_.set_ready(ready); }
 
   void stop() override {
@@ -1561,16 +1575,18 @@ public:
       return;
     stopped_ = true;
     routes_.set_ready(false);
-    if (server_)
-      server_->drain(stop_grace);
-    routes_.stop(); // open questions complete into the server, which must still be there
+    for (auto* s : {&server_, &operators_server_})
+      if (*s)
+        (*s)->drain(stop_grace);
+    routes_.stop(); // open questions complete into the servers, which must still be there
     server_.reset();
+    operators_server_.reset();
   }
 
 private:
   routes routes_;
-  std::unique_ptr<http_server> server_;
-  std::uint16_t port_ = 0;
+  std::unique_ptr<http_server> server_, operators_server_; ///< the second: where it has its own
+  std::uint16_t port_ = 0, operators_port_ = 0;
   bool stopped_ = false;
 };
 

@@ -61,6 +61,7 @@ struct exchange {
   std::string traceparent;        ///< as given back
   const candor::gateway::route* route = nullptr;
   std::vector<std::string> parameters; ///< of the route's pattern, in order
+  bool serves_operators = false;       ///< it came to a listener that may
   candor::gateway::caller caller;
 };
 
@@ -90,7 +91,8 @@ public:
 };
 
 /// `app` must outlive the server. Error: `config_invalid`, `io_failed`.
-result<std::unique_ptr<http_server>> start_http_server(const gateway_config& config,
+result<std::unique_ptr<http_server>> start_http_server(const listener& at, bool serves_operators,
+                                                       const gateway_config& config,
                                                        application& app);
 
 } // namespace candor::gateway

@@ -190,8 +190,9 @@ request_head read_head(const http::request<http::buffer_body>& from) {
 
 class server final : public http_server {
 public:
-  server(const gateway_bounds& bounds, application& app)
+  server(const gateway_bounds& bounds, bool serves_operators, application& app)
     : bounds_{bounds}
+    , serves_operators_{serves_operators}
     , app_{app}
     , memory_{bounds.bodies_in_memory_bytes}
     , connections_gauge_{metrics::gauge("candor_gateway_connections", "Open connections.")}
@@ -403,6 +404,7 @@ private:
     // it.)
     parser.body_limit(std::numeric_limits<std::uint64_t>::max());
     exchange x;
+    x.serves_operators = serves_operators_;
     body_share share{memory_};
     error_code ec;
     until.arm(bounds_.header_deadline);
@@ -550,6 +552,7 @@ private:
   }
 
   const gateway_bounds bounds_;
+  const bool serves_operators_;
   application& app_;
   body_memory memory_;
   prometheus::Gauge& connections_gauge_;
@@ -595,14 +598,15 @@ void raise_file_limit() {
 
 } // namespace
 
-result<std::unique_ptr<http_server>> start_http_server(const gateway_config& config,
+result<std::unique_ptr<http_server>> start_http_server(const listener& at, bool serves_operators,
+                                                       const gateway_config& config,
                                                        application& app) {
-  auto address = config.address == "localhost" ? std::string{"127.0.0.1"} : config.address;
+  auto address = at.address == "localhost" ? std::string{"127.0.0.1"} : at.address;
   error_code ec;
   auto ip = asio::ip::make_address(address, ec);
   if (ec)
     return fail(errc::config_invalid,
-                fmt::format("\"{}\" is not an IP address to listen on", config.address));
+                fmt::format("\"{}\" is not an IP address to listen on", at.address));
   if (config.tls_certificate.empty() != config.tls_key.empty())
     return fail(errc::config_invalid, "TLS needs both a certificate and a key");
   std::unique_ptr<ssl::context> tls;
@@ -612,14 +616,13 @@ result<std::unique_ptr<http_server>> start_http_server(const gateway_config& con
   }
   if (!ip.is_loopback() && !tls)
     return fail(errc::config_invalid,
-                fmt::format("{} is not a loopback address: TLS is required there", config.address));
+                fmt::format("{} is not a loopback address: TLS is required there", at.address));
   if (!ip.is_loopback() && config.keys.empty())
-    return fail(
-        errc::config_invalid,
-        fmt::format("{} is not a loopback address: keys are required there", config.address));
+    return fail(errc::config_invalid,
+                fmt::format("{} is not a loopback address: keys are required there", at.address));
   raise_file_limit();
-  auto made = std::make_unique<server>(config.bounds, app);
-  CANDOR_TRY_VOID(made->listen(address, config.port, std::move(tls)));
+  auto made = std::make_unique<server>(config.bounds, serves_operators, app);
+  CANDOR_TRY_VOID(made->listen(address, at.port, std::move(tls)));
   return std::unique_ptr<http_server>{std::move(made)};
 }
 

@@ -24,6 +24,9 @@ public:
   /// "http://127.0.0.1:8080"
   virtual std::string url() const = 0;
 
+  /// Where operators are served; often the same.
+  virtual std::string operators_url() const = 0;
+
   /// The node's time.
   virtual timestamp now() const = 0;
 

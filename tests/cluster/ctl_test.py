@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import threading
+import time
 
 import process_case
 from canary_test import pack
@@ -227,6 +228,23 @@ class WithNode(process_case.ProcessCase):
         self.assertTrue(verified["ok"])
         self.assertIn("the chains hold", self.ctl("audit", "verify").stdout)
 
+        heads, kept = self.folder / "heads.json", self.folder / "receipt.json"
+        heads.write_text(json.dumps(verified))
+        kept.write_text(json.dumps(receipt))
+        self.ctl("ingest", "-", stdin=ndjson(like("l3", "bea", "music")))
+        held = self.ctl("audit", "verify", "--against", heads, "--receipt", kept).stdout
+        known = 1 + sum(s["entries"] > 0 for s in verified["shards"])
+        self.assertIn(f"{known} entries known from elsewhere stand where they stood", held)
+        receipt["audit"]["entry"] -= 1
+        kept.write_text(json.dumps(receipt))
+        broken = self.ctl("audit", "verify", "--receipt", kept, code=10).stdout
+        self.assertIn(f"shard {receipt['audit']['shard']}: audit log of shard", broken)
+        verified["shards"][0]["entries"] += 1000
+        heads.write_text(json.dumps(verified))
+        self.assertIn("was known to reach", self.ctl("audit", "verify", "--against", heads, code=10).stdout)
+        heads.write_text("{}")
+        self.assertIn("is no answer of `audit verify`", self.ctl("audit", "verify", "--against", heads, code=1).stderr)
+
     def test_an_id_with_every_kind_of_character_names_one_person(self):
         for user in ("a/b", "a b?c#d", "käthe%2F", "..", "."):
             self.ctl("user", "put", user, "--region", "CA")
@@ -414,6 +432,22 @@ class WithNode(process_case.ProcessCase):
         paced = json.loads(run("--users", 20, "--seed", 6, "--rate", 400, "--batch", 10, "--duration", "2s", "-o",
                                "json"))
         self.assertAlmostEqual(paced["events"], 800, delta=120)
+
+
+class NodeWithAnOperatorsAddress(process_case.ProcessCase):
+    def test_operators_are_served_there_only(self):
+        node = self.start_node(flags=["--admin", "127.0.0.2:0"])
+        refused = node.candorctl("audit", "tail", "-o", "json", check=False)
+        self.assertEqual((refused.returncode, json.loads(refused.stderr)["code"]), (1, "forbidden"))
+        self.assertIn("`admin`", json.loads(refused.stderr)["detail"])
+        until = time.monotonic() + 20
+        while not (banner := re.search(r"operators (http://127\.0\.0\.2:\d+)", node.log_text())):
+            self.assertLess(time.monotonic(), until, node.log_text())
+            time.sleep(0.05)
+        there = banner[1]
+        self.assertIn("the chains hold", node.candorctl("audit", "verify", "--node", there).stdout)
+        node.candorctl("user", "put", "ann", "--region", "US", "--node", there)
+        self.assertEqual(node.call("GET", "/v1/users/ann").status, 200)
 
 
 class StrictNode(process_case.ProcessCase):

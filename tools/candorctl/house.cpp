@@ -156,10 +156,12 @@ int check_config(const session& with, const std::string& file) {
   json policies = json::array();
   for (const auto& p : files->policies)
     policies.push_back(p.id + " " + p.version);
+  auto operators = config->admin.value_or(config->http);
   json answer = {{"file", config->file.string()},
                  {"name", config->name},
                  {"data", config->data.string()},
-                 {"http", fmt::format("{}:{}", config->http_address, config->http_port)},
+                 {"http", fmt::format("{}:{}", config->http.address, config->http.port)},
+                 {"admin", fmt::format("{}:{}", operators.address, operators.port)},
                  {"tls", !config->tls_certificate.empty()},
                  {"keys", config->keys.size()},
                  {"clock", config->settable_clock ? "settable" : "system"},

@@ -96,6 +96,8 @@ void print_banner(const config::node_config& c, const config::checked& files,
   auto in_force = policies.in_force(node.now());
   fmt::print("Candor {} is ready\n", CANDOR_VERSION);
   fmt::print("  listens   {}\n", node.url());
+  if (node.operators_url() != node.url())
+    fmt::print("  operators {}\n", node.operators_url());
   fmt::print("  data      {}\n", std::filesystem::absolute(c.data).string());
   fmt::print("  clock     {} ({})\n", format_time(node.now()),
              c.settable_clock ? "settable" : "system");

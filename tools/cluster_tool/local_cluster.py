@@ -413,6 +413,7 @@ class LocalCluster:
         if self.netns:
             given["tls_certificate"] = certificates / f"{facts['name']}-http.crt"
             given["tls_key"] = certificates / f"{facts['name']}-http.key"
+            given["admin"] = given["http"]  # the client's network stands for the operators' too
         given |= self.filled(self.state["settings"], facts)
         lines = [f"{k} = {v if isinstance(v, int) else json.dumps(str(v))}" for k, v in given.items()]
         policy = configs / "policies" / "ai-interactions-2025-12-16.1.toml"
@@ -448,7 +449,7 @@ class LocalCluster:
                    "--advertise-client-urls", url(member, "client_port"),
                    "--listen-peer-urls", url(member, "peer_port"),
                    "--initial-advertise-peer-urls", url(member, "peer_port"),
-                   "--pre-vote", "--heartbeat-interval", "100", "--election-timeout", "1000",
+                   "--pre-vote", "--heartbeat-interval", "100", "--election-timeout", "750",
                    "--auto-compaction-mode", "periodic", "--auto-compaction-retention", "10m",
                    "--logger", "zap", "--log-level", "warn"]
         for prefix in ("", "peer-"):

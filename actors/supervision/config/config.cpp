@@ -30,6 +30,7 @@ constexpr std::uint64_t log_kept_bytes_least = 64 << 10;
 constexpr std::uint64_t log_kept_bytes_most = 1 << 30;
 constexpr std::uint64_t hook_ms_least = 1, hook_ms_most = 4000; ///< less than a room waits
 constexpr std::uint64_t transcribers_max = 64;
+constexpr std::uint16_t admin_port = 8081; ///< where http is not loopback
 constexpr std::uint64_t disk_bytes_most = 1ull << 50;
 
 result<std::uint64_t> number(std::string_view text, std::uint64_t least, std::uint64_t most) {
@@ -40,15 +41,28 @@ result<std::uint64_t> number(std::string_view text, std::uint64_t least, std::ui
   return value;
 }
 
-result<void> set_http(node_config& c, const std::string& text) {
+result<listen_at> parse_listener(const std::string& text) {
   auto colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0)
     return fail(errc::config_invalid, "is ADDRESS:PORT, such as 127.0.0.1:8080");
   CANDOR_TRY(port, number(std::string_view{text}.substr(colon + 1), 0, 65535));
-  c.http_address = text.substr(0, colon);
-  if (c.http_address.front() == '[' && c.http_address.back() == ']')
-    c.http_address = c.http_address.substr(1, c.http_address.size() - 2);
-  c.http_port = static_cast<std::uint16_t>(port);
+  auto address = text.substr(0, colon);
+  if (address.front() == '[' && address.back() == ']')
+    address = address.substr(1, address.size() - 2);
+  return listen_at{std::move(address), static_cast<std::uint16_t>(port)};
+}
+
+result<void> set_http(node_config& c, const std::string& text) {
+  CANDOR_TRY(parsed, parse_listener(text));
+  c.http = std::move(parsed);
+  return {};
+}
+
+result<void> set_admin(node_config& c, const std::string& text) {
+  if (text.empty())
+    return {};
+  CANDOR_TRY(parsed, parse_listener(text));
+  c.admin = std::move(parsed);
   return {};
 }
 
@@ -166,6 +180,11 @@ const std::vector<setting>& settings() {
       {{"http", "address and port of the HTTP interface; port 0 takes a free one",
         "127.0.0.1:8080"},
        set_http},
+      {{"admin",
+        "address and port where operators are served: policies, cluster, audit log, admin verbs; "
+        "may be that of http",
+        "as http where that is loopback, else 127.0.0.1:8081"},
+       set_admin},
       {{"tls_certificate", "PEM file; required where the address is not loopback", ""},
        verbatim(&node_config::tls_certificate)},
       {{"tls_key", "PEM file of the certificate's private key", ""},
@@ -473,11 +492,11 @@ result<void> settle_cluster(node_config& c) {
   if (c.in_sync_min > c.replicas)
     return fail(errc::config_invalid, fmt::format("in_sync_min is at most replicas ({}), not {}",
                                                   c.replicas, c.in_sync_min));
-  if (c.advertise.empty() && c.http_port != 0)
+  if (c.advertise.empty() && c.http.port != 0)
     c.advertise = fmt::format(
         "{}://{}:{}", c.tls_certificate.empty() ? "http" : "https",
-        c.http_address.find(':') == std::string::npos ? c.http_address : "[" + c.http_address + "]",
-        c.http_port);
+        c.http.address.find(':') == std::string::npos ? c.http.address : "[" + c.http.address + "]",
+        c.http.port);
   if (c.cluster.empty()) {
     // A node that was meant to be one of many must not start as one alone.
     if (!c.etcd.empty() || !c.node_address.empty())
@@ -498,8 +517,8 @@ result<void> settle_cluster(node_config& c) {
   if (secure && (c.etcd_ca.empty() || c.etcd_certificate.empty() || c.etcd_key.empty()))
     return fail(errc::config_invalid,
                 "etcd has https: it needs etcd_ca, etcd_certificate and etcd_key");
-  auto everywhere = c.http_address == "0.0.0.0" || c.http_address == "::";
-  if (everywhere && c.advertise.find(c.http_address) != std::string::npos)
+  auto everywhere = c.http.address == "0.0.0.0" || c.http.address == "::";
+  if (everywhere && c.advertise.find(c.http.address) != std::string::npos)
     return fail(errc::config_invalid, "http listens everywhere: advertise must name one URL");
   return {};
 }
@@ -548,12 +567,21 @@ result<node_config> load(const std::optional<std::filesystem::path>& file,
     c.notices = shipped / "notices";
   if (c.tls_certificate.empty() != c.tls_key.empty())
     return fail(errc::config_invalid, "tls_certificate and tls_key belong together");
-  if (!is_loopback(c.http_address)) {
+  if (!c.admin && !is_loopback(c.http.address))
+    c.admin = listen_at{"127.0.0.1", admin_port};
+  if (c.admin == c.http)
+    c.admin.reset();
+  for (auto [key, address] : {std::pair{"http", &c.http.address},
+                              {"admin", c.admin ? &c.admin->address : &c.http.address}}) {
+    if (is_loopback(*address))
+      continue;
     if (c.tls_certificate.empty())
-      return fail(errc::config_invalid,
-                  "http is not a loopback address: it needs tls_certificate and tls_key");
+      return fail(
+          errc::config_invalid,
+          fmt::format("{} is not a loopback address: it needs tls_certificate and tls_key", key));
     if (c.keys.empty())
-      return fail(errc::config_invalid, "http is not a loopback address: it needs [[keys]]");
+      return fail(errc::config_invalid,
+                  fmt::format("{} is not a loopback address: it needs [[keys]]", key));
   }
   if (c.clock_start && !c.settable_clock)
     return fail(errc::config_invalid, "clock_start needs clock = \"settable\"");

@@ -26,13 +26,20 @@ struct api_key {
   std::string hash; ///< argon2id, as `candorctl key hash` prints it
 };
 
+struct listen_at {
+  std::string address = "127.0.0.1"; ///< an IP address or "localhost"
+  std::uint16_t port = 8080;         ///< 0: any free one
+  friend bool operator==(const listen_at&, const listen_at&) = default;
+};
+
 struct node_config {
   std::filesystem::path file; ///< where it came from
 
   std::string name = "node-1";
   std::filesystem::path data = "candor-data";
-  std::string http_address = "127.0.0.1";
-  std::uint16_t http_port = 8080;
+  listen_at http;
+  /// Of operators; nothing where `http` serves them too.
+  std::optional<listen_at> admin;
   std::string tls_certificate, tls_key;         ///< PEM files; both or none
   std::filesystem::path user_token_secret_file; ///< signs people's tokens; empty: none is valid
   std::string log_level = "info";

@@ -461,6 +461,35 @@ TEST_CASE("with keys, a role opens its own doors only", "[gateway]") {
   CHECK(status("GET", "/v1/users/u-42", me) == 401);
 }
 
+TEST_CASE("operators may have an address of their own, and then the other refuses them",
+          "[gateway]") {
+  house h;
+  h.config.operators = gateway::listener{"127.0.0.1", 0};
+  auto& opened = h.open();
+  REQUIRE(opened.port() != opened.operators_port());
+  auto status_at = [](std::uint16_t port, std::string_view method, std::string_view path) {
+    http_client client{port};
+    client.send(request(method, path));
+    return client.receive().status;
+  };
+  for (auto [method, path] : {std::pair{"GET", "/v1/cluster"},
+                              {"GET", "/v1/policies"},
+                              {"GET", "/v1/audit"},
+                              {"POST", "/v1/admin/stop"}}) {
+    INFO(path);
+    CHECK(status_at(opened.port(), method, path) == 403);
+    CHECK(status_at(opened.operators_port(), method, path) == 200);
+  }
+  for (auto* path : {"/v1/users/u-42", "/metrics", "/readyz"}) {
+    INFO(path);
+    CHECK(status_at(opened.port(), "GET", path) == 200);
+    CHECK(status_at(opened.operators_port(), "GET", path) == 200);
+  }
+  auto refused = h.ask("POST", "/v1/admin/stop");
+  CHECK(code_of(refused) == "forbidden");
+  CHECK(refused.body.find("operators' address only") != std::string::npos);
+}
+
 TEST_CASE("what is acknowledged comes with the token of what was written", "[gateway]") {
   house h;
   auto one = h.ask("POST", "/v1/events", chat, json_type);

@@ -261,7 +261,7 @@ TEST_CASE("a gateway stops with its running requests answered", "[gateway]") {
 
 TEST_CASE("an address that is taken is named", "[gateway]") {
   house first, second;
-  second.config.port = first.port();
+  second.config.http.port = first.port();
   auto refused = second.try_start();
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == errc::io_failed);
@@ -271,7 +271,7 @@ TEST_CASE("an address that is taken is named", "[gateway]") {
 TEST_CASE("nothing listens beyond this machine without TLS and keys", "[gateway]") {
   house h;
   auto refusal = [&](const std::string& address) {
-    h.config.address = address;
+    h.config.http.address = address;
     auto refused = h.try_start();
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == errc::config_invalid);

@@ -201,7 +201,7 @@ public:
     for (shard_id s = 0; s < 2; ++s)
       shards->set(s, caf::actor_cast<profile_handle>(system_.spawn(profile_room, notes)));
     doors_.shards = shards;
-    config.port = 0;
+    config.http.port = 0;
     config.keys = std::move(keys);
     config.user_token_secret = std::move(token_secret);
     config.regions = regions();

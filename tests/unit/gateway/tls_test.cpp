@@ -96,7 +96,7 @@ TEST_CASE("older TLS, and no TLS at all, get nothing", "[gateway]") {
 
 TEST_CASE("with TLS and keys a node may listen beyond this machine", "[gateway]") {
   tls_house h;
-  h.config.address = "0.0.0.0";
+  h.config.http.address = "0.0.0.0";
   CHECK(h.try_start().error().code == errc::config_invalid); // no keys yet
   h.config.keys = {{"boss", "admin", *gateway::hash_api_key("admin-admin-admin")}};
   CHECK(h.try_start().has_value());

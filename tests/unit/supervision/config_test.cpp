@@ -51,7 +51,7 @@ TEST_CASE("with no file the shipped one is loaded", "[config]") {
 TEST_CASE("what is given beside the file wins over it", "[config]") {
   auto c = load_text(least + "http = \"127.0.0.1:1\"\n", {{"http", "127.0.0.1:2"}, {"name", "n2"}});
   REQUIRE(c);
-  CHECK(c->http_port == 2);
+  CHECK(c->http.port == 2);
   CHECK(c->name == "n2");
 }
 
@@ -91,7 +91,21 @@ TEST_CASE("beyond loopback TLS and keys are required", "[config]") {
       least, {{"http", "0.0.0.0:8080"}, {"tls_certificate", "c.pem"}, {"tls_key", "k.pem"}});
   REQUIRE(!no_keys);
   CHECK_THAT(no_keys.error().detail, Catch::Contains("[[keys]]"));
-  CHECK(load_text(least, {{"http", "[::1]:8080"}})->http_address == "::1");
+  CHECK(load_text(least, {{"http", "[::1]:8080"}})->http.address == "::1");
+}
+
+TEST_CASE("operators are served on this machine, where nothing else is said", "[config]") {
+  auto keys = least + "[[keys]]\nname = \"a\"\nrole = \"admin\"\nhash = \"$argon2id$x\"\n";
+  std::map<std::string, std::string> tls = {
+      {"http", "10.0.0.1:8443"}, {"tls_certificate", "c.pem"}, {"tls_key", "k.pem"}};
+  CHECK(load_text(keys, tls)->admin == listen_at{"127.0.0.1", 8081});
+  CHECK(!load_text(least)->admin); // where http is loopback it serves them
+  CHECK(load_text(least, {{"admin", "[::1]:9"}})->admin == listen_at{"::1", 9});
+  tls["admin"] = tls["http"];
+  CHECK(!load_text(keys, tls)->admin);
+  CHECK_THAT(load_text(least, {{"admin", "10.0.0.1:9"}}).error().detail,
+             Catch::Contains("admin is not a loopback address"));
+  CHECK_THAT(load_text(least, {{"admin", "9"}}).error().detail, Catch::Contains("ADDRESS:PORT"));
 }
 
 TEST_CASE("a node alone needs nothing of a cluster's", "[config]") {
