@@ -152,6 +152,7 @@ result<std::unique_ptr<ad_index>> ad_index::make(schema attributes,
     x.list_words_ += (x.columns_.back().dense_count() + 63) / 64;
   }
   named.clear();
+  x.newly_named_.assign(x.schema_.size(), 0);
   x.reserve(campaigns.size() + spare);
   if (what == asked_for::all)
     x.clauses_.emplace(x.columns_, x.bits_begin_, x.list_words_);
@@ -492,6 +493,15 @@ bool ad_index::remove(std::uint64_t id) {
   return true;
 }
 
+/// Until then who asks passes over values that no campaign names.
+void ad_index::note_new_values(const wish& w) {
+  for (const auto& n : w.nodes)
+    if (n.is_leaf() && columns_[n.attribute].kind() == value_kind::list)
+      for (auto v : w.values_of(n))
+        if (!columns_[n.attribute].list_place_of(v).dense)
+          std::atomic_ref{newly_named_[n.attribute]}.store(1, std::memory_order_relaxed);
+}
+
 result<ad_index::added> ad_index::add(const campaign& x) {
   if (find(x.id))
     return added::known_already;
@@ -499,6 +509,7 @@ result<ad_index::added> ad_index::add(const campaign& x) {
     return added::full;
   auto at = used_.load();
   CANDOR_TRY_VOID(describe(at, x));
+  note_new_values(x.wish);
   auto bit = std::uint64_t{1} << (at % 64);
   auto projected = rows_of(x);
   for (const auto& [a, set] : projected) {

@@ -140,6 +140,7 @@ private:
   void summarize();
   void set_live(std::size_t at, bool on);
   void remember(std::size_t at);
+  void note_new_values(const wish& w);
   std::optional<std::size_t> find(std::uint64_t id) const;
   std::uint64_t* column(std::size_t c) const noexcept { return bits_.data() + c * stride_; }
   std::uint64_t* summary(std::size_t c) const noexcept {
@@ -159,6 +160,7 @@ private:
   word_field tested_;                     ///< by slot: it has a program
   word_field summaries_;                  ///< a bit a block: something of the column is in it
   std::vector<std::uint8_t> full_;        ///< by column: it excludes no campaign
+  std::vector<std::uint8_t> newly_named_; ///< by list: an addition named a value that was not known
   std::vector<std::uint32_t> population_; ///< by column, when it was made
   std::vector<std::uint64_t> block_bound_, block_base_; ///< highest rank bound and bid * quality
   std::vector<std::uint64_t> group_bound_;              ///< of 64 blocks

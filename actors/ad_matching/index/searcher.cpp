@@ -34,8 +34,8 @@ const matched& searcher::all(const ad_index& of, const request& asked, std::size
 
 namespace {
 
-bool full(const std::uint8_t& column) {
-  return std::atomic_ref{const_cast<std::uint8_t&>(column)}.load(std::memory_order_relaxed) != 0;
+bool is_set(const std::uint8_t& flag) {
+  return std::atomic_ref{const_cast<std::uint8_t&>(flag)}.load(std::memory_order_relaxed) != 0;
 }
 
 } // namespace
@@ -54,22 +54,31 @@ void searcher::prepare(const ad_index& of, const request& asked) {
       const auto& number = asked.numbers[a];
       auto c = number ? columns.column_of(*number) : columns.absent();
       prepared_.columns[a] = static_cast<std::uint32_t>(c);
-      if (!full(of.full_[first + c]))
+      if (!is_set(of.full_[first + c]))
         every_columns_.push_back(static_cast<std::uint32_t>(first + c));
       continue;
     }
     auto begin = any_columns_.size();
     any_columns_.push_back(first);
+    auto newly_named = is_set(of.newly_named_[a]);
+    std::uint32_t shared = 0; ///< those that stand in the group already
     for (auto v : asked.lists[a]) {
       auto [column, dense] = columns.list_place_of(v);
-      any_columns_.push_back(first + column);
+      if (!dense && !newly_named) // no campaign names it
+        continue;
+      if (column < columns.first_shared()) {
+        any_columns_.push_back(first + column);
+      } else if (auto bit = 1u << (column - columns.first_shared()); (shared & bit) == 0) {
+        shared |= bit;
+        any_columns_.push_back(first + column);
+      }
       if (dense) {
         auto value = of.bits_begin_[a] * 64 + *dense;
         prepared_.list_bits[value / 64] |= std::uint64_t{1} << (value % 64);
         values_.push_back(value);
       }
     }
-    if (full(of.full_[first])) {
+    if (is_set(of.full_[first])) {
       any_columns_.resize(begin);
       continue;
     }
