@@ -1,9 +1,11 @@
-/// The one index of a node's catalogue, for all who match: follows the catalogue in place and,
-/// when an edition (index_edition.hpp) is worn, makes the next one on a thread of its own.
+/// The one index of a node's campaigns, for all who match: follows their changes in place and, when
+/// an edition (index_edition.hpp) is worn, makes the next one. A small one is made where it is
+/// followed, which takes milliseconds; a larger one on a thread of its own.
 ///
 /// Guarantees: a decision waits neither for a follower nor for a making; the answers (index_reader)
-/// are those of `match` and `standing` over the catalogue that was followed, whichever edition is
-/// asked. Must never be asked for an edition that is kept: take it anew for each decision.
+/// are those of `match` and `standing` over the campaigns that were followed, whichever edition is
+/// asked; no change is passed over unseen. Must never be asked for an edition that is kept: take it
+/// anew for each decision.
 #pragma once
 
 #include <atomic>
@@ -15,30 +17,44 @@ namespace candor::ad_matching {
 
 class catalogue_index {
 public:
-  catalogue_index();
+  static constexpr std::size_t at_once_most = 4096;
+  static constexpr std::size_t no_thread = ~std::size_t{0}; ///< as the simulator needs it
+
+  /// Up to so many campaigns an edition is made where it is followed.
+  explicit catalogue_index(std::size_t at_once = at_once_most);
   /// Waits for a making that is under way.
   ~catalogue_index();
 
-  /// Takes over what changed since the last one; when it returns, decisions see it. From any
-  /// thread, in the order of the catalogues. May wait for a new edition to take over what changed
-  /// while it was made.
-  void follow(const std::shared_ptr<const model::catalogue>& newest);
+  /// Takes a change over; when it returns, decisions see it. False: it is not the one after the
+  /// last, and nothing of it was taken (model::campaigns_follower). From any thread, in order. May
+  /// wait for a part of what a new edition has to take over, never for its making beside.
+  bool follow(const model::campaigns_change& change);
 
   std::shared_ptr<const index_edition> edition() const;
-  std::shared_ptr<const model::catalogue> followed() const;
+  /// The number of the last change.
+  std::uint64_t followed() const noexcept { return followed_.load(std::memory_order_relaxed); }
 
   /// How many editions there were.
   std::size_t times_made() const noexcept { return times_made_.load(std::memory_order_relaxed); }
   bool is_making() const noexcept { return making_.load(std::memory_order_relaxed); }
 
 private:
-  void make(std::shared_ptr<const model::catalogue> of);
+  using changes = std::vector<model::campaigns_change>;
 
+  std::size_t room_for(std::size_t campaigns) const;
+  void make_at_once();
+  void make_beside();
+  model::campaign_list all_by_parts();
+  bool catch_up(index_edition& made);
+  std::shared_ptr<index_edition> put(std::shared_ptr<index_edition> made);
+
+  const std::size_t at_once_;
   std::mutex writing_;        ///< who follows, and who puts a new edition in its place
   mutable std::mutex newest_; ///< for the copy of a pointer
   std::shared_ptr<index_edition> edition_;
-  std::shared_ptr<const model::catalogue> followed_;
+  changes since_; ///< what was followed since a making beside began
   std::thread maker_;
+  std::atomic<std::uint64_t> followed_{0};
   std::atomic<bool> making_{false}, stopping_{false};
   std::atomic<std::size_t> times_made_{1};
 };

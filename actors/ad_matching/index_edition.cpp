@@ -13,6 +13,7 @@ using model::targeting::type;
 constexpr std::int64_t unknown_word = -1; ///< of a request: no campaign names it
 constexpr std::uint64_t gap = std::uint64_t{1} << 32;
 constexpr std::size_t changes_least = 256; ///< fewer wear no index
+constexpr std::size_t words_of_one = 4;    ///< new ones that a later campaign names
 
 index::schema to_schema() {
   index::schema made;
@@ -75,33 +76,42 @@ std::uint64_t index_edition::base_of(const model::live_campaign& c) noexcept {
   return static_cast<std::uint64_t>(bid_of(c.campaign)) * quality_of(c.campaign);
 }
 
-index_edition::index_edition(const std::shared_ptr<const model::catalogue>& of)
-  : followed_{of} {
+index_edition::index_edition(const model::campaign_list& of, std::size_t room) {
   std::vector<index::campaign> campaigns;
-  campaigns.reserve(of->campaigns.size());
-  entries_.reserve(of->campaigns.size());
-  for (const auto& c : of->campaigns) {
+  campaigns.reserve(of.size());
+  for (const auto& c : of) {
     entry e{(entries_.size() + 1) * gap, keep(c), no_slot, names_no_interest(*c)};
     campaigns.push_back(*translate(e)); // (no word is refused before the table is open)
-    entries_.push_back(e);
+    entries_.emplace_hint(entries_.end(), c->campaign.id, e);
   }
   size_when_made_ = entries_.size();
-  auto spare = entries_.size() / 4 + 64;
-  words_.open(spare * 4);
-  auto made = index::ad_index::make(to_schema(), campaigns, spare);
+  words_.open(room * words_of_one);
+  auto made = index::ad_index::make(to_schema(), campaigns, room);
   // The bounds of the language and of a campaign are stricter than the index's own.
   CANDOR_ASSERT(made.has_value());
   index_ = std::move(*made);
   by_slot_ = std::vector<std::atomic<const live*>>(index_->capacity());
-  for (auto& e : entries_) {
+  for (auto& [_, e] : entries_) {
     e.slot = static_cast<std::uint32_t>(*index_->slot_of(e.place));
     by_slot_[e.slot] = e.campaign;
   }
 }
 
 bool index_edition::is_worn() const noexcept {
-  return some_wait_.load(std::memory_order_relaxed) ||
-         changes_ > size_when_made_ / 4 + changes_least;
+  return !waits_.empty() || changes_ > size_when_made_ / 4 + changes_least;
+}
+
+model::campaign_list index_edition::campaigns_after(std::string_view id, std::size_t n) const {
+  model::campaign_list made;
+  for (auto it = entries_.upper_bound(id); it != entries_.end() && made.size() < n; ++it)
+    made.push_back(*it->second.campaign);
+  return made;
+}
+
+index_edition::live index_edition::find(std::string_view id) const {
+  std::lock_guard guard{entries_mutex_};
+  auto it = entries_.find(id);
+  return it == entries_.end() ? nullptr : *it->second.campaign;
 }
 
 const index_edition::live* index_edition::keep(const live& c) {
@@ -166,13 +176,21 @@ void index_edition::place(entry& e, std::uint64_t at) {
       return;
     }
   }
+  set_waiting(e, true);
+}
+
+void index_edition::set_waiting(const entry& e, bool waits) {
   waiting_changed_ = true;
+  if (waits)
+    waits_.insert_or_assign((*e.campaign)->campaign.id, e.campaign);
+  else
+    waits_.erase((*e.campaign)->campaign.id);
 }
 
 void index_edition::leave(const entry& e) {
   ++changes_;
   if (e.slot == no_slot)
-    waiting_changed_ = true;
+    set_waiting(e, false);
   else
     index_->remove(e.place);
 }
@@ -181,10 +199,8 @@ void index_edition::leave(const entry& e) {
 void index_edition::change(entry& e, const live& c) {
   e.campaign = keep(c);
   ++changes_;
-  if (e.slot == no_slot) {
-    waiting_changed_ = true;
-    return;
-  }
+  if (e.slot == no_slot)
+    return set_waiting(e, true);
   // Who reads between the two sees by `base_of` that they do not belong together.
   index_->set_bid(e.place, bid_of(c->campaign));
   by_slot_[e.slot].store(e.campaign, std::memory_order_release);
@@ -205,64 +221,68 @@ void index_edition::replace(entry& e, const live& c, std::uint64_t after) {
   place(e, e.slot != no_slot && e.place + 1 < after ? e.place + 1 : 0);
 }
 
-void index_edition::follow(const std::shared_ptr<const model::catalogue>& newest) {
-  if (newest == followed_)
+/// `now` null: it is gone.
+void index_edition::take(std::string_view id, const live& now) {
+  std::lock_guard guard{entries_mutex_};
+  auto it = entries_.lower_bound(id);
+  auto known = it != entries_.end() && it->first == id;
+  if (!now) {
+    if (known)
+      drop(it);
     return;
-  auto id_of = [](const entry& e) -> const std::string& { return (*e.campaign)->campaign.id; };
-  const auto& now = newest->campaigns;
-  auto old = entries_.begin();
+  }
+  auto next = known ? std::next(it) : it;
+  auto before = it == entries_.begin() ? 0 : std::prev(it)->second.place;
   auto after = [&](std::uint64_t place) {
-    return old == entries_.end() ? place + 2 * gap : old->place;
+    return next == entries_.end() ? place + 2 * gap : next->second.place;
   };
-  // As long as none came or went, each is changed where it stands. (Most are the very same: then
-  // nothing of them is read.)
-  std::size_t same = 0;
-  for (; same < now.size() && old != entries_.end(); ++same) {
-    if (*old->campaign != now[same] && id_of(*old) != now[same]->campaign.id)
-      break;
-    auto& e = *old++;
-    if (*e.campaign != now[same])
-      replace(e, now[same], after(e.place));
+  if (known) {
+    auto& e = it->second;
+    if (*e.campaign != now)
+      replace(e, now, after(e.place));
+    return;
   }
-  std::vector<entry> rest;
-  rest.reserve(now.size() - same);
-  for (auto i = same; i < now.size(); ++i) {
-    const auto& c = now[i];
-    while (old != entries_.end() && *old->campaign != c && id_of(*old) < c->campaign.id)
-      leave(*old++);
-    if (old != entries_.end() && (*old->campaign == c || id_of(*old) == c->campaign.id)) {
-      auto e = *old++;
-      if (*e.campaign != c)
-        replace(e, c, after(e.place));
-      rest.push_back(e);
-      continue;
+  auto middle = before + (after(before) - before) / 2;
+  entry e{before, keep(now), no_slot, names_no_interest(*now)};
+  place(e, middle == before ? 0 : middle);
+  entries_.emplace_hint(it, (*e.campaign)->campaign.id, e);
+}
+
+index_edition::entries::iterator index_edition::drop(entries::iterator it) {
+  leave(it->second);
+  return entries_.erase(it);
+}
+
+void index_edition::follow(const model::campaigns_change& change) {
+  if (change.whole) {
+    std::lock_guard guard{entries_mutex_};
+    auto it = entries_.begin();
+    for (const auto& [id, _] : change.items) {
+      while (it != entries_.end() && it->first < id)
+        it = drop(it);
+      if (it != entries_.end() && it->first == id)
+        ++it;
     }
-    auto before = !rest.empty() ? rest.back().place : same != 0 ? entries_[same - 1].place : 0;
-    auto middle = before + (after(before) - before) / 2;
-    entry e{before, keep(c), no_slot, names_no_interest(*c)};
-    place(e, middle == before ? 0 : middle);
-    rest.push_back(e);
+    while (it != entries_.end())
+      it = drop(it);
   }
-  while (old != entries_.end())
-    leave(*old++);
-  entries_.resize(same);
-  entries_.insert(entries_.end(), rest.begin(), rest.end());
-  followed_ = newest;
+  for (const auto& [id, now] : change.items)
+    take(id, now);
   if (std::exchange(waiting_changed_, false))
     publish_waiting();
 }
 
 void index_edition::publish_waiting() {
-  auto made = std::make_shared<std::vector<live>>();
-  for (const auto& e : entries_)
-    if (e.slot == no_slot)
-      made->push_back(*e.campaign);
+  auto made = std::make_shared<model::campaign_list>();
+  made->reserve(waits_.size());
+  for (const auto& [_, c] : waits_)
+    made->push_back(*c);
   std::lock_guard guard{waiting_mutex_};
   some_wait_.store(!made->empty(), std::memory_order_release);
   waiting_ = std::move(made);
 }
 
-std::shared_ptr<const std::vector<index_edition::live>> index_edition::waiting() const {
+std::shared_ptr<const model::campaign_list> index_edition::waiting() const {
   if (!some_wait_.load(std::memory_order_acquire))
     return nullptr;
   std::lock_guard guard{waiting_mutex_};

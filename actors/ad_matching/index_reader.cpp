@@ -54,18 +54,16 @@ std::vector<winner> index_reader::match(const ad_request& asked, std::size_t k) 
 }
 
 objection index_reader::standing(const ad_request& asked, const std::string& id, std::size_t k) {
-  auto all = of_.followed();
-  auto id_of = [](const live& c) -> const std::string& { return c->campaign.id; };
-  auto own = std::ranges::lower_bound(all->campaigns, id, {}, id_of);
-  if (own == all->campaigns.end() || id_of(*own) != id)
+  auto own = of_.edition()->find(id);
+  if (!own)
     return not_found();
   auto of = attributes_of(asked.who, asked.on, asked.now);
-  if (auto found = why_not(**own, asked, of))
+  if (auto found = why_not(*own, asked, of))
     return found;
   auto eligible = best(asked, of, k);
   // (It may have been changed since.)
-  std::erase_if(eligible, [&](const live& c) { return id_of(c) == id; });
-  eligible.push_back(*own);
+  std::erase_if(eligible, [&](const live& c) { return c->campaign.id == id; });
+  eligible.push_back(own);
   return standing_among(eligible, asked, id, k);
 }
 

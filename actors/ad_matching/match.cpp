@@ -38,9 +38,9 @@ field bid_of(std::span<const std::shared_ptr<const model::live_campaign>> eligib
 }
 
 std::vector<std::shared_ptr<const model::live_campaign>>
-eligible_of(const model::catalogue& all, const ad_request& asked, const attributes& of) {
+eligible_of(const model::campaign_list& all, const ad_request& asked, const attributes& of) {
   std::vector<std::shared_ptr<const model::live_campaign>> made;
-  for (const auto& c : all.campaigns)
+  for (const auto& c : all)
     if (!why_not(*c, asked, of))
       made.push_back(c);
   return made;
@@ -144,7 +144,7 @@ objection not_found() {
   return {"not_found", "there is no such campaign, or this node has not heard of it yet"};
 }
 
-std::vector<winner> match(const model::catalogue& all, const ad_request& asked, std::size_t k) {
+std::vector<winner> match(const model::campaign_list& all, const ad_request& asked, std::size_t k) {
   auto of = attributes_of(asked.who, asked.on, asked.now);
   return winners_of(eligible_of(all, asked, of), asked, of, k);
 }
@@ -172,11 +172,10 @@ winners_of(std::span<const std::shared_ptr<const model::live_campaign>> eligible
   return winners;
 }
 
-objection standing(const model::catalogue& all, const ad_request& asked, const std::string& id,
+objection standing(const model::campaign_list& all, const ad_request& asked, const std::string& id,
                    std::size_t k) {
-  auto it =
-      std::ranges::find_if(all.campaigns, [&](const auto& c) { return c->campaign.id == id; });
-  if (it == all.campaigns.end())
+  auto it = std::ranges::find_if(all, [&](const auto& c) { return c->campaign.id == id; });
+  if (it == all.end())
     return not_found();
   auto of = attributes_of(asked.who, asked.on, asked.now);
   if (auto found = why_not(**it, asked, of))

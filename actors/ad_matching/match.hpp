@@ -82,7 +82,7 @@ struct winner {
 };
 
 /// The first `k` places.
-std::vector<winner> match(const model::catalogue& all, const ad_request& asked, std::size_t k);
+std::vector<winner> match(const model::campaign_list& all, const ad_request& asked, std::size_t k);
 
 /// The first `k` places among these, who may all take part. They need not be more than the best k
 /// and one.
@@ -91,7 +91,7 @@ winners_of(std::span<const std::shared_ptr<const model::live_campaign>> eligible
            const ad_request& asked, const model::targeting::attributes& of, std::size_t k);
 
 /// Where a named campaign would stand: its objection, or `outbid` with by how much, or `eligible`.
-objection standing(const model::catalogue& all, const ad_request& asked, const std::string& id,
+objection standing(const model::campaign_list& all, const ad_request& asked, const std::string& id,
                    std::size_t k);
 
 /// The same among these, who may all take part and of whom it is one.

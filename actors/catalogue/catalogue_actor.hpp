@@ -1,4 +1,7 @@
-/// Pulls every shard's changes of campaigns and content and makes the node's catalogue of them.
+/// Pulls every shard's changes of campaigns and content (catalogue_feeds.hpp) and hands them on:
+/// campaigns change by change to who follows them, content as a new list on its shelf.
+///
+/// Guarantees: a follower that misses a change gets the whole. Must never wait for who follows.
 #pragma once
 
 #include "actors/messages/messages.hpp"
@@ -7,9 +10,10 @@
 
 namespace candor::catalogue {
 
-/// `shelf` and `time` must outlive the actor.
+/// `campaigns` is called by the actor alone. `content` and `time` must outlive the actor.
 catalogue_handle spawn_catalogue_actor(caf::actor_system& system,
                                        std::shared_ptr<const shard_directory> shards,
-                                       model::catalogue_shelf& shelf, const clock& time);
+                                       model::campaigns_follower campaigns,
+                                       model::content_shelf& content, const clock& time);
 
 } // namespace candor::catalogue

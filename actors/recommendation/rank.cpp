@@ -35,10 +35,10 @@ std::int64_t score_of(const model::content_item& item, const reader& who, timest
   return made_for_here ? score * 3 / 2 : score;
 }
 
-std::vector<candidate> find_candidates(const model::catalogue& all, const reader& who,
+std::vector<candidate> find_candidates(const model::content_list& all, const reader& who,
                                        timestamp now) {
   std::vector<candidate> found;
-  for (const auto& item : all.content) {
+  for (const auto& item : all) {
     if (!allowed(*item, who, now))
       continue;
     candidate c;
@@ -87,7 +87,7 @@ std::int64_t likeness(const model::content_item& a, const model::content_item& b
   return likeness_of(a, b, model::host_of(a.url) == model::host_of(b.url));
 }
 
-std::vector<ranked> rank(const model::catalogue& all, const reader& who, timestamp now,
+std::vector<ranked> rank(const model::content_list& all, const reader& who, timestamp now,
                          std::size_t k, std::int64_t d) {
   auto pool = find_candidates(all, who, now);
   std::int64_t best = 1;

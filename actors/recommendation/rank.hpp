@@ -48,7 +48,7 @@ inline constexpr std::int64_t likeness_tenths = 1;
 /// At most `k`, in the order in which they are shown. What is in the reader's language comes before
 /// what is not; ties go to the greater score, then to the newer, then to the lower id. Items of the
 /// future are left out.
-std::vector<ranked> rank(const model::catalogue& all, const reader& who, timestamp now,
+std::vector<ranked> rank(const model::content_list& all, const reader& who, timestamp now,
                          std::size_t k, std::int64_t d = likeness_tenths);
 
 /// 0..65536. Topics ascending.

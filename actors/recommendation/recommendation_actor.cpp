@@ -45,7 +45,7 @@ private:
     feed_ranked made;
     made.policy_version = seen.policy_version;
     made.why_not_personal = seen.why_not_personal;
-    for (auto& r : rank(*around_.catalogue.newest(), who, around_.time.now(),
+    for (auto& r : rank(*around_.content.newest(), who, around_.time.now(),
                         std::min<std::size_t>(m.k, limits::feed_items)))
       made.items.push_back({r.item->id, r.item->title, r.item->url, r.item->lang,
                             std::move(r.topics), r.item->published, r.score});

@@ -13,7 +13,7 @@ namespace candor::recommendation {
 struct surroundings {
   std::shared_ptr<const shard_directory> shards;
   std::function<shard_id(const user_id&)> shard_of;
-  const model::catalogue_shelf& catalogue;
+  const model::content_shelf& content;
   const clock& time;
 };
 

@@ -13,6 +13,7 @@
 #include "actors/routing/node_door_actor.hpp"
 #include "actors/routing/router_actor.hpp"
 #include "actors/transcription/transcription_actor.hpp"
+#include "cluster/transport/spawn_waiting.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
 
@@ -85,7 +86,10 @@ public:
   rooms_of_node(const config::node_config& config, node_ground ground)
     : config_{config}
     , ground_{std::move(ground)}
-    , count_{config.shards} {}
+    , count_{config.shards}
+    , ad_index_{transport::is_simulated(ground_.system)
+                    ? ad_matching::catalogue_index::no_thread
+                    : ad_matching::catalogue_index::at_once_most} {}
 
   result<void> open() {
     shards_ = std::make_shared<shard_directory>(count_, config_.name);
@@ -130,12 +134,14 @@ public:
     for (std::size_t i = 0; i < ingestion_actors; ++i)
       rooms_.ingestion.push_back(
           ingestion::spawn_ingestion_actor(system, shards_, ground_.filter, where, hearing));
-    rooms_.catalogue = catalogue::spawn_catalogue_actor(system, shards_, shelf_, time);
+    rooms_.catalogue = catalogue::spawn_catalogue_actor(
+        system, shards_, [this](const auto& change) { return ad_index_.follow(change); }, content_,
+        time);
     for (std::size_t i = 0; i < ad_matching_actors; ++i)
       rooms_.ad_matching.push_back(ad_matching::spawn_ad_matching_actor(
           system, {shards_, where, ad_index_, time, ground_.random}));
     rooms_.recommendation =
-        recommendation::spawn_recommendation_actor(system, {shards_, where, shelf_, time});
+        recommendation::spawn_recommendation_actor(system, {shards_, where, content_, time});
     rooms_.shards = shards_;
     rooms_.events = cluster_->events();
     rooms_.notification = notification_;
@@ -254,7 +260,7 @@ private:
   std::shared_ptr<routing::door_rooms> behind_;
   caf::actor node_door_;
   ad_matching::catalogue_index ad_index_;
-  model::catalogue_shelf shelf_{[this](const auto& newest) { ad_index_.follow(newest); }};
+  model::content_shelf content_;
   policy_handle policy_;
   notification_handle notification_;
   rooms rooms_;

@@ -32,18 +32,20 @@ public:
       all_.push_back(make_campaign(fmt::format("c-{:07}", i)));
   }
 
-  std::shared_ptr<const model::catalogue> catalogue() const {
-    auto made = std::make_shared<model::catalogue>();
-    made->campaigns = all_;
+  model::campaigns_change whole() {
+    model::campaigns_change made{++number_, true, {}};
+    for (const auto& c : all_)
+      made.items.push_back({c->campaign.id, c});
     return made;
   }
 
   /// One campaign bids otherwise.
-  void change_one() {
+  model::campaigns_change change_one() {
     auto& c = all_[below(all_.size())];
     auto next = c->campaign;
     next.bid_micros += 1'000;
     c = std::make_shared<const model::live_campaign>(std::move(next), c->wants);
+    return {++number_, false, {{c->campaign.id, c}}};
   }
 
   ad_request make_request() {
@@ -118,7 +120,8 @@ private:
   }
 
   seeded_rng random_;
-  std::vector<std::shared_ptr<const model::live_campaign>> all_;
+  model::campaign_list all_;
+  std::uint64_t number_ = 0;
 };
 
 double us_of(const auto& body) {
@@ -151,7 +154,7 @@ std::size_t why(const winner& w, const model::targeting::attributes& of) {
 result<void> run_explain(const explain_options& o) {
   world x{o};
   catalogue_index index;
-  index.follow(x.catalogue());
+  index.follow(x.whole());
   while (index.is_making())
     std::this_thread::sleep_for(10ms);
   index_reader reader{index};
@@ -179,11 +182,10 @@ result<void> run_explain(const explain_options& o) {
           us_of([&] { told += reader.standing(asked, second, 1).code.size(); }));
     }
   }
-  for (auto i = 0; i < 20; ++i) {
-    x.change_one();
-    auto next = x.catalogue();
+  for (auto i = 0; i < 200; ++i) {
+    auto change = x.change_one();
     auto start = steady::now();
-    index.follow(next);
+    index.follow(change);
     figures[4].us.push_back(
         std::chrono::duration<double, std::micro>(steady::now() - start).count());
   }

@@ -147,9 +147,9 @@ struct world {
 
 /// The places, of what is published and allowed.
 using ranking = std::function<std::vector<item_ptr>(world&, std::size_t who,
-                                                    const model::catalogue&, timestamp)>;
+                                                    const model::content_list&, timestamp)>;
 
-std::vector<item_ptr> as_the_product(world& w, std::size_t who, const model::catalogue& all,
+std::vector<item_ptr> as_the_product(world& w, std::size_t who, const model::content_list& all,
                                      timestamp now) {
   const auto& known = w.known[who];
   recommendation::reader r{w.scene.people[who].country, w.scene.people[who].lang,
@@ -174,9 +174,9 @@ std::vector<item_ptr> first_places(const world& w, std::size_t who, std::vector<
   return places;
 }
 
-std::vector<item_ptr> most_popular(world& w, std::size_t who, const model::catalogue& all,
+std::vector<item_ptr> most_popular(world& w, std::size_t who, const model::content_list& all,
                                    timestamp) {
-  auto items = all.content;
+  auto items = all;
   std::ranges::stable_sort(items, [&](const item_ptr& a, const item_ptr& b) {
     auto x = w.clicks[a->id], y = w.clicks[b->id];
     return x != y ? x > y : a->published > b->published;
@@ -185,16 +185,16 @@ std::vector<item_ptr> most_popular(world& w, std::size_t who, const model::catal
 }
 
 /// The same, without what the person was shown.
-std::vector<item_ptr> most_popular_unseen(world& w, std::size_t who, const model::catalogue& all,
+std::vector<item_ptr> most_popular_unseen(world& w, std::size_t who, const model::content_list& all,
                                           timestamp now) {
   auto unseen = all;
-  std::erase_if(unseen.content,
-                [&](const item_ptr& i) { return w.known[who].ever.contains(i->id); });
+  std::erase_if(unseen, [&](const item_ptr& i) { return w.known[who].ever.contains(i->id); });
   return most_popular(w, who, unseen, now);
 }
 
-std::vector<item_ptr> at_random(world& w, std::size_t who, const model::catalogue& all, timestamp) {
-  auto items = all.content;
+std::vector<item_ptr> at_random(world& w, std::size_t who, const model::content_list& all,
+                                timestamp) {
+  auto items = all;
   for (auto i = items.size(); i > 1; --i)
     std::swap(items[i - 1], items[w.chance.below(i)]);
   return first_places(w, who, std::move(items));
@@ -229,13 +229,13 @@ feed_figures evaluate(const std::string& name, const ranking& rank, const feed_o
   for (std::size_t day = 0; day < o.days; ++day) {
     for (std::size_t who = 0; who < o.people; ++who) {
       auto now = begin + 24h * static_cast<int>(day) + 12h + 1min * static_cast<int>(who % 600);
-      model::catalogue there;
+      model::content_list there;
       std::map<std::string_view, double> gain;
       std::vector<double> ideal;
       for (const auto& k : scene.items) {
         if (k.item->published > now)
           break;
-        there.content.push_back(k.item);
+        there.push_back(k.item);
         auto& known = w.known[who];
         auto g = known.ever.contains(k.item->id) ? 0 : appeal(scene.people[who], k, now);
         gain[k.item->id] = g;

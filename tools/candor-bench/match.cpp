@@ -104,11 +104,12 @@ private:
   std::vector<std::uint64_t> removed_;
 };
 
-result<std::unique_ptr<ad_index>> make_index(const match_folder& folder, std::size_t campaigns) {
+result<std::unique_ptr<ad_index>> make_index(const match_folder& folder, std::size_t campaigns,
+                                             asked_for what = asked_for::best) {
   auto additions = static_cast<std::size_t>(
       std::ranges::count(folder.operations, match_change::add, &match_operation::what));
   return ad_index::make(folder.schema, {folder.campaigns.data(), campaigns},
-                        std::max(campaigns / 8 + 512, additions));
+                        std::max(campaigns / 8 + 512, additions), what);
 }
 
 /// Where the campaigns end that are live at first: ids up to n - n / 10.
@@ -200,7 +201,7 @@ result<void> run_match(const match_options& o) {
   CANDOR_TRY(folder, read_match_folder(o.folder, o.operations));
   auto campaigns = o.operations ? live_at_first(folder) : folder.campaigns.size();
   auto start = steady::now();
-  CANDOR_TRY(index, make_index(folder, campaigns));
+  CANDOR_TRY(index, make_index(folder, campaigns, o.all ? asked_for::all : asked_for::best));
   nlohmann::ordered_json figures;
   figures["campaigns"] = campaigns;
   figures["build_s"] = us_since(start) / 1e6;

@@ -121,8 +121,9 @@ ad_index::ad_index(schema attributes)
   : schema_{std::move(attributes)}
   , topic_weight_most_(no_topic + 1) {}
 
-result<std::unique_ptr<ad_index>>
-ad_index::make(schema attributes, std::span<const campaign> campaigns, std::size_t spare) {
+result<std::unique_ptr<ad_index>> ad_index::make(schema attributes,
+                                                 std::span<const campaign> campaigns,
+                                                 std::size_t spare, asked_for what) {
   if (attributes.size() > attributes_max)
     return fail(errc::bad_value, fmt::format("a schema has at most {} attributes", attributes_max));
   std::unique_ptr<ad_index> made{new ad_index{std::move(attributes)}};
@@ -151,7 +152,10 @@ ad_index::make(schema attributes, std::span<const campaign> campaigns, std::size
     x.list_words_ += (x.columns_.back().dense_count() + 63) / 64;
   }
   named.clear();
+  x.newly_named_.assign(x.schema_.size(), 0);
   x.reserve(campaigns.size() + spare);
+  if (what == asked_for::all)
+    x.clauses_.emplace(x.columns_, x.bits_begin_, x.list_words_);
   x.choose_cluster_attributes(campaigns);
   std::vector<laid_out> order;
   for (const auto& c : campaigns)
@@ -165,6 +169,8 @@ ad_index::make(schema attributes, std::span<const campaign> campaigns, std::size
       return fail(errc::bad_value, fmt::format("campaign {} is there twice", c.id));
     CANDOR_TRY_VOID(x.describe(i, c));
     x.remember(i);
+    if (x.clauses_)
+      x.clauses_->add(c.wish);
     row.push_back(&c);
     if (row.size() == 64 || i + 1 == order.size()) {
       x.place_rows(i / 64 * 64, row);
@@ -174,6 +180,8 @@ ad_index::make(schema attributes, std::span<const campaign> campaigns, std::size
   x.size_ = campaigns.size();
   x.used_ = campaigns.size();
   x.summarize();
+  if (x.clauses_)
+    x.clauses_->close(x.capacity());
   return made;
 }
 
@@ -183,6 +191,7 @@ void ad_index::reserve(std::size_t slots) {
   stride_ = block_count_ * block_words;
   summary_stride_ = (block_count_ + 63) / 64;
   bits_ = word_field{column_count_ * stride_};
+  tested_ = word_field{stride_};
   summaries_ = word_field{column_count_ * summary_stride_};
   full_.assign(column_count_, 1);
   population_.assign(column_count_, 0);
@@ -283,7 +292,7 @@ result<void> ad_index::describe(std::size_t at, const campaign& x) {
     return refuse(fmt::format("a bid is within 0 and {} micros", bid_most));
   if (x.quality == 0)
     return refuse("quality is within 1 and 255");
-  auto program = make_residual(x.wish, columns_);
+  auto program = make_residual(x.wish, columns_, bits_begin_);
   if (!program)
     return refuse("its targeting is too large");
   bases_[at] = static_cast<std::uint64_t>(x.bid_micros) * x.quality;
@@ -291,6 +300,10 @@ result<void> ad_index::describe(std::size_t at, const campaign& x) {
   into.quality = x.quality;
   into.state = x.paused ? state::paused : state::live;
   programs_[at] = program->empty() ? 0 : pool_.add(*program);
+  if (!program->empty()) {
+    auto& word = tested_.data()[at / 64];
+    store(word, word | std::uint64_t{1} << (at % 64));
+  }
   std::ranges::fill(into.topics, static_cast<std::uint16_t>(no_topic));
   std::vector<std::uint32_t> more;
   std::size_t here = 0;
@@ -480,6 +493,15 @@ bool ad_index::remove(std::uint64_t id) {
   return true;
 }
 
+/// Until then who asks passes over values that no campaign names.
+void ad_index::note_new_values(const wish& w) {
+  for (const auto& n : w.nodes)
+    if (n.is_leaf() && columns_[n.attribute].kind() == value_kind::list)
+      for (auto v : w.values_of(n))
+        if (!columns_[n.attribute].list_place_of(v).dense)
+          std::atomic_ref{newly_named_[n.attribute]}.store(1, std::memory_order_relaxed);
+}
+
 result<ad_index::added> ad_index::add(const campaign& x) {
   if (find(x.id))
     return added::known_already;
@@ -487,6 +509,7 @@ result<ad_index::added> ad_index::add(const campaign& x) {
     return added::full;
   auto at = used_.load();
   CANDOR_TRY_VOID(describe(at, x));
+  note_new_values(x.wish);
   auto bit = std::uint64_t{1} << (at % 64);
   auto projected = rows_of(x);
   for (const auto& [a, set] : projected) {
@@ -515,8 +538,8 @@ result<ad_index::added> ad_index::add(const campaign& x) {
 }
 
 std::size_t ad_index::bytes() const noexcept {
-  return bits_.bytes() + summaries_.bytes() + pool_.bytes() + full_.size() +
-         population_.size() * sizeof(std::uint32_t) +
+  return (clauses_ ? clauses_->bytes() : 0) + bits_.bytes() + tested_.bytes() + summaries_.bytes() +
+         pool_.bytes() + full_.size() + population_.size() * sizeof(std::uint32_t) +
          (2 * block_bound_.size() + group_bound_.size()) * sizeof(std::uint64_t) +
          slots_.size() * (sizeof(slot) + 2 * sizeof(std::uint64_t) + sizeof(std::uint32_t)) +
          places_.size() * sizeof(std::uint32_t) + topic_weight_most_.size() * sizeof(std::uint32_t);

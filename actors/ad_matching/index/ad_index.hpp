@@ -18,7 +18,7 @@
 #include <functional>
 #include <memory>
 
-#include "actors/ad_matching/index/residual.hpp"
+#include "actors/ad_matching/index/clause_lists.hpp"
 #include "actors/ad_matching/index/vector_kernel.hpp"
 #include "storage/base/error.hpp"
 
@@ -56,6 +56,12 @@ private:
   std::size_t used_ = 1;
 };
 
+/// What an index is asked.
+enum class asked_for : std::uint8_t {
+  best,
+  all, ///< all matches too: it takes more memory then (clause_lists.hpp)
+};
+
 /// One place of the best.
 struct ranked {
   std::uint64_t id = 0;
@@ -79,9 +85,12 @@ std::int64_t price_of(const ranked& winner, std::uint64_t next_rank) noexcept;
 
 class ad_index {
 public:
-  /// `spare`: places for later additions. Error: `bad_value` (which campaign, and why).
-  static result<std::unique_ptr<ad_index>>
-  make(schema attributes, std::span<const campaign> campaigns, std::size_t spare);
+  /// `spare`: places for later additions. Whatever it is made for, all answers are the same. Error:
+  /// `bad_value` (which campaign, and why).
+  static result<std::unique_ptr<ad_index>> make(schema attributes,
+                                                std::span<const campaign> campaigns,
+                                                std::size_t spare,
+                                                asked_for what = asked_for::best);
 
   // By the one writer. False: there is no such campaign (or it is so already).
   bool pause(std::uint64_t id);
@@ -131,6 +140,7 @@ private:
   void summarize();
   void set_live(std::size_t at, bool on);
   void remember(std::size_t at);
+  void note_new_values(const wish& w);
   std::optional<std::size_t> find(std::uint64_t id) const;
   std::uint64_t* column(std::size_t c) const noexcept { return bits_.data() + c * stride_; }
   std::uint64_t* summary(std::size_t c) const noexcept {
@@ -147,8 +157,10 @@ private:
   std::size_t stride_ = 0;      ///< words from one column to the next
   std::size_t summary_stride_ = 0;
   word_field bits_;                       ///< column_count_ bitmaps over the slots
+  word_field tested_;                     ///< by slot: it has a program
   word_field summaries_;                  ///< a bit a block: something of the column is in it
   std::vector<std::uint8_t> full_;        ///< by column: it excludes no campaign
+  std::vector<std::uint8_t> newly_named_; ///< by list: an addition named a value that was not known
   std::vector<std::uint32_t> population_; ///< by column, when it was made
   std::vector<std::uint64_t> block_bound_, block_base_; ///< highest rank bound and bid * quality
   std::vector<std::uint64_t> group_bound_;              ///< of 64 blocks
@@ -160,6 +172,7 @@ private:
   std::vector<std::vector<std::uint16_t>> cluster_places_; ///< of their columns: the frequent first
   std::vector<std::uint32_t> places_;                      ///< slot + 1 by hash of the id
   word_pool pool_;
+  std::optional<clause_lists> clauses_;          ///< for all matches
   std::vector<std::uint32_t> topic_weight_most_; ///< by topic: of any campaign
   std::atomic<std::size_t> used_{0};             ///< places that may be read; published last
   std::size_t size_ = 0;
@@ -185,8 +198,11 @@ public:
 private:
   template <bool All>
   const matched& search(const ad_index& of, const request& asked, std::size_t k);
-  template <bool All>
   void look_at(const ad_index& of, std::uint32_t block, const std::uint64_t* passing);
+  void count(const ad_index& of, std::uint32_t block, const std::uint64_t* passing);
+  std::uint32_t relevance_in(const ad_index& of, std::size_t at) const;
+  bool wants(const ad_index& of, std::size_t at) const;
+  bool is_left_out(std::uint64_t id) const;
   void prepare(const ad_index& of, const request& asked);
   void forget(const request& asked);
 
@@ -200,8 +216,13 @@ private:
 
   prepared_request prepared_;
   mask_plan plan_;
-  std::vector<std::uint32_t> every_columns_, any_columns_, bits_set_;
-  std::vector<std::uint8_t> interest_; ///< by topic
+  std::vector<std::uint32_t> every_columns_, any_columns_;
+  std::vector<std::uint32_t> values_;           ///< set in list_bits
+  std::vector<std::uint64_t> open_, satisfied_; ///< of clause_lists
+  std::vector<std::uint8_t> interest_;          ///< by topic
+  /// By mix64 of the id: one of them may be left out. Most that match are told at once that they
+  /// are not.
+  std::array<bool, 1024> left_out_mixes_{};
   std::uint64_t relevance_bound_ = relevance_least;
   struct topic_bound {
     std::uint64_t sum; ///< the most that this topic and those after it give

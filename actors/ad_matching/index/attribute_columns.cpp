@@ -9,11 +9,6 @@ namespace {
 
 constexpr std::uint64_t near_span_max = 1 << 16;
 
-/// How far `high` is above `low`.
-std::uint64_t span_of(std::int64_t low, std::int64_t high) {
-  return static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
-}
-
 } // namespace
 
 column_set column_set::first(std::size_t n) {
@@ -129,20 +124,6 @@ std::size_t attribute_columns::column_of(std::int64_t number) const noexcept {
   if (!near_.empty())
     return near_[static_cast<std::size_t>(number - near_from_)];
   return static_cast<std::size_t>(std::ranges::upper_bound(cuts_, number) - cuts_.begin());
-}
-
-attribute_columns::list_place attribute_columns::list_place_of(std::int64_t value) const noexcept {
-  std::uint32_t place = 0;
-  if (!near_.empty()) {
-    if (value >= near_from_ && span_of(near_from_, value) < near_.size())
-      place = near_[static_cast<std::size_t>(value - near_from_)];
-  } else if (auto it = far_.find(value); it != far_.end()) {
-    place = it->second;
-  }
-  if (place != 0 && place <= own_)
-    return {place, place - 1};
-  auto shared = 1 + own_ + mix64(static_cast<std::uint64_t>(value)) % shared_columns;
-  return {static_cast<std::uint32_t>(shared), place == 0 ? std::nullopt : std::optional{place - 1}};
 }
 
 bool attribute_columns::has_own_column(std::int64_t value) const noexcept {

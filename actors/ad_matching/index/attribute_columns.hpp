@@ -58,7 +58,22 @@ public:
     std::uint32_t column = 0;
     std::optional<std::uint32_t> dense;
   };
-  list_place list_place_of(std::int64_t value) const noexcept;
+  list_place list_place_of(std::int64_t value) const noexcept {
+    std::uint32_t place = 0;
+    if (!near_.empty()) {
+      if (value >= near_from_ && span_of(near_from_, value) < near_.size())
+        place = near_[static_cast<std::size_t>(value - near_from_)];
+    } else if (auto it = far_.find(value); it != far_.end()) {
+      place = it->second;
+    }
+    if (place != 0 && place <= own_)
+      return {place, place - 1};
+    auto shared = first_shared() + mix64(static_cast<std::uint64_t>(value)) % shared_columns;
+    return {static_cast<std::uint32_t>(shared),
+            place == 0 ? std::nullopt : std::optional{place - 1}};
+  }
+  /// Of the columns that several values share.
+  std::size_t first_shared() const noexcept { return 1 + own_; }
   std::size_t dense_count() const noexcept { return dense_count_; }
   bool has_own_column(std::int64_t value) const noexcept;
 
@@ -70,6 +85,10 @@ public:
   column_set unconstrained() const;
 
 private:
+  /// How far `high` is above `low`.
+  static std::uint64_t span_of(std::int64_t low, std::int64_t high) noexcept {
+    return static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
+  }
   void make_intervals(const named_constants& named);
   void make_list(const named_constants& named);
   bool is_point(std::size_t column) const noexcept;

@@ -85,25 +85,6 @@ std::vector<std::uint16_t> named_below(const wish& w, std::uint32_t at) {
   return named;
 }
 
-/// The parts of a wish of which each must hold.
-std::vector<std::uint32_t> parts_of(const wish& w) {
-  std::vector<std::uint32_t> parts;
-  std::vector<std::uint32_t> open;
-  if (!w.nodes.empty())
-    open.push_back(0);
-  while (!open.empty()) {
-    auto at = open.back();
-    open.pop_back();
-    if (w.nodes[at].what != operation::all) {
-      parts.push_back(at);
-      continue;
-    }
-    for (auto c = at + 1; c < w.nodes[at].end; c = w.nodes[c].end)
-      open.push_back(c);
-  }
-  return parts;
-}
-
 enum class test : std::uint8_t {
   columns,
   in,
@@ -118,6 +99,10 @@ enum class test : std::uint8_t {
 
 constexpr std::uint32_t accept = 0xffff, reject = 0xfffe;
 
+/// Of list values with a number, so many are tested at a time: few lists that campaigns name are
+/// longer, and a loop that always ends after the first round is foreseen by the processor.
+constexpr std::size_t dense_at_once = 4;
+
 struct instruction {
   index::test test;
   std::uint16_t attribute;
@@ -127,9 +112,11 @@ struct instruction {
 
 class compiler {
 public:
-  compiler(const wish& w, const std::vector<attribute_columns>& columns)
+  compiler(const wish& w, const std::vector<attribute_columns>& columns,
+           std::span<const std::uint32_t> bits_begin)
     : w_{w}
-    , columns_{columns} {}
+    , columns_{columns}
+    , bits_begin_{bits_begin} {}
 
   std::optional<std::vector<std::uint32_t>> compile(std::vector<std::uint32_t> parts) {
     auto entry = joint(std::move(parts), true, accept, reject);
@@ -239,7 +226,9 @@ private:
       if (dense) {
         x.test = every ? test::all_dense : test::one_dense;
         for (auto v : w_.values_of(n))
-          x.operands.push_back(*columns.list_place_of(v).dense);
+          x.operands.push_back(bits_begin_[n.attribute] * 64 + *columns.list_place_of(v).dense);
+        while (x.operands.size() % dense_at_once != 0)
+          x.operands.push_back(x.operands.back()); // (of no values: nothing)
       } else {
         x.test = every ? test::all : test::one;
         add_values(x, n);
@@ -265,6 +254,7 @@ private:
 
   const wish& w_;
   const std::vector<attribute_columns>& columns_;
+  std::span<const std::uint32_t> bits_begin_;
   std::vector<instruction> made_;
 };
 
@@ -303,9 +293,28 @@ projection project(const wish& w, const std::vector<attribute_columns>& columns)
   return made;
 }
 
-std::optional<std::vector<std::uint32_t>>
-make_residual(const wish& w, const std::vector<attribute_columns>& columns) {
+std::vector<std::uint32_t> parts_of(const wish& w) {
+  std::vector<std::uint32_t> parts;
+  std::vector<std::uint32_t> open;
+  if (!w.nodes.empty())
+    open.push_back(0);
+  while (!open.empty()) {
+    auto at = open.back();
+    open.pop_back();
+    if (w.nodes[at].what != operation::all) {
+      parts.push_back(at);
+      continue;
+    }
+    for (auto c = at + 1; c < w.nodes[at].end; c = w.nodes[c].end)
+      open.push_back(c);
+  }
+  return parts;
+}
+
+std::vector<std::uint32_t> open_parts(const wish& w, const std::vector<attribute_columns>& columns,
+                                      std::span<const std::uint32_t> said) {
   auto parts = parts_of(w);
+  std::erase_if(parts, [&](auto p) { return std::ranges::find(said, p) != said.end(); });
   std::vector<std::vector<std::uint16_t>> named;
   for (auto p : parts)
     named.push_back(named_below(w, p));
@@ -331,9 +340,16 @@ make_residual(const wish& w, const std::vector<attribute_columns>& columns) {
   for (std::size_t i = 0; i < parts.size(); ++i)
     if (!said_by_columns(i))
       open.push_back(parts[i]);
+  return open;
+}
+
+std::optional<std::vector<std::uint32_t>>
+make_residual(const wish& w, const std::vector<attribute_columns>& columns,
+              std::span<const std::uint32_t> bits_begin) {
+  auto open = open_parts(w, columns, {});
   if (open.empty())
     return std::vector<std::uint32_t>{};
-  return compiler{w, columns}.compile(std::move(open));
+  return compiler{w, columns, bits_begin}.compile(std::move(open));
 }
 
 std::size_t program_words(const std::uint32_t* program) noexcept {
@@ -347,9 +363,7 @@ bool holds(const std::uint32_t* program, const prepared_request& asked) noexcept
     auto count = head >> 16;
     std::size_t a = (head >> 8) & 0xff;
     const auto* operands = program + at + 2;
-    auto has_dense = [&](std::uint32_t d) {
-      return (asked.list_bits[asked.bits_begin[a] + d / 64] >> (d % 64)) & 1;
-    };
+    auto has_dense = [&](std::uint32_t d) { return (asked.list_bits[d / 64] >> (d % 64)) & 1; };
     auto has = [&](std::uint32_t i) {
       const auto& list = asked.asked->lists[a];
       return std::ranges::find(list, value_at(operands + 2 * i)) != list.end();
@@ -362,13 +376,15 @@ bool holds(const std::uint32_t* program, const prepared_request& asked) noexcept
         break;
       }
       case test::one_dense:
-        for (std::uint32_t i = 0; i < count && !yes; ++i)
-          yes = has_dense(operands[i]);
+        for (std::uint32_t i = 0; i < count && !yes; i += dense_at_once)
+          yes = (has_dense(operands[i]) | has_dense(operands[i + 1]) | has_dense(operands[i + 2]) |
+                 has_dense(operands[i + 3])) != 0;
         break;
       case test::all_dense:
         yes = true;
-        for (std::uint32_t i = 0; i < count && yes; ++i)
-          yes = has_dense(operands[i]);
+        for (std::uint32_t i = 0; i < count && yes; i += dense_at_once)
+          yes = (has_dense(operands[i]) & has_dense(operands[i + 1]) & has_dense(operands[i + 2]) &
+                 has_dense(operands[i + 3])) != 0;
         break;
       case test::one:
         for (std::uint32_t i = 0; 2 * i < count && !yes; ++i)

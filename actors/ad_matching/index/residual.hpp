@@ -14,9 +14,8 @@ namespace candor::ad_matching::index {
 /// A request in terms of an index: made once, read for each campaign that is looked at.
 struct prepared_request {
   const request* asked = nullptr;
-  std::vector<std::uint32_t> columns;    ///< by attribute, of numbers
-  std::vector<std::uint64_t> list_bits;  ///< by dense value, each attribute from its own place
-  std::vector<std::uint32_t> bits_begin; ///< by attribute: the first word in list_bits
+  std::vector<std::uint32_t> columns;   ///< by attribute, of numbers
+  std::vector<std::uint64_t> list_bits; ///< by dense value, each attribute from its own word on
 };
 
 /// Columns by attribute, ascending.
@@ -26,10 +25,18 @@ using projection = std::vector<std::pair<std::uint16_t, column_set>>;
 /// constrain it. A three-valued projection: sound for any nesting of not and or.
 projection project(const wish& w, const std::vector<attribute_columns>& columns);
 
+/// The parts of a wish of which each must hold.
+std::vector<std::uint32_t> parts_of(const wish& w);
+
+/// Those of them that `project` does not say exactly, where those in `said` are seen to elsewhere.
+std::vector<std::uint32_t> open_parts(const wish& w, const std::vector<attribute_columns>& columns,
+                                      std::span<const std::uint32_t> said);
+
 /// The program of what `project` does not say exactly. Empty: it says all. Nothing: it would be too
-/// large.
+/// large. `bits_begin`: by attribute, its first word in prepared_request::list_bits.
 std::optional<std::vector<std::uint32_t>>
-make_residual(const wish& w, const std::vector<attribute_columns>& columns);
+make_residual(const wish& w, const std::vector<attribute_columns>& columns,
+              std::span<const std::uint32_t> bits_begin);
 
 bool holds(const std::uint32_t* program, const prepared_request& asked) noexcept;
 

@@ -34,8 +34,8 @@ const matched& searcher::all(const ad_index& of, const request& asked, std::size
 
 namespace {
 
-bool full(const std::uint8_t& column) {
-  return std::atomic_ref{const_cast<std::uint8_t&>(column)}.load(std::memory_order_relaxed) != 0;
+bool is_set(const std::uint8_t& flag) {
+  return std::atomic_ref{const_cast<std::uint8_t&>(flag)}.load(std::memory_order_relaxed) != 0;
 }
 
 } // namespace
@@ -44,7 +44,6 @@ void searcher::prepare(const ad_index& of, const request& asked) {
   prepared_.asked = &asked;
   prepared_.columns.resize(of.schema_.size());
   prepared_.list_bits.resize(of.list_words_);
-  prepared_.bits_begin = of.bits_begin_;
   every_columns_.clear();
   any_columns_.clear();
   plan_.group_ends.clear();
@@ -55,22 +54,31 @@ void searcher::prepare(const ad_index& of, const request& asked) {
       const auto& number = asked.numbers[a];
       auto c = number ? columns.column_of(*number) : columns.absent();
       prepared_.columns[a] = static_cast<std::uint32_t>(c);
-      if (!full(of.full_[first + c]))
+      if (!is_set(of.full_[first + c]))
         every_columns_.push_back(static_cast<std::uint32_t>(first + c));
       continue;
     }
     auto begin = any_columns_.size();
     any_columns_.push_back(first);
+    auto newly_named = is_set(of.newly_named_[a]);
+    std::uint32_t shared = 0; ///< those that stand in the group already
     for (auto v : asked.lists[a]) {
       auto [column, dense] = columns.list_place_of(v);
-      any_columns_.push_back(first + column);
+      if (!dense && !newly_named) // no campaign names it
+        continue;
+      if (column < columns.first_shared()) {
+        any_columns_.push_back(first + column);
+      } else if (auto bit = 1u << (column - columns.first_shared()); (shared & bit) == 0) {
+        shared |= bit;
+        any_columns_.push_back(first + column);
+      }
       if (dense) {
-        auto word = of.bits_begin_[a] + *dense / 64;
-        prepared_.list_bits[word] |= std::uint64_t{1} << (*dense % 64);
-        bits_set_.push_back(word);
+        auto value = of.bits_begin_[a] * 64 + *dense;
+        prepared_.list_bits[value / 64] |= std::uint64_t{1} << (value % 64);
+        values_.push_back(value);
       }
     }
-    if (full(of.full_[first])) {
+    if (is_set(of.full_[first])) {
       any_columns_.resize(begin);
       continue;
     }
@@ -100,6 +108,8 @@ void searcher::prepare(const ad_index& of, const request& asked) {
     topic_bounds_[i - 1].sum += topic_bounds_[i].sum;
   auto sum = topic_bounds_.empty() ? 0 : topic_bounds_.front().sum;
   relevance_bound_ = relevance_of(sum);
+  for (auto id : asked.left_out)
+    left_out_mixes_[mix64(id) % left_out_mixes_.size()] = true;
   for (const auto& t : topic_bounds_)
     plan_.any.push_back(of.column(t.column));
 }
@@ -119,12 +129,14 @@ std::size_t searcher::topics_needed(std::uint64_t base) const {
 }
 
 void searcher::forget(const request& asked) {
-  for (auto word : bits_set_)
-    prepared_.list_bits[word] = 0;
-  bits_set_.clear();
+  for (auto value : values_)
+    prepared_.list_bits[value / 64] = 0;
+  values_.clear();
   for (auto [topic, _] : asked.interests)
     if (topic < no_topic)
       interest_[topic] = 0;
+  for (auto id : asked.left_out)
+    left_out_mixes_[mix64(id) % left_out_mixes_.size()] = false;
 }
 
 /// Keeps best_ in order: it is short.
@@ -142,12 +154,36 @@ void searcher::insert(const candidate& c) {
     threshold_ = best_.back().rank;
 }
 
-template <bool All>
+std::uint32_t searcher::relevance_in(const ad_index& of, std::size_t at) const {
+  const auto& s = of.slots_[at];
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < 4; ++i)
+    sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
+  if (s.topics[4] != no_topic)
+    for (std::size_t i = 4; i < 8; ++i)
+      sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
+  if (s.more != 0) {
+    const auto* more = of.pool_.at(s.more);
+    for (std::uint32_t i = 0; i < *more; ++i)
+      for (auto [topic, weight] : prepared_.asked->interests)
+        if (topic == more[1 + 2 * i])
+          sum += std::uint64_t{more[2 + 2 * i]} * weight;
+  }
+  return relevance_of(sum);
+}
+
+bool searcher::wants(const ad_index& of, std::size_t at) const {
+  return of.programs_[at] == 0 || holds(of.pool_.at(of.programs_[at]), prepared_);
+}
+
+bool searcher::is_left_out(std::uint64_t id) const {
+  const auto& left_out = prepared_.asked->left_out;
+  return !left_out.empty() && std::ranges::binary_search(left_out, id);
+}
+
+/// The best of those that pass.
 void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint64_t* passing) {
   auto first = std::size_t{block} * block_slots;
-  const auto* programs = of.programs_.data();
-  const auto* ids = of.ids_.data();
-  const auto* slots = of.slots_.data();
   const auto* bases = of.bases_.data();
   // First who they are, so that what is read of them is under way when its turn comes.
   std::array<std::uint32_t, block_slots> found;
@@ -158,62 +194,62 @@ void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint6
       if (at >= readable_)
         break;
       found[count++] = static_cast<std::uint32_t>(at);
-      if constexpr (All) {
-        __builtin_prefetch(of.pool_.at(programs[at]));
-      } else {
-        __builtin_prefetch(&bases[at]);
-        __builtin_prefetch(&slots[at]);
-      }
+      __builtin_prefetch(&bases[at]);
+      __builtin_prefetch(&of.slots_[at]);
     }
   answer_.looked_at += count;
   for (std::size_t i = 0; i < count; ++i) {
     std::size_t at = found[i];
     auto base = load(bases[at]);
-    if constexpr (!All)
-      if (base * relevance_bound_ < threshold_)
-        continue;
-    auto tested = false;
-    if constexpr (All) {
-      if (programs[at] != 0 && !holds(of.pool_.at(programs[at]), prepared_))
-        continue;
-      tested = true;
-      ++answer_.count;
-      answer_.id_mix ^= mix64(ids[at]);
-      if (!prepared_.asked->left_out.empty() &&
-          std::ranges::binary_search(prepared_.asked->left_out, ids[at]))
+    if (base * relevance_bound_ < threshold_)
+      continue;
+    auto relevance = relevance_in(of, at);
+    auto rank = base * relevance;
+    if (rank < threshold_ || !wants(of, at) || is_left_out(of.ids_[at]))
+      continue;
+    if (admits_ != nullptr && !(*admits_)(at, base))
+      continue;
+    insert({rank, of.ids_[at], base, static_cast<std::uint32_t>(at), relevance});
+  }
+}
+
+/// Counts those that match among those that pass; ranks them only where one could enter the best.
+void searcher::count(const ad_index& of, std::uint32_t block, const std::uint64_t* passing) {
+  auto first = std::size_t{block} * block_slots;
+  const auto* tested = of.tested_.data();
+  if (of.clauses_)
+    tested = of.clauses_->unsaid().data();
+  auto ranks = std::min(load(of.block_bound_[block]),
+                        load(of.block_base_[block]) * relevance_bound_) >= threshold_;
+  for (std::size_t w = 0; w < block_words && first + w * 64 < readable_; ++w) {
+    auto from = first + w * 64;
+    auto matching = passing[w];
+    if (of.clauses_)
+      matching &= open_[from / 64];
+    if (readable_ - from < 64)
+      matching &= (std::uint64_t{1} << (readable_ - from)) - 1;
+    answer_.looked_at += static_cast<std::uint64_t>(std::popcount(matching));
+    // Of most the columns say all.
+    for (auto word = matching & load(tested[from / 64]); word != 0; word &= word - 1)
+      if (!wants(of, from + static_cast<std::size_t>(std::countr_zero(word))))
+        matching &= ~(word & -word);
+    answer_.count += static_cast<std::uint64_t>(std::popcount(matching));
+    for (auto word = matching; word != 0; word &= word - 1) {
+      auto at = from + static_cast<std::size_t>(std::countr_zero(word));
+      auto mix = mix64(of.ids_[at]);
+      answer_.id_mix ^= mix;
+      if (left_out_mixes_[mix % left_out_mixes_.size()] && is_left_out(of.ids_[at]))
         continue;
       ++answer_.uncapped;
+      if (!ranks)
+        continue;
+      auto base = load(of.bases_[at]);
       if (base * relevance_bound_ < threshold_)
         continue;
+      auto relevance = relevance_in(of, at);
+      if (base * relevance >= threshold_)
+        insert({base * relevance, of.ids_[at], base, static_cast<std::uint32_t>(at), relevance});
     }
-    const auto& s = slots[at];
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < 4; ++i)
-      sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
-    if (s.topics[4] != no_topic)
-      for (std::size_t i = 4; i < 8; ++i)
-        sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
-    if (s.more != 0) {
-      const auto* more = of.pool_.at(s.more);
-      for (std::uint32_t i = 0; i < *more; ++i)
-        for (auto [topic, weight] : prepared_.asked->interests)
-          if (topic == more[1 + 2 * i])
-            sum += std::uint64_t{more[2 + 2 * i]} * weight;
-    }
-    auto relevance = relevance_of(sum);
-    auto rank = base * relevance;
-    if (rank < threshold_)
-      continue;
-    if (!tested) {
-      if (programs[at] != 0 && !holds(of.pool_.at(programs[at]), prepared_))
-        continue;
-      if (!prepared_.asked->left_out.empty() &&
-          std::ranges::binary_search(prepared_.asked->left_out, ids[at]))
-        continue;
-      if (admits_ != nullptr && !(*admits_)(at, base))
-        continue;
-    }
-    insert({rank, ids[at], base, static_cast<std::uint32_t>(at), relevance});
   }
 }
 
@@ -225,6 +261,8 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
   best_.clear();
   wanted_ = std::max<std::size_t>(k, 1) + 1;
   threshold_ = 0;
+  if (All && of.clauses_)
+    of.clauses_->leave_open(values_, open_, satisfied_);
   answer_.count = answer_.id_mix = answer_.uncapped = answer_.looked_at = 0;
   auto* masks = masks_.data();
   while (reinterpret_cast<std::uintptr_t>(masks) % 64 != 0)
@@ -243,7 +281,10 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
     }
     mask_blocks(plan_, {batch.data(), gathered}, masks);
     for (std::size_t i = 0; i < gathered; ++i)
-      look_at<All>(of, batch[i], masks + i * block_words);
+      if constexpr (All)
+        count(of, batch[i], masks + i * block_words);
+      else
+        look_at(of, batch[i], masks + i * block_words);
     gathered = 0;
     batch_size = std::min(batch_blocks, batch_size * 2);
   };

@@ -1,5 +1,5 @@
-/// One index for several readers, while a stream of catalogues changes it and editions are made
-/// beside it: what is asked is always answered as by the evaluation of every campaign.
+/// One index for several readers, while a stream of changes is followed and editions are made,
+/// there or beside it: what is asked is always answered as by the evaluation of every campaign.
 
 #include <catch2/catch.hpp>
 
@@ -9,6 +9,7 @@
 
 #include "actors/ad_matching/index_reader.hpp"
 #include "storage/base/rng.hpp"
+#include "tests/support/campaign_changes.hpp"
 
 using namespace candor;
 using namespace candor::ad_matching;
@@ -20,7 +21,7 @@ const timestamp now = *parse_time("2025-12-20T12:00:00Z");
 constexpr std::size_t most_campaigns = 900;
 constexpr std::size_t most_changes = 3000; ///< to most campaigns: more than an empty edition takes
 
-/// A stream of catalogues, each a few changes after the one before.
+/// A stream of lists of campaigns, each a few changes after the one before.
 class stream {
 public:
   explicit stream(std::uint64_t seed)
@@ -28,7 +29,10 @@ public:
 
   std::uint64_t below(std::uint64_t n) { return random_.next() % n; }
 
-  std::shared_ptr<const model::catalogue> next(std::size_t changes) {
+  const model::campaign_list& shown() const { return shown_; }
+  model::campaigns_change whole() const { return test::whole_of(shown_, number_); }
+
+  model::campaigns_change next(std::size_t changes) {
     for (; changes > 0; --changes) {
       auto id = "c-" + std::to_string(below(most_campaigns));
       auto it = there_.find(id);
@@ -55,10 +59,10 @@ public:
       }
       it->second = live(std::move(c));
     }
-    auto all = std::make_shared<model::catalogue>();
+    auto before = std::exchange(shown_, {});
     for (const auto& [_, c] : there_)
-      all->campaigns.push_back(c);
-    return all;
+      shown_.push_back(c);
+    return test::difference(before, shown_, ++number_);
   }
 
   ad_request request() {
@@ -118,6 +122,8 @@ private:
 
   seeded_rng random_;
   std::map<std::string, std::shared_ptr<const model::live_campaign>> there_;
+  model::campaign_list shown_;
+  std::uint64_t number_ = 0;
 };
 
 /// Empty if these can have won together.
@@ -144,9 +150,32 @@ std::string fault(const std::vector<winner>& won, const ad_request& asked) {
 
 } // namespace
 
+namespace {
+
+/// In how many of a few questions the index answers otherwise than the evaluation of every
+/// campaign.
+std::size_t differences(index_reader& reader, stream& changes) {
+  std::size_t n = 0;
+  for (auto i = 0; i < 3; ++i) {
+    auto asked = changes.request();
+    auto places = changes.below(5);
+    auto expected = match(changes.shown(), asked, places), found = reader.match(asked, places);
+    n += !std::ranges::equal(expected, found, [](const auto& a, const auto& b) {
+      return a.campaign == b.campaign && a.price_micros == b.price_micros;
+    });
+    auto id = "c-" + std::to_string(changes.below(most_campaigns));
+    auto x = standing(changes.shown(), asked, id, 1), y = reader.standing(asked, id, 1);
+    n += x.code != y.code || x.detail != y.detail;
+  }
+  return n;
+}
+
+} // namespace
+
 TEST_CASE("a shared index answers as the evaluation of every campaign while editions are made",
           "[ads]") {
-  catalogue_index index;
+  auto at_once = GENERATE(std::size_t{0}, catalogue_index::no_thread);
+  catalogue_index index{at_once};
   stream changes{11};
   std::atomic<bool> done{false};
   std::atomic<std::size_t> asked_beside{0};
@@ -169,58 +198,121 @@ TEST_CASE("a shared index answers as the evaluation of every campaign while edit
       }
     });
   index_reader reader{index};
-  std::size_t differences = 0;
+  std::size_t different = 0, made_beside = 0;
   constexpr auto phase = 50, phases = 5;
   for (auto step = 0; step < phase * phases; ++step) {
     // Each phase begins with more changes than an edition takes, and ends when the next one is
-    // made.
-    auto shown = changes.next(step == 0           ? most_changes
-                              : step % phase == 0 ? 600
-                                                  : 1 + changes.below(30));
-    index.follow(shown);
-    CHECK(index.followed() == shown);
+    // made. Now and then all is said anew.
+    auto change = changes.next(step == 0           ? most_changes
+                               : step % phase == 0 ? 600
+                                                   : 1 + changes.below(30));
+    CHECK(index.follow(changes.below(10) == 0 ? changes.whole() : change));
+    CHECK(index.followed() == change.number);
+    made_beside += index.is_making();
     auto ends = step % phase == phase - 1;
-    for (auto i = 0; i < 3 || (ends && index.is_making()); ++i) {
-      auto asked = changes.request();
-      auto places = changes.below(5);
-      auto expected = match(*shown, asked, places), found = reader.match(asked, places);
-      auto same = std::ranges::equal(expected, found, [](const auto& a, const auto& b) {
-        return a.campaign == b.campaign && a.price_micros == b.price_micros;
-      });
-      differences += !same;
-      auto id = "c-" + std::to_string(changes.below(most_campaigns));
-      auto x = standing(*shown, asked, id, 1), y = reader.standing(asked, id, 1);
-      differences += x.code != y.code || x.detail != y.detail;
-    }
+    do
+      different += differences(reader, changes);
+    while (ends && index.is_making());
   }
   done = true;
   for (auto& r : readers)
     r.join();
-  CHECK(differences == 0);
+  CHECK(different == 0);
   CHECK(wrong == "");
   CHECK(asked_beside > 0);
   CHECK(index.times_made() >= 1 + phases);
+  CHECK((made_beside > 0) == (at_once == 0));
+}
+
+TEST_CASE("a change that was lost, comes late or twice is refused, and the whole sets it right",
+          "[ads]") {
+  catalogue_index index{catalogue_index::no_thread};
+  index_reader reader{index};
+  stream changes{3};
+  REQUIRE(index.follow(changes.next(most_changes)));
+  std::size_t different = 0, refused = 0;
+  for (auto step = 0; step < 200; ++step) {
+    auto change = changes.next(1 + changes.below(30));
+    switch (changes.below(5)) {
+      case 0: { // lost: the next one shows it
+        auto next = changes.next(1);
+        CHECK_FALSE(index.follow(next));
+        CHECK(index.followed() == change.number - 1);
+        REQUIRE(index.follow(changes.whole()));
+        // And comes late.
+        CHECK_FALSE(index.follow(change));
+        CHECK(index.followed() == next.number);
+        ++refused;
+        break;
+      }
+      case 1:
+        CHECK(index.follow(change));
+        CHECK_FALSE(index.follow(change));
+        break;
+      default:
+        CHECK(index.follow(change));
+    }
+    different += differences(reader, changes);
+  }
+  CHECK(different == 0);
+  CHECK(refused > 0);
+}
+
+TEST_CASE("the first edition has room for what is there, and for a quarter more", "[ads]") {
+  catalogue_index index;
+  stream changes{5};
+  index.follow(changes.next(most_changes));
+  CHECK(index.times_made() == 2);
+  CHECK_FALSE(index.is_making());
+  CHECK_FALSE(index.edition()->waiting());
+  CHECK(index.edition()->size() == changes.shown().size());
+  CHECK(index.edition()->index().spare() >= changes.shown().size() / 4);
+  index.follow(changes.next(100));
+  CHECK(index.times_made() == 2);
+  CHECK_FALSE(index.edition()->waiting());
+}
+
+TEST_CASE("where campaigns come by the thousand, an edition has room for as many again", "[ads]") {
+  catalogue_index index;
+  auto come = [&, number = std::uint64_t{0}, there = std::size_t{0}](std::size_t n) mutable {
+    model::campaigns_change made{++number, false, {}};
+    for (auto to = there + n; there < to; ++there) {
+      model::campaign c;
+      c.id = "c-" + std::to_string(10'000 + there);
+      made.items.push_back(
+          {c.id, std::make_shared<const model::live_campaign>(c, model::targeting::expression{})});
+    }
+    REQUIRE(index.follow(made));
+  };
+  come(1000);
+  come(2000); // more than were there at the last making
+  CHECK(index.times_made() == 3);
+  CHECK(index.edition()->index().spare() >= 2000);
+  come(1000);
+  CHECK_FALSE(index.edition()->waiting());
+  CHECK(index.times_made() == 3);
 }
 
 TEST_CASE("what an index has no room for is matched all the same", "[ads]") {
-  index_edition edition{std::make_shared<const model::catalogue>()};
+  index_edition edition{{}, 64};
   stream changes{5};
-  auto shown = changes.next(most_changes);
-  edition.follow(shown);
+  edition.follow(changes.next(most_changes));
   CHECK(edition.is_worn());
   REQUIRE(edition.waiting());
   CHECK(edition.waiting()->size() > 0);
-  CHECK(edition.waiting()->size() + edition.index().size() == shown->campaigns.size());
-  edition.follow(std::make_shared<const model::catalogue>());
+  CHECK(edition.waiting()->size() + edition.index().size() == changes.shown().size());
+  edition.follow({2, true, {}});
   CHECK(edition.index().size() == 0);
+  CHECK(edition.size() == 0);
   CHECK_FALSE(edition.waiting());
 }
 
 TEST_CASE("an index goes while an edition of it is made", "[ads]") {
   stream changes{7};
   for (auto i = 0; i < 5; ++i) {
-    catalogue_index index;
-    index.follow(changes.next(500));
+    catalogue_index index{0};
+    changes.next(500);
+    index.follow(changes.whole());
     CHECK(index.edition() != nullptr);
   }
 }

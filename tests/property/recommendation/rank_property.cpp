@@ -17,7 +17,7 @@ namespace {
 const timestamp now = *parse_time("2025-12-20T12:00:00Z");
 
 struct scene {
-  model::catalogue all;
+  model::content_list all;
   reader who;
 };
 
@@ -41,12 +41,12 @@ scene make_scene() {
     item.regions = *rc::gen::elementOf(everywhere_or);
     item.topics = some_topics();
     item.published = now - 24h * *rc::gen::inRange(-1, 30);
-    s.all.content.push_back(std::make_shared<const model::content_item>(std::move(item)));
+    s.all.push_back(std::make_shared<const model::content_item>(std::move(item)));
   }
   s.who.country = *rc::gen::element<std::string>("", "US", "KR");
   s.who.lang = *rc::gen::element<std::string>("", "en", "de");
   s.who.interests = some_topics();
-  for (const auto& item : s.all.content)
+  for (const auto& item : s.all)
     if (*rc::gen::inRange(0, 4) == 0)
       s.who.never.insert(item->id);
   return s;
@@ -78,7 +78,7 @@ TEST_CASE("a feed has what the reader may see, once, and their language first", 
     auto k = *rc::gen::inRange<std::size_t>(0, 20);
     auto feed = rank(s.all, s.who, now, k);
     auto own = 0, other = 0;
-    for (const auto& item : s.all.content)
+    for (const auto& item : s.all)
       if (may_see(*item, s.who))
         ++(own_language(*item, s.who) ? own : other);
     RC_ASSERT(feed.size() == std::min(k, static_cast<std::size_t>(own + other)));
@@ -127,11 +127,11 @@ TEST_CASE("a shorter feed is the beginning of a longer one", "[feed]") {
   }));
 }
 
-TEST_CASE("the order in which the catalogue lies makes no difference", "[feed]") {
+TEST_CASE("the order in which the content lies makes no difference", "[feed]") {
   CHECK(rc::check([] {
     auto s = make_scene();
     auto before = ids(rank(s.all, s.who, now, 20));
-    std::ranges::reverse(s.all.content);
+    std::ranges::reverse(s.all);
     RC_ASSERT(ids(rank(s.all, s.who, now, 20)) == before);
   }));
 }
@@ -139,8 +139,8 @@ TEST_CASE("the order in which the catalogue lies makes no difference", "[feed]")
 TEST_CASE("likeness is the same from both sides, whole for an item and itself", "[feed]") {
   CHECK(rc::check([] {
     auto s = make_scene();
-    for (const auto& a : s.all.content)
-      for (const auto& b : s.all.content) {
+    for (const auto& a : s.all)
+      for (const auto& b : s.all) {
         auto both = likeness(*a, *b);
         RC_ASSERT(both == likeness(*b, *a));
         RC_ASSERT((both >= 0 && both <= 65536));

@@ -29,9 +29,8 @@ std::shared_ptr<const model::live_campaign> campaign(const std::string& id, std:
 } // namespace
 
 TEST_CASE("why not names the first thing that keeps a campaign away", "[ads]") {
-  model::catalogue all{{campaign("c-1", 900'000, "country = US and device = phone"),
-                        campaign("c-2", 500'000), campaign("c-3", 5'000)},
-                       {}};
+  model::campaign_list all{campaign("c-1", 900'000, "country = US and device = phone"),
+                           campaign("c-2", 500'000), campaign("c-3", 5'000)};
   ad_request asked;
   asked.now = now;
   asked.on.country = "US";
@@ -72,8 +71,8 @@ TEST_CASE("a page blocks domains with those under them, languages, and what is u
   auto c = campaign("c-1", 500'000)->campaign;
   c.advertiser = "Acme";
   c.creatives = {{"x", "x", "", "https://Shop.Example.org.:443/boots?u=https://a.example"}};
-  model::catalogue all{
-      {std::make_shared<const model::live_campaign>(c, model::targeting::expression{})}, {}};
+  model::campaign_list all{
+      std::make_shared<const model::live_campaign>(c, model::targeting::expression{})};
   ad_request asked;
   asked.now = now;
   auto code = [&] { return standing(all, asked, "c-1", 1).code; };

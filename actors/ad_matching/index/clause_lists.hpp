@@ -1,0 +1,69 @@
+/// For who counts all matches: which campaigns a value of a list satisfies, and which it excludes,
+/// where the columns of the attributes (attribute_columns.hpp) do not say it exactly. What it says
+/// too need not be tested campaign by campaign.
+///
+/// A clause is a part of a wish of which one value suffices (`topics one of (a) or ctx one of
+/// (b)`); of each campaign two are kept. A veto is a part of which one value is too much (`none
+/// of`). For each value that campaigns name there is the list of those whose clause or veto names
+/// it: their places, or a bitmap where that is smaller (as in Roaring, Chambi, Lemire and others
+/// 2016).
+///
+/// Guarantees: exact for the places that it was made of, and says nothing of later ones; immutable,
+/// so readers need no lock. Must never be asked of a value that was not named when it was made: no
+/// campaign of its places names that.
+#pragma once
+
+#include <array>
+
+#include "actors/ad_matching/index/residual.hpp"
+
+namespace candor::ad_matching::index {
+
+class clause_lists {
+public:
+  /// `bits_begin` as in make_residual; both must outlive it.
+  clause_lists(const std::vector<attribute_columns>& columns,
+               const std::vector<std::uint32_t>& bits_begin, std::size_t list_words);
+
+  /// The wish at the next place.
+  void add(const wish& w);
+  /// All were added; places up to that many are asked of.
+  void close(std::size_t capacity);
+
+  /// The places that a request with these values (by their numbers in prepared_request::list_bits)
+  /// leaves open, in `into`; the other is for its use.
+  void leave_open(std::span<const std::uint32_t> values, std::vector<std::uint64_t>& into,
+                  std::vector<std::uint64_t>& satisfied) const;
+
+  /// A bit a place: neither the columns nor this say all of the wish there.
+  const std::vector<std::uint64_t>& unsaid() const noexcept { return unsaid_; }
+  std::size_t bytes() const noexcept;
+
+private:
+  static constexpr std::size_t clauses_max = 2; ///< of one campaign
+  static constexpr std::size_t vetoes = clauses_max;
+
+  /// Of one kind, by value.
+  struct lists {
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> added; ///< value, place
+    std::vector<std::uint32_t> begins;                          ///< in places
+    std::vector<std::uint32_t> places;
+    std::vector<std::uint32_t> bitmaps_of; ///< 1 + which of the bitmaps; 0: none
+    std::vector<std::uint64_t> bitmaps;
+
+    void close(std::size_t values, std::size_t words);
+    void put(std::uint32_t value, std::size_t words, std::vector<std::uint64_t>& into) const;
+    std::size_t bytes() const noexcept;
+  };
+
+  void put(const wish& w, std::uint32_t part, lists& into);
+
+  const std::vector<attribute_columns>& columns_;
+  const std::vector<std::uint32_t>& bits_begin_;
+  std::size_t values_ = 0, size_ = 0;
+  std::array<lists, clauses_max + 1> lists_;
+  std::array<std::vector<std::uint64_t>, clauses_max> without_; ///< by place: no such clause
+  std::vector<std::uint64_t> unsaid_;
+};
+
+} // namespace candor::ad_matching::index
