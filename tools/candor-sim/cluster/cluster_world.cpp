@@ -25,6 +25,7 @@ using namespace std::chrono_literals;
 constexpr std::int64_t ms = 1000, second = 1'000'000;
 constexpr std::int64_t forms_within_us = 30 * second;
 constexpr std::int64_t settles_within_us = 90 * second;
+constexpr std::int64_t gives_up_within_us = 2 * second;
 constexpr auto client_deadline = 8s;
 constexpr std::int64_t clock_slack_us = 200 * ms;    ///< between any two clocks
 constexpr std::int64_t campaign_budget = 600'000;    ///< micros: some thirty ads
@@ -157,11 +158,7 @@ public:
               files.filter,
               folder_,
               files.configs / "notices",
-              [this](int node, const error& why) {
-                violate(
-                    "no room of a node ends for good",
-                    fmt::format("{}: {}", names_[static_cast<std::size_t>(node)], why.to_string()));
-              }} {
+              [this](int node, const error& why) { ended(node, why); }} {
     std::filesystem::remove_all(folder_);
     seed_sodium(options.seed);
     for (auto& byte : secrets_.master_key)
@@ -198,6 +195,8 @@ public:
     client_ = static_cast<client_actor*>(caf::actor_cast<caf::abstract_actor*>(handle));
     for (int i = 0; i < what.nodes; ++i)
       nodes_.push_back(std::make_unique<simulated_node>(ground_, i));
+    for (auto& n : nodes_)
+      n->storage.on_corrupt = [this, &n] { must_give_up(*n); };
   }
 
   ~cluster_world() {
@@ -268,9 +267,48 @@ private:
     if (over() || n.alive())
       return;
     row(n.number(), "starts");
-    if (auto started = n.start(); !started)
+    auto started = n.start();
+    if (!started && started.error().code == errc::corrupt && n.storage.spoilt())
+      return put_new_disk_in(n);
+    if (!started)
       violate("a node starts from what is on its disk",
               fmt::format("{}: {}", n.name(), started.error().to_string()));
+  }
+
+  void ended(int node, const error& why) {
+    auto& n = *nodes_[static_cast<std::size_t>(node)];
+    if (why.code != errc::corrupt || !n.storage.spoilt())
+      return violate("no room of a node ends for good",
+                     fmt::format("{}: {}", n.name(), why.to_string()));
+    on_.after(0, [this, &n, life = n.life()] {
+      if (n.alive() && n.life() == life)
+        put_new_disk_in(n);
+    });
+  }
+
+  /// As an operator would, of a node that gave its damaged disk up.
+  void put_new_disk_in(simulated_node& n) {
+    if (over())
+      return;
+    row(n.number(), "gave its disk up");
+    ++disturbances_;
+    ++found_.given_up;
+    n.wipe();
+    on_.after(on_.between(300, 3000) * ms, [this, &n] { start(n); });
+  }
+
+  /// A process was told that a row of its disk is not what was written.
+  void must_give_up(simulated_node& n) {
+    if (std::exchange(told_corrupt_[n.number()], n.life()) != n.life())
+      on_.after(gives_up_within_us, [this, &n, life = n.life()] { gave_up(n, life); });
+  }
+
+  void gave_up(simulated_node& n, std::uint64_t life) {
+    if (over() || !n.alive() || n.life() != life)
+      return;
+    if (n.disk_hangs || n.standing) // nobody hears of it yet
+      return on_.after(gives_up_within_us, [this, &n, life] { gave_up(n, life); });
+    violate("a damaged copy is given up", n.name());
   }
 
   /// Asks in its name from outside of its handlers: where it last ran is gone.
@@ -870,9 +908,11 @@ private:
         if (!n.alive())
           return;
         on_.pause(i, true);
+        n.standing = true;
         net_.pause(a, true);
-        return ends([this, i, a] {
+        return ends([this, i, a, &n] {
           on_.pause(i, false);
+          n.standing = false;
           net_.pause(a, false);
         });
       case trouble::isolate:
@@ -923,7 +963,26 @@ private:
       case trouble::post_away:
         post_.set_away(true);
         return ends([this] { post_.set_away(false); });
+      case trouble::flip: {
+        // More than one disk at a time is more than is promised against.
+        if (spoilt_ != i && (wiped_ || !all_copies_are_good()))
+          return;
+        spoilt_ = i;
+        wiped_ = true;
+        auto rows = on_.between(1, 4);
+        for (auto k = rows; k > 0; --k)
+          n.storage.flip_some(on_.chance().next());
+        return ends([&n] { n.storage.compact(); });
+      }
     }
+  }
+
+  /// Every shard has all its copies, and no disk is spoilt.
+  bool all_copies_are_good() {
+    for (std::uint16_t s = 0; s < what_.shards; ++s)
+      if (configs_[s].in_sync.size() < std::min<std::size_t>(what_.replicas, nodes_.size()))
+        return false;
+    return std::ranges::none_of(nodes_, [](const auto& n) { return n->storage.spoilt(); });
   }
 
   void end_after(const fault& f, int node, std::function<void()> how) {
@@ -1165,7 +1224,9 @@ private:
   std::uint64_t fault_numbers_ = 0;
   std::uint64_t disturbances_ = 0;
   std::size_t final_reads_ = 0;
-  bool wiped_ = false;
+  bool wiped_ = false; ///< a disk was lost
+  int spoilt_ = no_node;
+  std::map<int, std::uint64_t> told_corrupt_; ///< the process that was told last
 };
 
 } // namespace

@@ -40,6 +40,8 @@ public:
   const std::string& name() const { return name_; }
   int number() const { return number_; }
   bool alive() const { return process_ != nullptr; }
+  /// Rises with each process.
+  std::uint64_t life() const { return lives_; }
 
   /// Error: the process does not start.
   result<void> start();
@@ -56,6 +58,7 @@ public:
   disk storage;
   std::int64_t disk_times = 1; ///< how much slower than it should be
   bool disk_hangs = false;
+  bool standing = false; ///< paused
 
 private:
   struct process {

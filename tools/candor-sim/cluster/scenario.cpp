@@ -30,6 +30,9 @@ constexpr std::string_view names[] = {
     "slow_coordinator",
     "lossy_coordinator",
     "post_away",
+    "flip",
+    "wall_clock",
+    "drain",
 };
 
 /// Reads what is there, and remembers the first refusal.

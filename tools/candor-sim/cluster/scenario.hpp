@@ -35,6 +35,9 @@ enum class trouble : std::uint8_t {
   slow_coordinator,
   lossy_coordinator, ///< requests and replies are lost
   post_away,         ///< the mail server cannot be reached
+  flip,              ///< rows of its disk turn bad; compaction meets them at the end
+  wall_clock,        ///< its time of day is an hour ahead or behind
+  drain,             ///< an operator drains it, and takes it back at the end
 };
 
 std::string_view name_of(trouble t);
