@@ -34,6 +34,7 @@ enum class bug : std::uint8_t {
   day_renewed,          ///< a campaign's day begins anew whenever the clock names another one
   stamped_early,        ///< what a person was told when, the wall clock alone says
   session_unasked,      ///< a copy answers sessions without looking at their tokens
+  drain_ignored,        ///< a node that is drained keeps what it leads
 };
 
 #ifdef CANDOR_PLANTED

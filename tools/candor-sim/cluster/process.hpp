@@ -49,6 +49,9 @@ public:
   void wipe();
 
   const rooms& doors() const { return process_->house->doors(); }
+  membership::membership_handle membership() const {
+    return process_->house->cluster().membership();
+  }
   policy_handle policy() const { return process_->house->policy(); }
   std::shared_ptr<const shard_directory> shards() const { return process_->house->shards(); }
   stores::user_keys& keys() const { return *process_->keys; }
