@@ -44,6 +44,12 @@ PLANTED = {
     "money_forgotten": ("budgets", {"a campaign spends no more than its budget"}),
     "window_of_lost_link": ("partitions", {SETTLES}),
     "stale_map": ("crashes", {SETTLES, "a new cluster serves"}),
+    "damage_unheard": ("flips", {"a damaged copy is given up", SETTLES}),
+    "log_time_is_wall": ("clocks", {REASON, TWICE}),
+    "day_renewed": ("clocks", {"a campaign spends no more than its budget"}),
+    "stamped_early": ("clocks", {UNTOLD}),
+    "session_unasked": ("sessions", {"a session sees what it wrote, and never goes back"}),
+    "drain_ignored": ("drains", {"a node that is drained soon leads nothing"}),
 }
 SEEDS_MOST = 250
 
@@ -60,6 +66,8 @@ class RealActors(unittest.TestCase):
         self.assertEqual(code, 0, said)
         scenarios = len(list(SCENARIOS.glob("*.toml")))
         self.assertEqual(said["runs"], scenarios * seeds)
+        for what in ("disks_given_up", "session_reads", "drained"):  # one scenario each has them
+            self.assertGreater(said[what], 0, f"no run had {what}")
         for what in ("acknowledged", "withheld", "reads", "mails", "erased", "leaderships"):
             self.assertGreater(said[what], said["runs"] // 4, f"a run without {what} tells nothing of them")
         print(f"{said['runs']} runs, each twice: {said['simulated_hours']:.2f} simulated hours in "

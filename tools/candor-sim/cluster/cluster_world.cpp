@@ -555,11 +555,14 @@ private:
     if (v.status == unknown || v.status == overloaded)
       return send_later(e);
     auto& p = persons_[e.person];
-    // Of a node whose clock is behind, that is what is documented.
+    // What a node must say whose clock is behind. Who is told so asks again: it may have been
+    // taken.
     auto seems_ahead = v.status == invalid && v.reason == "in_the_future" &&
                        behind_us + clock_slack_us > in_us(limits::future_tolerance);
+    if (seems_ahead)
+      return send_later(e);
     if (e.repeated) {
-      if (v.status != duplicate && !seems_ahead && !p.erase_asked)
+      if (v.status != duplicate && !p.erase_asked)
         violate("no event is applied twice",
                 fmt::format("{} of {} was acknowledged, and is {} {} when it is sent again", e.id,
                             p.id, to_string(v.status), v.reason));
@@ -589,8 +592,6 @@ private:
     if (!e.sensitive)
       --count.sent;
     ++found_.withheld;
-    if (seems_ahead)
-      return;
     if (v.status == withheld && e.kind == model::event_kind::ai_interaction)
       return check_withheld(e, received_us, v.reason, p);
     violate("an event is refused only for a reason that holds",
@@ -1185,7 +1186,7 @@ private:
         return ends([this] { post_.set_away(false); });
       case trouble::flip: {
         // More than one disk at a time is more than is promised against.
-        if (spoilt_ != i && (wiped_ || !all_copies_are_good()))
+        if (spoilt_ != i && !all_copies_are_good())
           return;
         spoilt_ = i;
         wiped_ = true;
@@ -1219,9 +1220,14 @@ private:
 
   /// Every shard has all its copies, and no disk is spoilt.
   bool all_copies_are_good() {
-    for (std::uint16_t s = 0; s < what_.shards; ++s)
+    for (std::uint16_t s = 0; s < what_.shards; ++s) {
       if (configs_[s].in_sync.size() < std::min<std::size_t>(what_.replicas, nodes_.size()))
         return false;
+      for (const auto& m : configs_[s].in_sync) // one that was wiped stands there for a moment
+        if (auto found = replication::read_shard(node_named(m.node).storage.present(), s);
+            !found || found->installing || found->applied.at.seq == 0)
+          return false;
+    }
     return std::ranges::none_of(nodes_, [](const auto& n) { return n->storage.spoilt(); });
   }
 
@@ -1292,12 +1298,39 @@ private:
         return "policy " + p.version + " is not applied";
     if (auto mails = mails_missing(); !mails.empty())
       return mails;
+    if (auto left = left_behind(); !left.empty())
+      return left;
     for (std::uint16_t s = 0; s < what_.shards; ++s) {
       const auto& config = configs_[s];
       if (config.in_sync.size() < std::min<std::size_t>(what_.replicas, nodes_.size()))
         return fmt::format("shard {} has {} members in sync", s, config.in_sync.size());
       if (auto differ = compare(s); !differ.empty())
         return differ;
+    }
+    return {};
+  }
+
+  /// A disk that holds a shard no more keeps its rows for a while.
+  std::string left_behind() const {
+    for (const auto& p : persons_) {
+      if (!p.erased)
+        continue;
+      auto s = shard_of(p.id);
+      auto config = configs_.find(s);
+      for (const auto& n : nodes_) {
+        if (config != configs_.end() &&
+            std::ranges::find(config->second.in_sync, n->name(), &sharding::member::node) !=
+                config->second.in_sync.end())
+          continue;
+        auto holds = false;
+        (void)n->storage.present().scan(engine::table::user, engine::shard_begin(s),
+                                        engine::shard_end(s), [&](auto, auto) {
+                                          holds = true;
+                                          return false;
+                                        });
+        if (holds)
+          return fmt::format("{} has rows of shard {} still", n->name(), s);
+      }
     }
     return {};
   }
