@@ -22,6 +22,7 @@ ERASED = "an erased person does not come back"
 KEY_GONE = "an erased person's key is gone everywhere"
 SETTLES = "the cluster settles after its faults"
 UNTOLD = "nothing is learned before the date, nor from who was not told"
+OVERSPENT = "a campaign spends no more than its budget"
 ASSERTION = "an assertion of the product's own"
 PLANTED = {
     "ack_before_copies": ("crashes", {LOST}),
@@ -41,12 +42,12 @@ PLANTED = {
                                         "everybody in the audience is told",
                                         "one notice a person, version and channel"}),
     "outcome_without_send": ("notices", {"a notice that was sent was sent", UNTOLD}),
-    "money_forgotten": ("budgets", {"a campaign spends no more than its budget"}),
+    "money_forgotten": ("budgets", {OVERSPENT}),
     "window_of_lost_link": ("partitions", {SETTLES}),
     "stale_map": ("crashes", {SETTLES, "a new cluster serves"}),
     "damage_unheard": ("flips", {"a damaged copy is given up", SETTLES}),
-    "log_time_is_wall": ("clocks", {REASON, TWICE}),
-    "day_renewed": ("clocks", {"a campaign spends no more than its budget"}),
+    "log_time_is_wall": ("clocks", {REASON, TWICE, OVERSPENT, "what a decision reserved is there"}),
+    "day_renewed": ("clocks", {OVERSPENT}),
     "stamped_early": ("clocks", {UNTOLD}),
     "session_unasked": ("sessions", {"a session sees what it wrote, and never goes back"}),
     "drain_ignored": ("drains", {"a node that is drained soon leads nothing"}),

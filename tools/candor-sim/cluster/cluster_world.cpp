@@ -577,7 +577,8 @@ private:
       ++count.acknowledged;
       if (!has_token)
         return violate("a session sees what it wrote", e.id + " was acknowledged without a token");
-      ++p.session.least[source_of(e)];
+      auto& least = p.session.least[source_of(e)]; // a read may have shown it before
+      least = std::max(least, count.acknowledged);
       p.session.acknowledged.emplace_back(on_.now_us(), source_of(e));
       if (what_.load.repeated_share > 0 && on_.happens(what_.load.repeated_share)) {
         auto again = e;
