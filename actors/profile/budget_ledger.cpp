@@ -60,7 +60,7 @@ bool budget_ledger::answer(const money_report& report, const model::campaign& of
   auto money = [&] { return std::tuple{a.lent, a.returned, a.day, a.returned_within_day}; };
   auto before = money();
   auto today = day_of(now);
-  if (today > day_) {
+  if (today > day_ || (today != day_ && planted(bug::day_renewed))) {
     day_ = today;
     lent_today_ = 0;
     traffic_.end_day();

@@ -776,9 +776,10 @@ private:
         return refuse(*r, added.error());
     }
     for (const auto& x : r->impressions) {
-      spend_.reserve(
-          entry, x.id,
-          {x.campaign, x.price_micros, today, x.at + limits::impression_window, r->asked.personal});
+      spend_.reserve(entry, x.id,
+                     {x.campaign, x.price_micros, today,
+                      std::max(x.at, table_.log_time()) + limits::impression_window,
+                      r->asked.personal});
       spend_.touch(x.campaign, now);
     }
     append(std::move(entry), [r](const replication::append_result& outcome) {
@@ -1158,7 +1159,8 @@ private:
   void tidy_money() {
     auto now = around_.time.now();
     auto entry = table_.begin_entry();
-    spend_.lapse(entry, now, lapses_at_a_time);
+    // By log time: a clock that is set ahead must not take back what was promised a moment ago.
+    spend_.lapse(entry, table_.log_time(), lapses_at_a_time);
     auto idle = spend_.return_idle(entry, day_of(now), now - money_idle);
     for (const auto& campaign : idle)
       if (!borrowing_.contains(campaign))

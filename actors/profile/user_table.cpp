@@ -124,6 +124,8 @@ result<void> user_table::open(const replication::shard_opening& opening) {
   rounded_ = false;
   settled_ = appended_;
   log_clock_ = opening.time;
+  certain_monotonic_ = around_.time.monotonic();
+  certain_ = log_clock_.now(timestamp{}, certain_monotonic_); // of the last entry
   term_ = opening.term;
 
   CANDOR_TRY(cursor, around_.db.get(table::meta, engine::named_key(shard_, cursor_name)));
@@ -192,12 +194,26 @@ void user_table::note_unreadable(const error& why) const {
 }
 
 timestamp user_table::log_time() const {
+  if (planted(bug::log_time_is_wall))
+    return around_.time.now();
   return log_clock_.now(around_.time.now(), around_.time.monotonic());
 }
 
+timestamp user_table::stamp() const {
+  auto wall = around_.time.now();
+  if (planted(bug::stamped_early))
+    return wall;
+  return std::max(wall, certain_ + (around_.time.monotonic() - certain_monotonic_));
+}
+
 replication::draft user_table::begin_entry() {
-  auto now = log_time();
-  log_clock_.advance(now, around_.time.monotonic());
+  auto now = log_time(), wall = around_.time.now();
+  auto monotonic = around_.time.monotonic();
+  if (wall >= now) { // else one of the clocks that this log has followed was wrong
+    certain_ = now;
+    certain_monotonic_ = monotonic;
+  }
+  log_clock_.advance(now, monotonic);
   return {now, {}, {}, {}};
 }
 
@@ -581,8 +597,8 @@ result<decided<erasure>> user_table::erase(const user_id& user, const std::strin
     entry.rows.push_back(erase_row(
         table::timer, engine::timer_key(shard_, s->grave->erased_at + limits::dedupe_window, s->key,
                                         tombstone_timer)));
-  tombstone grave{around_.time.now(), s->key_ref, random_id(around_.random, "r-"),
-                  s->base.pseudonym, std::nullopt};
+  tombstone grave{stamp(), s->key_ref, random_id(around_.random, "r-"), s->base.pseudonym,
+                  std::nullopt};
   auto bytes = encode(grave);
   entry.rows.push_back(
       put_row(table::user, engine::user_key(shard_, s->key, user_row::tombstone), bytes));

@@ -260,6 +260,10 @@ public:
   const std::map<std::string, std::string>& stored_policies() const noexcept { return stored_; }
   std::size_t cached() const noexcept { return cache_.size(); }
   timestamp log_time() const;
+  /// When a person was told something, or erased: the wall clock, but no earlier than the shard's
+  /// log and the time since. What was said before then must stay before it, also where this node's
+  /// clock was set back.
+  timestamp stamp() const;
 
 private:
   /// A person in memory, as of the last entry drafted.
@@ -341,6 +345,8 @@ private:
   shard_id shard_;
   surroundings around_;
   replication::log_clock log_clock_;
+  timestamp certain_;           ///< that it is at least so late,
+  millis certain_monotonic_{0}; ///< as of then
   model::timeline policies_;
   std::map<std::uint32_t, import_run> imports_;
   std::map<std::string, std::string> stored_;

@@ -28,8 +28,8 @@ std::string age_band(const std::optional<int>& birth_year, timestamp now) {
                     : "65+";
 }
 
-bool counts(const impression& x, timestamp now) {
-  return x.state != impression_state::reserved || now < x.at + limits::impression_window;
+bool counts(const impression& x, timestamp log_time) {
+  return x.state != impression_state::reserved || log_time < x.at + limits::impression_window;
 }
 
 } // namespace
@@ -69,7 +69,7 @@ use_view user_table::use_of(const slot& s, model::use what) const {
   for (const auto& [_, x] : s.impressions) {
     if (x.state == impression_state::hidden)
       made.hidden.push_back(x.campaign);
-    if (counts(x, now))
+    if (counts(x, log_time()))
       made.shown.push_back({x.campaign, x.at});
   }
   made.shown_since = s.impressions.size() >= limits::impressions_remembered

@@ -182,8 +182,9 @@ result<decided<bool>> user_table::record_mail(const user_id& user, const std::st
   switch (how) {
     case mail_result::accepted:
       line->state = notice_state::sent;
-      line->sent = line->reached = at;
-      note_reached(s->base.person, *line, at);
+      line->sent = at;
+      line->reached = std::max(at, stamp());
+      note_reached(s->base.person, *line, *line->reached);
       break;
     case mail_result::deferred:
     case mail_result::postponed:
@@ -240,7 +241,7 @@ result<decided<model::user_record>> user_table::inbox(const user_id& user,
         std::ranges::find(reached, n.id) != reached.end()) {
       if (!entry)
         entry = begin_entry();
-      n.reached = around_.time.now();
+      n.reached = stamp();
       note_reached(s->base.person, n, *n.reached);
     }
   if (entry)

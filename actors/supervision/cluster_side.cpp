@@ -101,24 +101,22 @@ public:
     options.shards = shards;
     options.log_kept_bytes = is_alone() ? alone_log_kept_bytes : config_.log_kept_bytes;
     options.protocol.in_sync_least = is_alone() ? 1 : config_.in_sync_min;
-    CANDOR_TRY(
-        door,
-        replication::spawn_replication(
-            around_.system,
-            {around_.db, around_.keys, *coordinator_, promises_, around_.time,
-             [shards = around_.shards, written = chronicle_](shard_id shard, const auto& config) {
-               if (shards->leader(shard).empty() || !planted(bug::stale_map))
-                 shards->set_leader(shard, config.primary.node);
-               written->config(shard, config);
-               look_again(*shards);
-             },
-             around_.look_at_disk,
-             [failed = around_.failed](const error& why) {
-               failed(fail(why.code,
-                           "this node's database is damaged (docs/operate.md): " + why.detail));
-             },
-             around_.edges.make_worker},
-            std::move(options)));
+    CANDOR_TRY(door, replication::spawn_replication(
+                         around_.system,
+                         {around_.db, around_.keys, *coordinator_, promises_, around_.time,
+                          [shards = around_.shards, written = chronicle_](shard_id shard,
+                                                                          const auto& config) {
+                            if (shards->leader(shard).empty() || !planted(bug::stale_map))
+                              shards->set_leader(shard, config.primary.node);
+                            written->config(shard, config);
+                            look_again(*shards);
+                          },
+                          around_.look_at_disk,
+                          [failed = around_.failed](const error& why) {
+                            failed(tl::unexpected<error>{database_damaged(why)});
+                          },
+                          around_.edges.make_worker},
+                         std::move(options)));
     door_ = door;
     return {};
   }
@@ -324,6 +322,10 @@ private:
 
 void cluster_side::configure(caf::actor_system_config& system) {
   transport::configure(system);
+}
+
+error database_damaged(const error& why) {
+  return {why.code, "this node's database is damaged (docs/operate.md): " + why.detail};
 }
 
 result<std::unique_ptr<cluster_side>> cluster_side::open(const config::node_config& config,

@@ -47,6 +47,9 @@ struct beneath_the_rooms {
   cluster_edges edges;
 };
 
+/// What a node says as it ends since bytes of its database are not those that were written.
+error database_damaged(const error& why);
+
 class cluster_side {
 public:
   virtual ~cluster_side() = default;

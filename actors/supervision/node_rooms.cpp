@@ -16,6 +16,7 @@
 #include "cluster/transport/spawn_waiting.hpp"
 #include "storage/base/log.hpp"
 #include "storage/base/metrics.hpp"
+#include "storage/engine/damage_watch.hpp"
 
 namespace candor::supervision {
 
@@ -89,13 +90,19 @@ public:
     , count_{config.shards}
     , ad_index_{transport::is_simulated(ground_.system)
                     ? ad_matching::catalogue_index::no_thread
-                    : ad_matching::catalogue_index::at_once_most} {}
+                    : ad_matching::catalogue_index::at_once_most} {
+    if (config_.cluster.empty())
+      return; // there is no other copy: what can be read is better read
+    watched_ = engine::watch_for_damage(ground_.db, [stop = ground_.stop_asked](const error& why) {
+      stop(tl::unexpected<error>{database_damaged(why)});
+    });
+  }
 
   result<void> open() {
     shards_ = std::make_shared<shard_directory>(count_, config_.name);
     for (std::uint16_t i = 0; i < count_.value; ++i)
       shards_->set_leader(i, {}); // as the coordinator will say
-    CANDOR_TRY(opened, cluster_side::open(config_, {ground_.system, ground_.db, ground_.keys,
+    CANDOR_TRY(opened, cluster_side::open(config_, {ground_.system, db(), ground_.keys,
                                                     ground_.secrets, ground_.time, ground_.random,
                                                     shards_, ground_.look_at_disk,
                                                     ground_.stop_asked, ground_.edges}));
@@ -112,7 +119,7 @@ public:
     };
     auto make_profile = [this, where](shard_id shard) {
       return profile::spawn_profile_actor(ground_.system, shard,
-                                          {ground_.db, ground_.keys, ground_.secrets,
+                                          {db(), ground_.keys, ground_.secrets,
                                            ground_.files.regions, ground_.time, ground_.random},
                                           {shards_, where}, cluster_->door());
     };
@@ -146,11 +153,10 @@ public:
     rooms_.events = cluster_->events();
     rooms_.notification = notification_;
     rooms_.admin = admin::spawn_admin_actor(
-        system,
-        {shards_, policy_, notification_, ground_.db, time, ground_.random, where, config_.name,
-         CANDOR_VERSION, config_.data.string(), [stop = ground_.stop_asked] { stop({}); },
-         [filter = ground_.filter] { return reload(*filter); }, config_.cluster, config_.etcd,
-         membership_, cluster_->door().actor});
+        system, {shards_, policy_, notification_, db(), time, ground_.random, where, config_.name,
+                 CANDOR_VERSION, config_.data.string(), [stop = ground_.stop_asked] { stop({}); },
+                 [filter = ground_.filter] { return reload(*filter); }, config_.cluster,
+                 config_.etcd, membership_, cluster_->door().actor});
 
     auto others = all_but_profiles();
     others.push_back(caf::actor_cast<caf::actor>(cluster_->door().actor));
@@ -222,6 +228,8 @@ public:
   }
 
 private:
+  engine::engine& db() const { return watched_ ? *watched_ : ground_.db; }
+
   std::vector<caf::actor> profiles() const {
     std::vector<caf::actor> all;
     for (std::size_t i = 0; i < shards_->size(); ++i)
@@ -251,6 +259,7 @@ private:
 
   config::node_config config_;
   node_ground ground_;
+  std::unique_ptr<engine::engine> watched_;
   shard_count count_;
   std::shared_ptr<shard_directory> shards_;
   std::unique_ptr<cluster_side> cluster_;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "storage/base/log.hpp"
+#include "storage/base/planted.hpp"
 
 namespace candor::membership {
 
@@ -377,7 +378,8 @@ placed_nodes participant::usable_nodes() const {
   placed_nodes usable, lost;
   std::size_t active = 0;
   for (const auto& [name, node] : view_.nodes) {
-    sharding::placement_node one{name, node.zone, node.state};
+    sharding::placement_node one{name, node.zone,
+                                 planted(bug::drain_ignored) ? node_state::active : node.state};
     if (!is_lost(name)) {
       active += node.state == node_state::active;
       usable[name] = std::move(one);

@@ -29,6 +29,12 @@ enum class bug : std::uint8_t {
   stale_map,            ///< where a shard is led is learned once
   window_of_lost_link,  ///< bytes on their way over a lost link are given back to the next one
   money_forgotten,      ///< a new primary of a campaign knows nothing of what was lent
+  damage_unheard,       ///< a copy with rows that cannot be read stays in use
+  log_time_is_wall,     ///< a shard's log time follows the wall clock wherever it steps
+  day_renewed,          ///< a campaign's day begins anew whenever the clock names another one
+  stamped_early,        ///< what a person was told when, the wall clock alone says
+  session_unasked,      ///< a copy answers sessions without looking at their tokens
+  drain_ignored,        ///< a node that is drained keeps what it leads
 };
 
 #ifdef CANDOR_PLANTED

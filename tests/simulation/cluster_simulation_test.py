@@ -22,6 +22,7 @@ ERASED = "an erased person does not come back"
 KEY_GONE = "an erased person's key is gone everywhere"
 SETTLES = "the cluster settles after its faults"
 UNTOLD = "nothing is learned before the date, nor from who was not told"
+OVERSPENT = "a campaign spends no more than its budget"
 ASSERTION = "an assertion of the product's own"
 PLANTED = {
     "ack_before_copies": ("crashes", {LOST}),
@@ -41,9 +42,15 @@ PLANTED = {
                                         "everybody in the audience is told",
                                         "one notice a person, version and channel"}),
     "outcome_without_send": ("notices", {"a notice that was sent was sent", UNTOLD}),
-    "money_forgotten": ("budgets", {"a campaign spends no more than its budget"}),
+    "money_forgotten": ("budgets", {OVERSPENT}),
     "window_of_lost_link": ("partitions", {SETTLES}),
     "stale_map": ("crashes", {SETTLES, "a new cluster serves"}),
+    "damage_unheard": ("flips", {"a damaged copy is given up", SETTLES}),
+    "log_time_is_wall": ("clocks", {REASON, TWICE, OVERSPENT, "what a decision reserved is there"}),
+    "day_renewed": ("clocks", {OVERSPENT}),
+    "stamped_early": ("clocks", {UNTOLD}),
+    "session_unasked": ("sessions", {"a session sees what it wrote, and never goes back"}),
+    "drain_ignored": ("drains", {"a node that is drained soon leads nothing"}),
 }
 SEEDS_MOST = 250
 
@@ -60,6 +67,8 @@ class RealActors(unittest.TestCase):
         self.assertEqual(code, 0, said)
         scenarios = len(list(SCENARIOS.glob("*.toml")))
         self.assertEqual(said["runs"], scenarios * seeds)
+        for what in ("disks_given_up", "session_reads", "drained"):  # one scenario each has them
+            self.assertGreater(said[what], 0, f"no run had {what}")
         for what in ("acknowledged", "withheld", "reads", "mails", "erased", "leaderships"):
             self.assertGreater(said[what], said["runs"] // 4, f"a run without {what} tells nothing of them")
         print(f"{said['runs']} runs, each twice: {said['simulated_hours']:.2f} simulated hours in "

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "storage/base/rng.hpp"
+#include "storage/engine/damage_watch.hpp"
 #include "storage/engine/keys.hpp"
 #include "tests/conformance/engine/sides.hpp"
 #include "tests/unit/engine/child_process.hpp"
@@ -450,6 +451,45 @@ TEST_CASE("a flipped byte in a file is found by reads and by verify, wherever it
   CHECK(found_by_reads > 20);
   replace(files[0], good);
   CHECK(open(data)->verify());
+}
+
+TEST_CASE("whoever watches a database hears of the first damaged row that is read, once",
+          "[engine]") {
+  temporary_folder folder;
+  auto data = folder / "data";
+  {
+    auto db = open(data);
+    for (int i = 0; i < 100; ++i)
+      REQUIRE(db->write({put(table::user, numbered(i), value_of(i))}, sync::no));
+    REQUIRE(db->flush());
+  }
+  auto file = files_ending(data, ".sst").at(0);
+  auto bytes = content(file);
+  bytes[40] = static_cast<char>(bytes[40] ^ 0x10);
+  replace(file, bytes);
+  auto db = open(data);
+  auto told = 0;
+  auto watched = engine::watch_for_damage(*db, [&](const error& why) {
+    CHECK(why.code == errc::corrupt);
+    ++told;
+  });
+  auto all = [](std::string_view, std::string_view) { return true; };
+  REQUIRE(watched->write({put(table::meta, "a", "1")}, sync::yes));
+  CHECK(watched->get(table::meta, "a").value() == "1");
+  CHECK_FALSE(watched->verify());
+  CHECK(told == 0);
+  SECTION("by its key") {
+    CHECK(watched->get(table::user, numbered(0)).error().code == errc::corrupt);
+  }
+  SECTION("in a scan") {
+    CHECK(watched->scan(table::user, "", "z", all).error().code == errc::corrupt);
+  }
+  SECTION("in a scan of a snapshot") {
+    CHECK(watched->snapshot()->scan(table::user, "", "z", all).error().code == errc::corrupt);
+  }
+  CHECK(told == 1);
+  CHECK_FALSE(watched->scan(table::user, "", "z", all));
+  CHECK(told == 1);
 }
 
 TEST_CASE("a lost or cut file is corrupt at open", "[engine]") {

@@ -96,6 +96,16 @@ TEST_CASE("impressions count while they are reserved or were shown, over a resta
             .code == errc::not_found);
 }
 
+TEST_CASE("a clock that is set ahead lapses no reservation", "[ads]") {
+  shard s{now};
+  put(s, "ann", 1990);
+  add(s, "ann", {chosen(s, "i-1", "c-1")});
+  s.time.set(s.time.now() + 1h);
+  CHECK(ads_of(s, "ann").shown.size() == 1);
+  s.time.advance(11min);
+  CHECK(ads_of(s, "ann").shown.empty());
+}
+
 TEST_CASE("who is erased leaves no impression behind", "[ads]") {
   shard s{now};
   put(s, "ann");

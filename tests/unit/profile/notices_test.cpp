@@ -119,6 +119,37 @@ TEST_CASE("an inbox reaches a person when they fetch it, not before", "[notices]
   CHECK(s.say("e1", "ann", in_force + 1s, "hiking") == verdict::accepted());
 }
 
+TEST_CASE("what was said before a person was told does not count where a clock was set back",
+          "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "");
+  put(s, "bob", "US", "bob@example.org");
+  go_round(s);
+  auto mails = go_round(s).mails;
+  REQUIRE(mails.size() == 1);
+  s.time.advance(10s);
+  CHECK(s.like("e0", "cem", s.time.now(), food) == verdict::accepted()); // the log goes on
+  s.time.set(s.time.now() - 1h);
+  s.time.advance(5s); // in which nothing is written
+  SECTION("in the app") {
+    s.commit(s.people->inbox(user("ann"), s.inbox_of("ann")));
+    CHECK(s.say("e1", "ann", in_force + 14s, "hiking") == verdict::withheld(reason::not_notified));
+    s.time.set(in_force + 1min);
+    CHECK(s.say("e2", "ann", in_force + 14s, "hiking") == verdict::withheld(reason::not_notified));
+    CHECK(s.say("e3", "ann", in_force + 15s, "hiking") == verdict::accepted());
+  }
+  SECTION("by mail") {
+    s.commit(s.people->record_mail(user("bob"), mails[0].notice, mail_result::accepted,
+                                   s.time.now(), {}, {}));
+    s.time.set(in_force + 1min);
+    CHECK(s.say("e2", "bob", in_force + 14s, "hiking") == verdict::withheld(reason::not_notified));
+    CHECK(s.say("e3", "bob", in_force + 15s, "hiking") == verdict::accepted());
+  }
+  SECTION("of an erasure") {
+    CHECK(s.erase("ann").erased_at == in_force + 15s);
+  }
+}
+
 TEST_CASE("a mail is due when its intent is durable, and until its outcome is known", "[notices]") {
   shard s{in_force};
   put(s, "ann", "US", "ann@example.org");

@@ -98,7 +98,8 @@ void print_failure(const scenario& s, std::uint64_t seed, const cluster_outcome&
 
 struct totals {
   std::uint64_t runs = 0, events = 0, acknowledged = 0, withheld = 0, reads = 0, mails = 0, ads = 0,
-                erased = 0, leaderships = 0, messages = 0;
+                erased = 0, leaderships = 0, messages = 0, given_up = 0, session_reads = 0,
+                drained = 0;
   std::int64_t simulated_us = 0;
 
   void add(const cluster_outcome& o) {
@@ -112,6 +113,9 @@ struct totals {
     erased += o.erased;
     leaderships += o.leaderships;
     messages += o.messages;
+    given_up += o.given_up;
+    session_reads += o.session_reads;
+    drained += o.drained;
     simulated_us += o.simulated_us;
   }
 };
@@ -238,6 +242,9 @@ int cluster_command(int argc, char** argv) {
                  {"erased", sum.erased},
                  {"leaderships", sum.leaderships},
                  {"messages", sum.messages},
+                 {"disks_given_up", sum.given_up},
+                 {"session_reads", sum.session_reads},
+                 {"drained", sum.drained},
                  {"simulated_hours", hours},
                  {"seconds", seconds},
                  {"found", found}};
@@ -246,10 +253,10 @@ int cluster_command(int argc, char** argv) {
     fmt::print(
         "{} runs{} in {:.1f} s, {:.2f} simulated hours ({:.4f} a second): nothing found\n"
         "{} events: {} acknowledged, {} withheld; {} strong reads, {} mails, {} ads, {} erasures, "
-        "{} leaderships, {} messages\n",
+        "{} leaderships, {} messages; {} reads by sessions, {} disks given up, {} nodes drained\n",
         sum.runs, once ? "" : ", each twice,", seconds, hours, hours / seconds, sum.events,
         sum.acknowledged, sum.withheld, sum.reads, sum.mails, sum.ads, sum.erased, sum.leaderships,
-        sum.messages);
+        sum.messages, sum.session_reads, sum.given_up, sum.drained);
   }
   return bad ? 10 : 0;
 }

@@ -25,8 +25,16 @@ using namespace std::chrono_literals;
 constexpr std::int64_t ms = 1000, second = 1'000'000;
 constexpr std::int64_t forms_within_us = 30 * second;
 constexpr std::int64_t settles_within_us = 90 * second;
+constexpr std::int64_t gives_up_within_us = 2 * second;
+constexpr std::int64_t clock_step_us = 3600 * second;
+constexpr std::int64_t old_us = 24 * 3600 * second - clock_step_us / 2;
+constexpr std::int64_t drains_within_us = 6 * second; ///< where nothing else goes wrong
 constexpr auto client_deadline = 8s;
-constexpr std::int64_t clock_slack_us = 200 * ms;    ///< between any two clocks
+constexpr std::int64_t clock_slack_us = 200 * ms; ///< between any two clocks
+constexpr std::int64_t in_us(std::chrono::microseconds span) {
+  return span.count();
+}
+constexpr std::int64_t session_behind_us = in_us(limits::session_age) + clock_slack_us;
 constexpr std::int64_t campaign_budget = 600'000;    ///< micros: some thirty ads
 constexpr model::topic_id liked = 9, spoken_of = 15; ///< food, outdoors
 
@@ -44,6 +52,17 @@ struct counted {
   std::uint32_t sent = 0, acknowledged = 0;
 };
 
+using by_source = std::array<std::uint32_t, model::source_count>;
+
+/// What one person's client has seen so far: it reads and writes in one session.
+struct session_of {
+  session_token token;
+  by_source least{};                        ///< events that it knows to be there
+  bool known = false, gone = false;         ///< that the person is there; that they were erased
+  std::int64_t known_us = -1, gone_us = -1; ///< since when anybody may know
+  std::vector<std::pair<std::int64_t, std::size_t>> acknowledged; ///< when, of which source
+};
+
 struct person_seen {
   std::string id, email, region;
   bool created = false;
@@ -54,6 +73,7 @@ struct person_seen {
   std::optional<stores::key_ref> key; ///< as it was when the erasure was asked for
   std::int64_t told_from_us = -1;     ///< the earliest that a notice may have reached them
   std::int64_t told_by_us = -1;       ///< when one had, for sure
+  session_of session;
 };
 
 struct campaign_seen {
@@ -69,6 +89,7 @@ struct said_event {
   bool sensitive = false;
   std::int64_t at_us = 0; ///< its own time
   int tries = 0;
+  bool repeated = false; ///< it was acknowledged before
 };
 
 std::string policy_text(const policy_plan& p, timestamp load_begins) {
@@ -157,11 +178,7 @@ public:
               files.filter,
               folder_,
               files.configs / "notices",
-              [this](int node, const error& why) {
-                violate(
-                    "no room of a node ends for good",
-                    fmt::format("{}: {}", names_[static_cast<std::size_t>(node)], why.to_string()));
-              }} {
+              [this](int node, const error& why) { ended(node, why); }} {
     std::filesystem::remove_all(folder_);
     seed_sodium(options.seed);
     for (auto& byte : secrets_.master_key)
@@ -198,6 +215,8 @@ public:
     client_ = static_cast<client_actor*>(caf::actor_cast<caf::abstract_actor*>(handle));
     for (int i = 0; i < what.nodes; ++i)
       nodes_.push_back(std::make_unique<simulated_node>(ground_, i));
+    for (auto& n : nodes_)
+      n->storage.on_corrupt = [this, &n] { must_give_up(*n); };
   }
 
   ~cluster_world() {
@@ -268,9 +287,48 @@ private:
     if (over() || n.alive())
       return;
     row(n.number(), "starts");
-    if (auto started = n.start(); !started)
+    auto started = n.start();
+    if (!started && started.error().code == errc::corrupt && n.storage.spoilt())
+      return put_new_disk_in(n);
+    if (!started)
       violate("a node starts from what is on its disk",
               fmt::format("{}: {}", n.name(), started.error().to_string()));
+  }
+
+  void ended(int node, const error& why) {
+    auto& n = *nodes_[static_cast<std::size_t>(node)];
+    if (why.code != errc::corrupt || !n.storage.spoilt())
+      return violate("no room of a node ends for good",
+                     fmt::format("{}: {}", n.name(), why.to_string()));
+    on_.after(0, [this, &n, life = n.life()] {
+      if (n.alive() && n.life() == life)
+        put_new_disk_in(n);
+    });
+  }
+
+  /// As an operator would, of a node that gave its damaged disk up.
+  void put_new_disk_in(simulated_node& n) {
+    if (over())
+      return;
+    row(n.number(), "gave its disk up");
+    ++disturbances_;
+    ++found_.given_up;
+    n.wipe();
+    on_.after(on_.between(300, 3000) * ms, [this, &n] { start(n); });
+  }
+
+  /// A process was told that a row of its disk is not what was written.
+  void must_give_up(simulated_node& n) {
+    if (std::exchange(told_corrupt_[n.number()], n.life()) != n.life())
+      on_.after(gives_up_within_us, [this, &n, life = n.life()] { gave_up(n, life); });
+  }
+
+  void gave_up(simulated_node& n, std::uint64_t life) {
+    if (over() || !n.alive() || n.life() != life)
+      return;
+    if (n.disk_hangs || n.standing) // nobody hears of it yet
+      return on_.after(gives_up_within_us, [this, &n, life] { gave_up(n, life); });
+    violate("a damaged copy is given up", n.name());
   }
 
   /// Asks in its name from outside of its handlers: where it last ran is gone.
@@ -378,8 +436,12 @@ private:
         .request(n->shards()->primary(shard), client_deadline,
                  put_user{shard, p.id, model::encode(d), "sim"})
         .then(
-            [this, i](const user_stored&) {
+            [this, i](const user_stored& stored) {
               persons_[i].created = true;
+              auto& s = persons_[i].session;
+              join(s.token, stored.seen);
+              s.known = true;
+              s.known_us = on_.now_us();
               // Whoever is asked now has to know, on either side of whatever is cut.
               for (int k = 0; k < 4; ++k)
                 on_.after(on_.between(1, 60 * ms), [this, i] { read(i); });
@@ -407,6 +469,9 @@ private:
     every(what_.load.reads_per_second, [this] { read(on_.below(persons_.size())); });
     every(what_.load.inbox_per_second, [this] { look_into_inbox(on_.below(persons_.size())); });
     every(what_.load.ads_per_second, [this] { ask_for_ad(); });
+    every(what_.load.sessions_per_second,
+          [this] { read_in_session(on_.below(persons_.size()), on_.happens(0.8)); });
+    every(what_.load.rebalances_per_second, [this] { rebalance(); });
     for (std::size_t i = early(); i < persons_.size(); ++i)
       on_.after(on_.between(0, load_us_), [this, i] { put_person(i); });
     for (int i = 0; i < what_.load.erasures; ++i)
@@ -433,6 +498,8 @@ private:
     if (on_.happens(what_.load.assistant_share)) {
       e.kind = model::event_kind::ai_interaction;
       e.sensitive = on_.happens(what_.load.sensitive_share);
+    } else if (what_.load.old_share > 0 && on_.happens(what_.load.old_share)) {
+      e.at_us -= old_us;
     }
     p.pending.insert(e.id);
     if (!e.sensitive)
@@ -469,15 +536,38 @@ private:
     const auto& rooms = n->doors().ingestion;
     client()
         .request(rooms[on_.below(rooms.size())], client_deadline, event_batch_ptr{batch})
-        .then([this, e, received_us](const verdicts& v) { judged(e, received_us, v.items.at(0)); },
-              [this, e](const caf::error&) { send_later(e); });
+        .then(
+            [this, e, received_us, behind = behind_us(*n)](const verdicts& v) {
+              for (const auto& token : v.seen)
+                join(persons_[e.person].session.token, token);
+              judged(e, received_us, behind, v.items.at(0), !v.seen.empty());
+            },
+            [this, e](const caf::error&) { send_later(e); });
   }
 
-  void judged(const said_event& e, std::int64_t received_us, const model::verdict& v) {
+  std::int64_t behind_us(const simulated_node& n) const {
+    return std::chrono::duration_cast<millis>(wall(on_.now_us()) - n.time().now()).count() * ms;
+  }
+
+  void judged(const said_event& e, std::int64_t received_us, std::int64_t behind_us,
+              const model::verdict& v, bool has_token) {
     using enum model::status;
     if (v.status == unknown || v.status == overloaded)
       return send_later(e);
     auto& p = persons_[e.person];
+    // What a node must say whose clock is behind. Who is told so asks again: it may have been
+    // taken.
+    auto seems_ahead = v.status == invalid && v.reason == "in_the_future" &&
+                       behind_us + clock_slack_us > in_us(limits::future_tolerance);
+    if (seems_ahead)
+      return send_later(e);
+    if (e.repeated) {
+      if (v.status != duplicate && !p.erase_asked)
+        violate("no event is applied twice",
+                fmt::format("{} of {} was acknowledged, and is {} {} when it is sent again", e.id,
+                            p.id, to_string(v.status), v.reason));
+      return;
+    }
     p.pending.erase(e.id);
     auto& count = p.by_source[source_of(e)];
     if (v.status == accepted || v.status == duplicate) {
@@ -485,6 +575,17 @@ private:
       if (e.sensitive)
         return violate("what is sensitive is withheld", e.id);
       ++count.acknowledged;
+      if (!has_token)
+        return violate("a session sees what it wrote", e.id + " was acknowledged without a token");
+      auto& least = p.session.least[source_of(e)]; // a read may have shown it before
+      least = std::max(least, count.acknowledged);
+      p.session.acknowledged.emplace_back(on_.now_us(), source_of(e));
+      if (what_.load.repeated_share > 0 && on_.happens(what_.load.repeated_share)) {
+        auto again = e;
+        again.repeated = true;
+        on_.after(on_.between(100, 6000) * ms,
+                  [this, again = std::move(again)]() mutable { send(std::move(again)); });
+      }
       if (e.kind == model::event_kind::ai_interaction)
         check_learned(e, p);
       return;
@@ -533,18 +634,21 @@ private:
     });
   }
 
+  /// Where a node's clock is off by an hour, it may refuse what is right an hour earlier or later,
+  /// and what a person was told then is stamped so. It may never learn what it must not.
   void check_withheld(const said_event& e, std::int64_t received_us, const std::string& reason,
                       const person_seen& p) {
     auto holds = true;
     if (reason == "policy_not_effective")
       holds = std::ranges::none_of(what_.policies, [&](const policy_plan& plan) {
-        return is_in_force(plan, e.at_us) && is_in_force(plan, received_us);
+        return is_in_force(plan, e.at_us) && is_in_force(plan, received_us - stepped_us_);
       });
     else if (reason == "not_notified")
-      holds = p.told_by_us < 0 || e.at_us - clock_slack_us < p.told_by_us;
+      holds = p.told_by_us < 0 || e.at_us - clock_slack_us - stepped_us_ < p.told_by_us;
     else if (reason == "region_excluded")
       holds = std::ranges::any_of(what_.policies, [&](const policy_plan& plan) {
-        return excludes(plan, p.region) && effective_us(plan) - clock_slack_us <= received_us;
+        return excludes(plan, p.region) &&
+               effective_us(plan) - clock_slack_us <= received_us + stepped_us_;
       });
     else if (reason == "sensitive")
       holds = e.sensitive;
@@ -573,6 +677,7 @@ private:
             [this, i, least, was_erased, last](const user_answer& answer) {
               ++found_.reads;
               auto& p = persons_[i];
+              join(p.session.token, answer.seen);
               if (!answer.known) {
                 if (!p.erase_asked)
                   violate("a strong read sees every acknowledged event", p.id + " is not known");
@@ -596,6 +701,7 @@ private:
                   return violate("a strong read sees every acknowledged event", where);
                 if (there[s] > count.sent || (last && there[s] > count.acknowledged))
                   return violate("no event is applied twice", where);
+                p.session.least[s] = std::max(p.session.least[s], there[s]);
               }
               if (last) {
                 check_ledger(p, *record);
@@ -606,6 +712,67 @@ private:
               if (last)
                 on_.after(200 * ms, [this, i] { read(i, true); });
             });
+  }
+
+  /// Through any node; with the token of what this client has seen, or without.
+  void read_in_session(std::size_t i, bool with_token) {
+    auto n = some_node();
+    auto& p = persons_[i];
+    if (!n || p.session.known_us < 0)
+      return;
+    auto shard = shard_of(p.id);
+    read_session asked{shard, p.id, {shard, 0, 0}};
+    auto must = p.session;
+    auto by_then = on_.now_us() - session_behind_us;
+    if (with_token) {
+      asked.seen = p.session.token;
+    } else { // what anybody was acknowledged by then
+      must.least = {};
+      for (auto [at_us, source] : p.session.acknowledged)
+        must.least[source] += at_us < by_then;
+      must.known = p.session.known_us < by_then;
+    }
+    must.gone =
+        (with_token && p.session.gone) || (p.session.gone_us >= 0 && p.session.gone_us < by_then);
+    client()
+        .request(n->shards()->primary(shard), client_deadline, asked)
+        .then([this, i, must,
+               asked](const user_answer& answer) { check_session(i, must, asked.seen, answer); },
+              [](const caf::error&) {});
+  }
+
+  void check_session(std::size_t i, const session_of& must, const session_token& brought,
+                     const user_answer& answer) {
+    ++found_.session_reads;
+    auto& p = persons_[i];
+    auto said = [&](const std::string& what) {
+      violate(brought.seq > 0 ? "a session sees what it wrote, and never goes back"
+                              : "a session is at most three seconds behind",
+              fmt::format("{} (token {}.{}, answered {}.{}): {}", p.id, brought.generation,
+                          brought.seq, answer.seen.generation, answer.seen.seq, what));
+    };
+    if (std::pair{answer.seen.generation, answer.seen.seq} <
+        std::pair{brought.generation, brought.seq})
+      return said("the answer's token is an earlier one");
+    join(p.session.token, answer.seen);
+    if (!answer.known)
+      return must.known && !p.erase_asked ? said("is not known") : void();
+    if (must.gone)
+      return said("was erased");
+    auto record = model::decode_user_record(answer.record);
+    if (!record)
+      return violate("a record can be read", p.id);
+    by_source there{};
+    for (const auto& interest : record->interests)
+      there[static_cast<std::size_t>(interest.source)] += interest.events;
+    for (std::size_t s = 0; s < there.size(); ++s) {
+      if (there[s] < must.least[s])
+        return said(fmt::format("{} events of {}, and {} must be there", there[s],
+                                to_string(static_cast<model::source>(s)), must.least[s]));
+      if (there[s] > p.by_source[s].sent)
+        return violate("no event is applied twice", p.id);
+      p.session.least[s] = std::max(p.session.least[s], there[s]);
+    }
   }
 
   void look_into_inbox(std::size_t i) {
@@ -675,6 +842,9 @@ private:
               auto& p = persons_[i];
               p.erased = true;
               p.proof = proof;
+              join(p.session.token, proof.seen);
+              p.session.gone = true;
+              p.session.gone_us = on_.now_us();
               ++found_.erased;
               row(no_node, p.id + " is erased");
             },
@@ -694,7 +864,8 @@ private:
     made.advertiser = "advertiser";
     made.bid_micros = 20'000 + static_cast<std::int64_t>(i) * 1000;
     made.quality = 128;
-    made.total_micros = made.daily_micros = campaign_budget;
+    made.total_micros = campaign_budget;
+    made.daily_micros = what_.load.daily_micros > 0 ? what_.load.daily_micros : campaign_budget;
     made.from = what_.starts_at - 1h;
     made.to = what_.starts_at + 24h;
     made.creatives = {{"creative", "title", "body", "https://example.org"}};
@@ -724,7 +895,7 @@ private:
                   return violate("a decision names campaigns that are there", ad.campaign);
                 ++found_.ads;
                 c->placed_micros += ad.price_micros;
-                if (c->placed_micros > campaign_budget)
+                if (c->placed_micros > spends_most())
                   return violate(
                       "a campaign spends no more than its budget",
                       fmt::format("{}: ads for {} were placed", c->id, c->placed_micros));
@@ -774,16 +945,104 @@ private:
             [again](const caf::error&) { again(); });
   }
 
+  /// A run touches two days at most, whatever a clock says: this one and the next, or the one
+  /// before.
+  std::int64_t spends_most() const {
+    return what_.load.daily_micros > 0 ? std::min(campaign_budget, 2 * what_.load.daily_micros)
+                                       : campaign_budget;
+  }
+
   void check_budgets() {
     for (std::size_t i = 0; i < campaigns_.size(); ++i) {
       const auto& c = campaigns_[i];
       auto where = fmt::format("{}: {} spent, {} lent, {} placed, of {}", c.id, spent_[i], lent_[i],
                                c.placed_micros, campaign_budget);
-      if (spent_[i] > campaign_budget || lent_[i] > campaign_budget)
+      if (spent_[i] > spends_most() || lent_[i] > campaign_budget)
         return violate("a campaign spends no more than its budget", where);
       if (spent_[i] < c.placed_micros)
         return violate("what a decision reserved is there", where);
     }
+  }
+
+  // -- operators ---------------------------------------------------------------------------------
+
+  /// Until it is done, or not wanted any more.
+  void drain(int node, bool out) {
+    if (over() || draining_.contains(node) != out)
+      return;
+    auto again = [this, node, out] {
+      on_.after(on_.between(100, 500) * ms, [this, node, out] { drain(node, out); });
+    };
+    auto n = some_node();
+    if (!n)
+      return again();
+    const auto& name = names_[static_cast<std::size_t>(node)];
+    auto told = [this, again, node, out](const membership::changed_ptr& done) {
+      if (!*done)
+        return again();
+      row(node, out ? "is to be drained" : "is taken back");
+      if (!out)
+        return;
+      on_.after(drains_within_us, [this, node, faults = faults_seen_, drain = fault_numbers_] {
+        if (!over() && draining_.contains(node) && !drained_.contains(node) &&
+            faults == faults_seen_ && drain == fault_numbers_)
+          violate("a node that is drained soon leads nothing",
+                  names_[static_cast<std::size_t>(node)]);
+      });
+      wait_until_drained(node);
+    };
+    auto failed = [again](const caf::error&) { again(); };
+    if (out)
+      client()
+          .request(n->membership(), client_deadline, membership::drain_atom_v, name)
+          .then(told, failed);
+    else
+      client()
+          .request(n->membership(), client_deadline, membership::undrain_atom_v, name)
+          .then(told, failed);
+  }
+
+  /// As `drain --wait`, and then the operator restarts it: from then on nobody waits for it.
+  void wait_until_drained(int node) {
+    if (over() || !draining_.contains(node))
+      return;
+    auto again = [this, node] {
+      on_.after(on_.between(50, 150) * ms, [this, node] { wait_until_drained(node); });
+    };
+    auto n = some_node();
+    if (!n)
+      return again();
+    client()
+        .request(n->membership(), client_deadline, membership::snapshot_atom_v)
+        .then(
+            [this, again, node](const membership::snapshot_ptr& seen) {
+              const auto& name = names_[static_cast<std::size_t>(node)];
+              auto of =
+                  std::ranges::find(seen->nodes, name, [](const auto& x) { return x.record.name; });
+              if (of == seen->nodes.end() || of->left.leads > 0 ||
+                  seen->configs.size() < what_.shards || !draining_.contains(node))
+                return again();
+              ++found_.drained;
+              ++faults_seen_;
+              drained_.insert(node);
+              row(node, "is drained, and restarted");
+              auto& n = *nodes_[static_cast<std::size_t>(node)];
+              n.crash();
+              on_.after(on_.between(200, 1500) * ms, [this, &n] { start(n); });
+            },
+            [again](const caf::error&) { again(); });
+  }
+
+  void rebalance() {
+    if (auto n = some_node())
+      client()
+          .request(n->membership(), client_deadline, membership::rebalance_atom_v, false)
+          .then(
+              [this](const membership::rebalanced_ptr& done) {
+                if (*done)
+                  row(no_node, fmt::format("{} shards are placed anew", (*done)->shards_written));
+              },
+              [](const caf::error&) {});
   }
 
   // -- policies ----------------------------------------------------------------------------------
@@ -836,6 +1095,7 @@ private:
     if (k == i)
       k = (k + 1) % what_.nodes;
     auto& n = *nodes_[static_cast<std::size_t>(i)];
+    ++faults_seen_;
     const auto& a = n.name();
     const auto& b = names_[static_cast<std::size_t>(k)];
     ++disturbances_;
@@ -870,9 +1130,11 @@ private:
         if (!n.alive())
           return;
         on_.pause(i, true);
+        n.standing = true;
         net_.pause(a, true);
-        return ends([this, i, a] {
+        return ends([this, i, a, &n] {
           on_.pause(i, false);
+          n.standing = false;
           net_.pause(a, false);
         });
       case trouble::isolate:
@@ -923,7 +1185,51 @@ private:
       case trouble::post_away:
         post_.set_away(true);
         return ends([this] { post_.set_away(false); });
+      case trouble::flip: {
+        // More than one disk at a time is more than is promised against.
+        if (spoilt_ != i && !all_copies_are_good())
+          return;
+        spoilt_ = i;
+        wiped_ = true;
+        auto rows = on_.between(1, 4);
+        for (auto k = rows; k > 0; --k)
+          n.storage.flip_some(on_.chance().next());
+        return ends([&n] { n.storage.compact(); });
+      }
+      case trouble::wall_clock: {
+        if (!stepped_.insert(i).second)
+          return;
+        stepped_us_ = clock_step_us;
+        auto by = millis{(on_.happens(0.5) ? 1 : -1) * clock_step_us / ms};
+        n.wall().step_wall(by);
+        return ends([this, &n, i, by] {
+          n.wall().step_wall(-by);
+          stepped_.erase(i);
+        });
+      }
+      case trouble::drain:
+        if (!draining_.insert(i).second)
+          return;
+        drained_.erase(i);
+        drain(i, true);
+        return ends([this, i] {
+          draining_.erase(i);
+          drain(i, false);
+        });
     }
+  }
+
+  /// Every shard has all its copies, and no disk is spoilt.
+  bool all_copies_are_good() {
+    for (std::uint16_t s = 0; s < what_.shards; ++s) {
+      if (configs_[s].in_sync.size() < std::min<std::size_t>(what_.replicas, nodes_.size()))
+        return false;
+      for (const auto& m : configs_[s].in_sync) // one that was wiped stands there for a moment
+        if (auto found = replication::read_shard(node_named(m.node).storage.present(), s);
+            !found || found->installing || found->applied.at.seq == 0)
+          return false;
+    }
+    return std::ranges::none_of(nodes_, [](const auto& n) { return n->storage.spoilt(); });
   }
 
   void end_after(const fault& f, int node, std::function<void()> how) {
@@ -938,6 +1244,7 @@ private:
       return;
     auto [node, kind, how] = std::move(open->second);
     open_faults_.erase(open);
+    ++faults_seen_;
     row(node, fmt::format("{} ends", name_of(kind)));
     how();
   }
@@ -992,12 +1299,39 @@ private:
         return "policy " + p.version + " is not applied";
     if (auto mails = mails_missing(); !mails.empty())
       return mails;
+    if (auto left = left_behind(); !left.empty())
+      return left;
     for (std::uint16_t s = 0; s < what_.shards; ++s) {
       const auto& config = configs_[s];
       if (config.in_sync.size() < std::min<std::size_t>(what_.replicas, nodes_.size()))
         return fmt::format("shard {} has {} members in sync", s, config.in_sync.size());
       if (auto differ = compare(s); !differ.empty())
         return differ;
+    }
+    return {};
+  }
+
+  /// A disk that holds a shard no more keeps its rows for a while.
+  std::string left_behind() const {
+    for (const auto& p : persons_) {
+      if (!p.erased)
+        continue;
+      auto s = shard_of(p.id);
+      auto config = configs_.find(s);
+      for (const auto& n : nodes_) {
+        if (config != configs_.end() &&
+            std::ranges::find(config->second.in_sync, n->name(), &sharding::member::node) !=
+                config->second.in_sync.end())
+          continue;
+        auto holds = false;
+        (void)n->storage.present().scan(engine::table::user, engine::shard_begin(s),
+                                        engine::shard_end(s), [&](auto, auto) {
+                                          holds = true;
+                                          return false;
+                                        });
+        if (holds)
+          return fmt::format("{} has rows of shard {} still", n->name(), s);
+      }
     }
     return {};
   }
@@ -1165,7 +1499,12 @@ private:
   std::uint64_t fault_numbers_ = 0;
   std::uint64_t disturbances_ = 0;
   std::size_t final_reads_ = 0;
-  bool wiped_ = false;
+  bool wiped_ = false; ///< a disk was lost
+  int spoilt_ = no_node;
+  std::int64_t stepped_us_ = 0; ///< as far as some clock was off
+  std::set<int> stepped_, draining_, drained_;
+  std::uint64_t faults_seen_ = 0;             ///< begun or ended
+  std::map<int, std::uint64_t> told_corrupt_; ///< the process that was told last
 };
 
 } // namespace

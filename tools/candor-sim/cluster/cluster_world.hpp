@@ -45,7 +45,7 @@ struct cluster_outcome {
   std::int64_t simulated_us = 0;
   std::int64_t violated_us = 0; ///< since the load began
   std::uint64_t messages = 0, events = 0, acknowledged = 0, withheld = 0, reads = 0, mails = 0,
-                ads = 0, erased = 0, leaderships = 0;
+                ads = 0, erased = 0, leaderships = 0, given_up = 0, session_reads = 0, drained = 0;
 };
 
 /// What is read once for all runs: lexica, regions.

@@ -21,6 +21,23 @@ void copy_all(const engine::engine& from, engine::engine& to) {
 
 } // namespace
 
+/// Of the rows as they were; what flipped since is flipped here too.
+class disk_snapshot final : public engine::snapshot {
+public:
+  explicit disk_snapshot(const disk& on)
+    : on_{on}
+    , state_{on.present_->snapshot()} {}
+
+  result<void> scan(table from, std::string_view begin, std::string_view end,
+                    const visitor& visit) const override {
+    return on_.scan_good(state_.get(), from, begin, end, visit);
+  }
+
+private:
+  const disk& on_;
+  std::unique_ptr<engine::snapshot> state_;
+};
+
 class disk_engine final : public engine::engine {
 public:
   explicit disk_engine(disk& on)
@@ -29,13 +46,17 @@ public:
   result<void> write(const batch& operations, sync durable) override {
     if (on_.failed_)
       return fail(errc::read_only, "a write failed before; resume first");
+    if (on_.compaction_failed_) {
+      on_.failed_ = true;
+      return on_.corrupt();
+    }
     if (on_.full_ && !operations.empty()) {
       on_.failed_ = true;
       return fail(errc::disk_full, "nothing is left of the simulated disk");
     }
     CANDOR_TRY_VOID(on_.present_->write(operations, durable));
     for (const auto& op : operations)
-      on_.flipped_.erase({op.table, op.key});
+      on_.unflip(op);
     on_.unsynced_.insert(on_.unsynced_.end(), operations.begin(), operations.end());
     if (durable == sync::yes) {
       ++on_.syncs_;
@@ -47,29 +68,24 @@ public:
 
   result<std::optional<std::string>> get(table from, std::string_view key) const override {
     if (on_.flipped_.contains({from, std::string{key}}))
-      return fail(errc::corrupt, "a row's checksum does not fit");
+      return on_.corrupt();
     return on_.present_->get(from, key);
   }
 
   result<void> scan(table from, std::string_view begin, std::string_view end,
                     const visitor& visit) const override {
-    auto flipped = false;
-    CANDOR_TRY_VOID(on_.present_->scan(from, begin, end, [&](auto key, auto value) {
-      flipped = !on_.flipped_.empty() && on_.flipped_.contains({from, std::string{key}});
-      return !flipped && visit(key, value);
-    }));
-    return flipped ? fail(errc::corrupt, "a row's checksum does not fit") : result<void>{};
+    return on_.scan_good(nullptr, from, begin, end, visit);
   }
 
   std::unique_ptr<::candor::engine::snapshot> snapshot() const override {
-    return on_.present_->snapshot();
+    return std::make_unique<disk_snapshot>(on_);
   }
 
   result<std::optional<std::pair<std::string, std::string>>>
   last(table from, std::string_view begin, std::string_view end) const override {
     CANDOR_TRY(found, on_.present_->last(from, begin, end));
     if (found && on_.flipped_.contains({from, found->first}))
-      return fail(errc::corrupt, "a row's checksum does not fit");
+      return on_.corrupt();
     return std::move(found);
   }
 
@@ -105,7 +121,7 @@ void disk::wipe() {
   present_ = make_memory_engine();
   unsynced_.clear();
   flipped_.clear();
-  failed_ = false;
+  failed_ = compaction_failed_ = false;
 }
 
 void disk::crash() {
@@ -113,8 +129,12 @@ void disk::crash() {
     present_ = make_memory_engine();
     copy_all(*durable_, *present_);
     unsynced_.clear();
+    std::erase_if(flipped_, [&](const row& r) {
+      auto there = present_->get(r.first, r.second);
+      return !there || !*there;
+    });
   }
-  failed_ = false;
+  failed_ = compaction_failed_ = false;
 }
 
 std::unique_ptr<engine::engine> disk::open() {
@@ -127,6 +147,54 @@ bool disk::flip(table table, const std::string& key) {
     return false;
   flipped_.insert({table, key});
   return true;
+}
+
+bool disk::flip_some(std::uint64_t which) {
+  std::vector<row> all;
+  auto first = which % table_count;
+  for (std::size_t i = 0; i < table_count && all.empty(); ++i) {
+    auto from = static_cast<table>((first + i) % table_count);
+    (void)present_->scan(from, "", std::string(64, '\xff'), [&](auto key, auto) {
+      all.emplace_back(from, std::string{key});
+      return true;
+    });
+  }
+  if (all.empty())
+    return false;
+  flipped_.insert(all[which / table_count % all.size()]);
+  return true;
+}
+
+void disk::compact() {
+  compaction_failed_ = spoilt();
+}
+
+tl::unexpected<error> disk::corrupt() const {
+  if (on_corrupt)
+    on_corrupt();
+  return fail(errc::corrupt, "a row's checksum does not fit");
+}
+
+result<void> disk::scan_good(const snapshot* state, table from, std::string_view begin,
+                             std::string_view end, const visitor& visit) const {
+  auto flipped = false;
+  auto good = [&](std::string_view key, std::string_view value) {
+    flipped = !flipped_.empty() && flipped_.contains({from, std::string{key}});
+    return !flipped && visit(key, value);
+  };
+  CANDOR_TRY_VOID(state ? state->scan(from, begin, end, good)
+                        : present_->scan(from, begin, end, good));
+  return flipped ? corrupt() : result<void>{};
+}
+
+void disk::unflip(const operation& written) {
+  if (written.kind != operation::what::erase_range) {
+    flipped_.erase({written.table, written.key});
+    return;
+  }
+  std::erase_if(flipped_, [&](const row& r) {
+    return r.first == written.table && r.second >= written.key && r.second < written.value;
+  });
 }
 
 std::uint64_t digest_of(const engine::engine& db, std::uint16_t shard) {

@@ -3,9 +3,11 @@
 ///
 /// Faults: slow or hanging (the worker that carries out a node's disk jobs asks `busy_us`), full,
 /// the last writes lost at a crash, rows whose bits flipped: they are told of as RocksDB's
-/// checksums would, by `corrupt` when they are read. Must never be shared by two processes at once.
+/// checksums would, by `corrupt` when they are read, and by a failed write once a compaction met
+/// them. Must never hand out a flipped row, nor be shared by two processes at once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -27,8 +29,15 @@ public:
   void wipe();
 
   void set_full(bool full) { full_ = full; }
-  /// Of the rows that a process would read again.
+  /// A row that is there. It stays so until it is written anew, or the disk is wiped.
   bool flip(engine::table table, const std::string& key);
+  /// Some row, by a number of the seed's; false where the disk is empty.
+  bool flip_some(std::uint64_t which);
+  bool spoilt() const { return !flipped_.empty(); }
+  /// Compaction reads all rows: where some are flipped, writes fail from the next one on.
+  void compact();
+  /// Called whenever a process is told that a row is corrupt.
+  std::function<void()> on_corrupt;
 
   /// What a process that crashed now would find.
   const engine::engine& durable() const { return *durable_; }
@@ -38,11 +47,19 @@ public:
 
 private:
   friend class disk_engine;
+  friend class disk_snapshot;
+
+  using row = std::pair<engine::table, std::string>;
+
+  result<void> scan_good(const engine::snapshot* state, engine::table from, std::string_view begin,
+                         std::string_view end, const engine::visitor& visit) const;
+  tl::unexpected<error> corrupt() const;
+  void unflip(const engine::operation& written);
 
   std::unique_ptr<engine::engine> durable_, present_;
   engine::batch unsynced_;
-  std::set<std::pair<engine::table, std::string>> flipped_;
-  bool full_ = false, failed_ = false;
+  std::set<row> flipped_;
+  bool full_ = false, failed_ = false, compaction_failed_ = false;
   std::uint64_t syncs_ = 0;
 };
 

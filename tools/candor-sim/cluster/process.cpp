@@ -119,6 +119,7 @@ void simulated_node::crash() {
   if (!process_)
     return;
   ground_.on.pause(number_, false);
+  standing = false;
   ground_.net.crash(name_);
   ground_.on.kill(number_, process_->house->actors());
   process_->house->end_cluster_side(); // handles, links, beacons; the actors are gone already

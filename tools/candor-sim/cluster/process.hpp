@@ -40,6 +40,8 @@ public:
   const std::string& name() const { return name_; }
   int number() const { return number_; }
   bool alive() const { return process_ != nullptr; }
+  /// Rises with each process.
+  std::uint64_t life() const { return lives_; }
 
   /// Error: the process does not start.
   result<void> start();
@@ -47,6 +49,9 @@ public:
   void wipe();
 
   const rooms& doors() const { return process_->house->doors(); }
+  membership::membership_handle membership() const {
+    return process_->house->cluster().membership();
+  }
   policy_handle policy() const { return process_->house->policy(); }
   std::shared_ptr<const shard_directory> shards() const { return process_->house->shards(); }
   stores::user_keys& keys() const { return *process_->keys; }
@@ -56,6 +61,7 @@ public:
   disk storage;
   std::int64_t disk_times = 1; ///< how much slower than it should be
   bool disk_hangs = false;
+  bool standing = false; ///< paused
 
 private:
   struct process {

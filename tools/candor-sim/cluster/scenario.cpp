@@ -30,6 +30,9 @@ constexpr std::string_view names[] = {
     "slow_coordinator",
     "lossy_coordinator",
     "post_away",
+    "flip",
+    "wall_clock",
+    "drain",
 };
 
 /// Reads what is there, and remembers the first refusal.
@@ -157,22 +160,28 @@ result<scenario> load_scenario(const std::filesystem::path& path) {
     CANDOR_TRY(at, top.time("starts_at"));
     made.starts_at = at;
   }
-  CANDOR_TRY_VOID(
-      in_table(file, top, "load",
-               {"persons", "late", "events_per_second", "assistant_share", "sensitive_share",
-                "reads_per_second", "inbox_per_second", "erasures", "campaigns", "ads_per_second"},
-               [&](auto& r) {
-                 r.whole("persons", made.load.persons, 1, 1000);
-                 r.whole("late", made.load.late, 0, 1000);
-                 r.rate("events_per_second", made.load.events_per_second);
-                 r.share("assistant_share", made.load.assistant_share);
-                 r.share("sensitive_share", made.load.sensitive_share);
-                 r.rate("reads_per_second", made.load.reads_per_second);
-                 r.rate("inbox_per_second", made.load.inbox_per_second);
-                 r.whole("erasures", made.load.erasures, 0, 1000);
-                 r.whole("campaigns", made.load.campaigns, 0, 100);
-                 r.rate("ads_per_second", made.load.ads_per_second);
-               }));
+  CANDOR_TRY_VOID(in_table(file, top, "load",
+                           {"persons", "late", "events_per_second", "assistant_share",
+                            "sensitive_share", "reads_per_second", "inbox_per_second", "erasures",
+                            "campaigns", "ads_per_second", "sessions_per_second", "repeated_share",
+                            "old_share", "daily_micros", "rebalances_per_second"},
+                           [&](auto& r) {
+                             r.whole("persons", made.load.persons, 1, 1000);
+                             r.whole("late", made.load.late, 0, 1000);
+                             r.rate("events_per_second", made.load.events_per_second);
+                             r.share("assistant_share", made.load.assistant_share);
+                             r.share("sensitive_share", made.load.sensitive_share);
+                             r.rate("reads_per_second", made.load.reads_per_second);
+                             r.rate("inbox_per_second", made.load.inbox_per_second);
+                             r.whole("erasures", made.load.erasures, 0, 1000);
+                             r.whole("campaigns", made.load.campaigns, 0, 100);
+                             r.rate("ads_per_second", made.load.ads_per_second);
+                             r.rate("sessions_per_second", made.load.sessions_per_second);
+                             r.share("repeated_share", made.load.repeated_share);
+                             r.share("old_share", made.load.old_share);
+                             r.micros("daily_micros", made.load.daily_micros, 1);
+                             r.rate("rebalances_per_second", made.load.rebalances_per_second);
+                           }));
   CANDOR_TRY_VOID(in_table(file, top, "network",
                            {"delay_least_us", "delay_most_us", "beacon_loss", "beacon_doubled"},
                            [&](auto& r) {

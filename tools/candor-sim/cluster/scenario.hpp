@@ -35,6 +35,9 @@ enum class trouble : std::uint8_t {
   slow_coordinator,
   lossy_coordinator, ///< requests and replies are lost
   post_away,         ///< the mail server cannot be reached
+  flip,              ///< rows of its disk turn bad; compaction meets them at the end
+  wall_clock,        ///< its time of day is an hour ahead or behind
+  drain,             ///< an operator drains it, and takes it back at the end
 };
 
 std::string_view name_of(trouble t);
@@ -77,6 +80,11 @@ struct load_plan {
   int erasures = 1;
   int campaigns = 0;
   double ads_per_second = 0;
+  double sessions_per_second = 0;   ///< reads by sessions
+  double repeated_share = 0;        ///< of what was acknowledged, sent again a while later
+  double old_share = 0;             ///< of engagements, half an hour younger than the dedupe window
+  std::int64_t daily_micros = 0;    ///< a campaign's; 0: as much as its whole budget
+  double rebalances_per_second = 0; ///< asked by operators
 };
 
 struct scenario {
