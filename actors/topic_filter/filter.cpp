@@ -24,6 +24,9 @@ constexpr double confidence_least = 0.5;
 constexpr std::size_t window_words = 48, window_step = 32;
 /// Of an untagged text's words that the word vectors know; from then on it is read as English.
 constexpr double english_share = 0.6;
+/// By how much a sentence alone must be over a threshold, in log odds: it knows less than the
+/// whole.
+constexpr float alone_more = 0.25F;
 constexpr std::size_t words_told = 3; ///< by the classifier, for each subject
 /// Of a topic's probability: what is less sure teaches nothing. And of the probability among the
 /// topics alone, where that there is none is not likely either.
@@ -60,7 +63,8 @@ struct filter::workspace {
   bool is_mended = false;
   wording how = wording::other;
   lexical_features said;
-  std::array<double, outputs> topics; ///< probabilities, of all windows of the text
+  std::array<double, outputs> topics;   ///< probabilities, of all windows of the text
+  std::vector<std::uint32_t> sentences; ///< of the reading that is judged
 
   /// Makes the other readings of the plain one. In other languages than English accents tell words
   /// apart: there they are not left out.
@@ -150,7 +154,8 @@ hook_question filter::ask_hook(const model::event& e) {
 // -- judging -----------------------------------------------------------------------------------
 
 /// Every reading of the turn, by the classifier; what any of them uncovers counts.
-void filter::ask_classifier(workspace& w, bool is_text, judgement& j, bool explain) const {
+void filter::ask_classifier(workspace& w, std::string_view primary, bool is_text, judgement& j,
+                            bool explain) const {
   const auto& model = *inside_->model;
   auto& find = w.find;
   auto how = w.how;
@@ -159,7 +164,7 @@ void filter::ask_classifier(workspace& w, bool is_text, judgement& j, bool expla
                       is_text ? std::span<const std::uint32_t>{find.topics}
                               : std::span<const std::uint32_t>{},
                       w.said);
-  const auto& thresholds = model.inside().thresholds[static_cast<std::size_t>(how)];
+  const auto& thresholds = model.inside().thresholds_for(how, primary);
   // The lexicon found most by its places in the original; the classifier's are of a reading.
   auto tell = [&](const view& v, std::size_t begin, std::size_t end, std::size_t output,
                   std::string_view subject, double score, double threshold) {
@@ -171,46 +176,62 @@ void filter::ask_classifier(workspace& w, bool is_text, judgement& j, bool expla
                               threshold});
   };
   scores got;
+  auto judge_words = [&](const view& v, std::size_t begin, std::size_t end, float more) {
+    model.score(w.classify, begin, end, w.said, got);
+    auto named = false;
+    std::size_t nearest = 0;
+    for (std::size_t c = 0; c < sensitive_outputs; ++c) {
+      auto threshold = thresholds[c] + more;
+      auto over = got[c] - threshold;
+      j.margin = std::max<double>(j.margin, over);
+      if (c < any_output && got[c] > got[nearest])
+        nearest = c;
+      if (over < 0 || (c == any_output && named))
+        continue;
+      // "Any" without a category of its own goes to the likeliest.
+      auto category = c == any_output ? nearest : c;
+      named = true;
+      find.categories |= static_cast<std::uint16_t>(1U << category);
+      if (explain)
+        tell(v, begin, end, c, model::to_string(static_cast<model::category>(category)),
+             probability(got[c]), probability(threshold));
+    }
+  };
+  // Of the words that were judged last.
+  auto take_topics = [&](const view& v, std::size_t begin, std::size_t end) {
+    auto most = *std::max_element(got.begin() + topic_output, got.end());
+    std::array<double, outputs> share{};
+    double sum = 0;
+    for (auto o = topic_output; o < outputs; ++o)
+      sum += share[o] = std::exp(static_cast<double>(got[o] - most));
+    for (auto o = topic_output; o < outputs; ++o)
+      w.topics[o] = std::max(w.topics[o], share[o] / sum);
+    if (explain)
+      for (auto o = topic_output; o < no_topic_output; ++o)
+        if (may_be_interest(share[o] / sum, share[no_topic_output] / sum))
+          tell(v, begin, end, o,
+               model::info(static_cast<model::topic_id>(o - topic_output + 1)).slug, share[o] / sum,
+               topic_share_least);
+  };
   auto judge = [&](const view& v, bool is_plain) {
     model.read(w.classify, v, how);
     auto size = w.classify.words.size();
     for (std::size_t begin = 0; begin < size; begin += window_step) {
       auto end = std::min(size, begin + window_words);
-      model.score(w.classify, begin, end, w.said, got);
-      auto named = false;
-      std::size_t nearest = 0;
-      for (std::size_t c = 0; c < sensitive_outputs; ++c) {
-        auto over = got[c] - thresholds[c];
-        j.margin = std::max<double>(j.margin, over);
-        if (c < any_output && got[c] > got[nearest])
-          nearest = c;
-        if (over < 0 || (c == any_output && named))
-          continue;
-        // "Any" without a category of its own goes to the likeliest.
-        auto category = c == any_output ? nearest : c;
-        named = true;
-        find.categories |= static_cast<std::uint16_t>(1U << category);
-        if (explain)
-          tell(v, begin, end, c, model::to_string(static_cast<model::category>(category)),
-               probability(got[c]), probability(thresholds[c]));
-      }
-      if (is_plain && is_text) {
-        auto most = *std::max_element(got.begin() + topic_output, got.end());
-        std::array<double, outputs> share{};
-        double sum = 0;
-        for (auto o = topic_output; o < outputs; ++o)
-          sum += share[o] = std::exp(static_cast<double>(got[o] - most));
-        for (auto o = topic_output; o < outputs; ++o)
-          w.topics[o] = std::max(w.topics[o], share[o] / sum);
-        if (explain)
-          for (auto o = topic_output; o < no_topic_output; ++o)
-            if (may_be_interest(share[o] / sum, share[no_topic_output] / sum))
-              tell(v, begin, end, o,
-                   model::info(static_cast<model::topic_id>(o - topic_output + 1)).slug,
-                   share[o] / sum, topic_share_least);
-      }
+      judge_words(v, begin, end, 0);
+      if (is_plain && is_text)
+        take_topics(v, begin, end);
       if (end == size)
         break;
+    }
+    // Each sentence alone too: what stands beside it should not hide it.
+    sentence_ends(v, w.classify.words, w.sentences);
+    if (w.sentences.size() == 1)
+      return;
+    std::size_t begin = 0;
+    for (auto end : w.sentences) {
+      judge_words(v, begin, std::min<std::size_t>(end, begin + window_words), alone_more);
+      begin = end;
     }
   };
   judge(find.plain, true);
@@ -264,7 +285,7 @@ bool filter::judge_turn(workspace& w, std::string_view turn, std::string_view pr
     j.margin = judgement::certain;
   // It can only add to what is withheld already: asked for where somebody wants to know.
   if (inside_->model && (explain || find.categories == 0))
-    ask_classifier(w, is_text, j, explain);
+    ask_classifier(w, primary, is_text, j, explain);
   return true;
 }
 
