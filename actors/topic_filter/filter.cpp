@@ -10,6 +10,7 @@
 
 #include "actors/topic_filter/classifier.hpp"
 #include "actors/topic_filter/finder.hpp"
+#include "actors/topic_filter/language_guess.hpp"
 #include "actors/topic_filter/lexicon.hpp"
 #include "actors/topic_filter/mender.hpp"
 #include "actors/topic_filter/normalizer.hpp"
@@ -31,7 +32,7 @@ constexpr std::size_t words_told = 3; ///< by the classifier, for each subject
 /// Of a topic's probability: what is less sure teaches nothing. And of the probability among the
 /// topics alone, where that there is none is not likely either.
 constexpr double topic_share_least = 0.12, topic_share_sure = 0.6, topic_among_least = 0.35,
-                 no_topic_most = 0.9;
+                 no_topic_most = 0.97;
 
 bool may_be_interest(double share, double of_none) {
   return share >= topic_share_least ||
@@ -256,7 +257,17 @@ bool filter::judge_turn(workspace& w, std::string_view turn, std::string_view pr
   // Terms of other scripts can't be mistaken for another language's words.
   auto other_scripts = find.plain.scripts;
   other_scripts.reset(USCRIPT_LATIN);
-  find.spoken = other_scripts.any() ? ~language_set{0} : terms.languages(primary);
+  auto is_latin = other_scripts.none();
+  auto is_guessed = false;
+  if (primary.empty() && is_latin)
+    if (auto likely = likely_language(find.plain.text); terms.judges(likely)) {
+      primary = likely;
+      is_guessed = true;
+    }
+  find.spoken = is_latin ? terms.languages(primary) : ~language_set{0};
+  // Hindi in Latin letters is no language that a guess would tell.
+  if (is_guessed)
+    find.spoken |= terms.languages("hi");
   if (!terms.scan(find, find.plain, 0))
     return false;
   w.read_otherwise(primary.empty() || primary == "en");
