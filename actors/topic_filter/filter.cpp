@@ -363,9 +363,14 @@ void filter::judge(std::string_view text, std::string_view lang,
       if (auto score = w.find.topics[topic]; score > 0 && score * 3 >= strongest)
         add(topic, score * (model::one_mention / 2));
   }
-  // They stand by their numbers; a stable sort would allocate.
-  std::ranges::sort(j.topics, [](const model::topic_weight& a, const model::topic_weight& b) {
-    return a.weight != b.weight ? a.weight > b.weight : a.topic < b.topic;
+  // Of the same weight, as all weak ones are, the likelier stands first.
+  auto share = [&](model::topic_id topic) {
+    return topic <= interest_count ? w.topics[topic_output + topic - 1] : 0;
+  };
+  std::ranges::sort(j.topics, [&](const model::topic_weight& a, const model::topic_weight& b) {
+    if (a.weight != b.weight)
+      return a.weight > b.weight;
+    return share(a.topic) != share(b.topic) ? share(a.topic) > share(b.topic) : a.topic < b.topic;
   });
   if (j.topics.size() > limits::signal_topics)
     j.topics.resize(limits::signal_topics);

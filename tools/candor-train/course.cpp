@@ -426,14 +426,19 @@ float quantile(std::vector<std::pair<float, float>> weighted, double share) {
 network::threshold_row choose_thresholds(const std::vector<held_out_text>& all, wording how,
                                          const std::string& lang, double false_alarms) {
   constexpr float own = 4;
+  // A category that few harmless sentences come near must be likelier than not all the same: where
+  // it was not, "any" knew better.
+  constexpr float category_least = 0.5F;
   network::threshold_row made;
   for (std::size_t o = 0; o < sensitive_outputs; ++o) {
     std::vector<std::pair<float, float>> of_clean;
     for (const auto& t : all)
       if (t.of.how == how && !t.of.sensitive)
         of_clean.emplace_back(t.got[o], t.lang == lang ? own : 1);
-    made[o] =
-        quantile(std::move(of_clean), 1 - (o == any_output ? false_alarms : false_alarms / 6));
+    if (o == any_output)
+      made[o] = quantile(std::move(of_clean), 1 - false_alarms);
+    else
+      made[o] = std::max(category_least, quantile(std::move(of_clean), 1 - false_alarms / 6));
   }
   return made;
 }
