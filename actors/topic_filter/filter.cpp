@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include <fmt/format.h>
@@ -25,9 +26,9 @@ constexpr double confidence_least = 0.5;
 constexpr std::size_t window_words = 48, window_step = 32;
 /// Of an untagged text's words that the word vectors know; from then on it is read as English.
 constexpr double english_share = 0.6;
-/// By how much a sentence alone must be over a threshold, in log odds: it knows less than the
-/// whole.
-constexpr float alone_more = 0.25F;
+/// By how much more a sentence alone may have to be over a threshold, in log odds, where the whole
+/// is far from it.
+constexpr float alone_most = 1;
 constexpr std::size_t words_told = 3; ///< by the classifier, for each subject
 /// Of a topic's probability: what is less sure teaches nothing. And of the probability among the
 /// topics alone, where that there is none is not likely either.
@@ -177,13 +178,13 @@ void filter::ask_classifier(workspace& w, std::string_view primary, bool is_text
                               threshold});
   };
   scores got;
-  auto judge_words = [&](const view& v, std::size_t begin, std::size_t end, float more) {
+  auto judge_words = [&](const view& v, std::size_t begin, std::size_t end,
+                         const network::threshold_row& from) {
     model.score(w.classify, begin, end, w.said, got);
     auto named = false;
     std::size_t nearest = 0;
     for (std::size_t c = 0; c < sensitive_outputs; ++c) {
-      auto threshold = thresholds[c] + more;
-      auto over = got[c] - threshold;
+      auto over = got[c] - from[c];
       j.margin = std::max<double>(j.margin, over);
       if (c < any_output && got[c] > got[nearest])
         nearest = c;
@@ -195,7 +196,7 @@ void filter::ask_classifier(workspace& w, std::string_view primary, bool is_text
       find.categories |= static_cast<std::uint16_t>(1U << category);
       if (explain)
         tell(v, begin, end, c, model::to_string(static_cast<model::category>(category)),
-             probability(got[c]), probability(threshold));
+             probability(got[c]), probability(from[c]));
     }
   };
   // Of the words that were judged last.
@@ -217,23 +218,35 @@ void filter::ask_classifier(workspace& w, std::string_view primary, bool is_text
   auto judge = [&](const view& v, bool is_plain) {
     model.read(w.classify, v, how);
     auto size = w.classify.words.size();
+    network::threshold_row nearest_to; // by how much the whole is over; less than nothing: under
+    nearest_to.fill(-std::numeric_limits<float>::infinity());
     for (std::size_t begin = 0; begin < size; begin += window_step) {
       auto end = std::min(size, begin + window_words);
-      judge_words(v, begin, end, 0);
+      judge_words(v, begin, end, thresholds);
+      for (std::size_t c = 0; c < sensitive_outputs; ++c)
+        nearest_to[c] = std::max(nearest_to[c], got[c] - thresholds[c]);
       if (is_plain && is_text)
         take_topics(v, begin, end);
       if (end == size)
         break;
     }
-    // Each sentence alone too: what stands beside it should not hide it.
+    // Each sentence alone too: what stands beside it should not hide it, neither by its words nor
+    // by the harmless terms that the lexicon found in it.
     sentence_ends(v, w.classify.words, w.sentences);
     if (w.sentences.size() == 1)
       return;
+    auto of_all = w.said;
+    std::fill(w.said.begin() + 5 * model::category_count, w.said.end(), 0);
+    // What the whole says counts too, half and within bounds.
+    auto from = thresholds;
+    for (std::size_t c = 0; c < sensitive_outputs; ++c)
+      from[c] += std::clamp(-nearest_to[c] / 2, 0.0F, alone_most);
     std::size_t begin = 0;
     for (auto end : w.sentences) {
-      judge_words(v, begin, std::min<std::size_t>(end, begin + window_words), alone_more);
+      judge_words(v, begin, std::min<std::size_t>(end, begin + window_words), from);
       begin = end;
     }
+    w.said = of_all;
   };
   judge(find.plain, true);
   for (std::size_t i = 0; i < w.others.size(); ++i)

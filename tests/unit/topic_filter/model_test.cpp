@@ -154,11 +154,10 @@ TEST_CASE("a model with any byte changed, cut off or missing is refused", "[topi
 TEST_CASE("a model keeps the thresholds of each language, and those of all for the others",
           "[topic_filter]") {
   small_course c;
-  write(c.folder.path() / "corpus/everyday/de.txt",
-        "stell einen wecker\nwie spät ist es\nwas gibt es heute\nwo ist mein schlüssel\n"
-        "mach das licht an\nruf mich morgen an\nlies mir etwas vor\nwie heißt das lied\n"
-        "was kostet ein brot\nwann fährt der bus\nzeig mir ein bild\nsag mir die uhrzeit\n"
-        "wie weit ist es noch\nich komme gleich\nbis später dann\nguten morgen zusammen\n");
+  std::string sentences; // enough that some of them are held out
+  for (int i = 0; i < 60; ++i)
+    sentences += fmt::format("das ist der satz {} von heute\n", i);
+  write(c.folder.path() / "corpus/everyday/de.txt", sentences);
   auto made = train::hold(c.course);
   REQUIRE(made);
   auto read = parse_network(*made);
