@@ -35,7 +35,7 @@ struct sample {
 
 struct learning {
   std::uint64_t seed = 1;
-  int epochs = 9;
+  int epochs = 7;
   std::size_t batch = 128;
   float rate = 0.005F;      ///< of Adam
   float group_rate = 0.15F; ///< of AdaGrad
