@@ -429,7 +429,7 @@ network::threshold_row choose_thresholds(const std::vector<held_out_text>& all, 
   // A category that few harmless sentences come near must be likelier than not all the same: where
   // it was not, "any" knew better.
   constexpr float category_least = 0.5F;
-  network::threshold_row made;
+  network::threshold_row made{};
   for (std::size_t o = 0; o < sensitive_outputs; ++o) {
     std::vector<std::pair<float, float>> of_clean;
     for (const auto& t : all)
