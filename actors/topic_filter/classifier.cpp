@@ -17,7 +17,7 @@ namespace candor::topic_filter {
 namespace {
 
 constexpr std::string_view magic = "CNDRTOPC";
-constexpr std::uint32_t format_version = 2;
+constexpr std::uint32_t format_version = 3;
 constexpr std::size_t checksum_bytes = 32;
 
 std::array<unsigned char, checksum_bytes> checksum_of(std::string_view bytes) {
@@ -124,6 +124,13 @@ void network::index(std::uint64_t key, std::uint32_t row) {
   }
 }
 
+const network::threshold_row& network::thresholds_for(wording w, std::string_view lang) const {
+  auto own = thresholds_of.find(lang);
+  return w == wording::english || own == thresholds_of.end()
+             ? thresholds[static_cast<std::size_t>(w)]
+             : own->second;
+}
+
 std::string to_bytes(const network& n) {
   std::string to{magic};
   put(to, format_version);
@@ -151,6 +158,12 @@ std::string to_bytes(const network& n) {
   put(to, std::span<const float>{n.out_bias});
   for (const auto& t : n.thresholds)
     put(to, std::span<const float>{t});
+  put(to, static_cast<std::uint32_t>(n.thresholds_of.size()));
+  for (const auto& [lang, t] : n.thresholds_of) {
+    put(to, static_cast<std::uint32_t>(lang.size()));
+    to += lang;
+    put(to, std::span<const float>{t});
+  }
   auto sum = checksum_of(to);
   to.append(reinterpret_cast<const char*>(sum.data()), sum.size());
   return to;
@@ -200,7 +213,20 @@ result<network> parse_network(std::string_view bytes) {
       !from.take(n.groups, groups * row_bytes) || !from.take(n.scale) || !from.take(n.bias) ||
       !from.take(n.lexical_in, lexical * hidden) || !from.take(n.lexical_out, lexical * outputs) ||
       !from.take(n.out, hidden * outputs) || !from.take(n.out_bias) ||
-      !from.take(n.thresholds[0]) || !from.take(n.thresholds[1]) || !from.done())
+      !from.take(n.thresholds[0]) || !from.take(n.thresholds[1]))
+    return broken();
+  std::uint32_t languages = 0;
+  if (!from.take(languages) || languages > limits::lexicon_languages)
+    return broken();
+  for (; languages > 0; --languages) {
+    std::uint32_t length = 0;
+    std::string lang;
+    network::threshold_row row{};
+    if (!from.take(length) || length > limits::language_tag_bytes || !from.take(lang, length) ||
+        !from.take(row) || !n.thresholds_of.emplace(std::move(lang), row).second)
+      return broken();
+  }
+  if (!from.done())
     return broken();
   std::size_t used = 0;
   for (const auto& s : n.slots) {
@@ -404,13 +430,6 @@ void classifier::read(workspace& w, const view& v, wording how) const {
     w.rows[i] = to;
     to += row_bytes;
   }
-}
-
-void classifier::read_keys(workspace& w, std::span<const std::uint64_t> keys) const {
-  w.rows.clear();
-  for (auto key : keys)
-    if (auto row = n_.find(key); row != network::no_row)
-      w.rows.push_back(n_.rows.data() + std::size_t{row} * row_bytes);
 }
 
 void classifier::pool(const workspace& w, std::size_t begin, std::size_t end,

@@ -81,13 +81,17 @@ struct network {
   std::vector<float> lexical_out; ///< [lexical][outputs]
   std::vector<float> out;         ///< [hidden][outputs]
   std::array<float, outputs> out_bias{};
-  /// Scores from which a text is withheld, by wording.
-  std::array<std::array<float, sensitive_outputs>, 2> thresholds{};
+  /// Scores from which a text is withheld, by wording; and of languages that have their own.
+  using threshold_row = std::array<float, sensitive_outputs>;
+  std::array<threshold_row, 2> thresholds{};
+  std::map<std::string, threshold_row, std::less<>> thresholds_of;
 
   /// Adds a word; the first of the same hash stays.
   void index(std::uint64_t key, std::uint32_t row);
   std::uint32_t find(std::uint64_t key) const noexcept;
   static std::uint64_t key(std::uint64_t hash, wording w) noexcept;
+  /// `lang`: a primary subtag, or empty.
+  const threshold_row& thresholds_for(wording w, std::string_view lang) const;
 };
 
 /// The bytes of a model's file; their last 32 are the BLAKE2b of what stands before.
@@ -132,9 +136,6 @@ public:
   /// Which words spoke most for an output, strongest first, at most `most`; in `w.told`.
   void explain(workspace& w, std::size_t begin, std::size_t end, const lexical_features& said,
                std::size_t output, std::size_t most) const;
-
-  /// Rows of words given by their keys, for who has no text.
-  void read_keys(workspace& w, std::span<const std::uint64_t> keys) const;
 
   const network& inside() const noexcept { return n_; }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 
 #include "actors/topic_filter/classifier.hpp"
 #include "actors/topic_filter/finder.hpp"
+#include "actors/topic_filter/language_guess.hpp"
 #include "actors/topic_filter/lexicon.hpp"
 #include "actors/topic_filter/mender.hpp"
 #include "actors/topic_filter/normalizer.hpp"
@@ -24,11 +26,14 @@ constexpr double confidence_least = 0.5;
 constexpr std::size_t window_words = 48, window_step = 32;
 /// Of an untagged text's words that the word vectors know; from then on it is read as English.
 constexpr double english_share = 0.6;
+/// By how much more a sentence alone may have to be over a threshold, in log odds, where the whole
+/// is far from it.
+constexpr float alone_most = 1;
 constexpr std::size_t words_told = 3; ///< by the classifier, for each subject
 /// Of a topic's probability: what is less sure teaches nothing. And of the probability among the
 /// topics alone, where that there is none is not likely either.
 constexpr double topic_share_least = 0.12, topic_share_sure = 0.6, topic_among_least = 0.35,
-                 no_topic_most = 0.9;
+                 no_topic_most = 0.97;
 
 bool may_be_interest(double share, double of_none) {
   return share >= topic_share_least ||
@@ -60,7 +65,8 @@ struct filter::workspace {
   bool is_mended = false;
   wording how = wording::other;
   lexical_features said;
-  std::array<double, outputs> topics; ///< probabilities, of all windows of the text
+  std::array<double, outputs> topics;   ///< probabilities, of all windows of the text
+  std::vector<std::uint32_t> sentences; ///< of the reading that is judged
 
   /// Makes the other readings of the plain one. In other languages than English accents tell words
   /// apart: there they are not left out.
@@ -159,7 +165,8 @@ hook_question filter::ask_hook(const model::event& e) {
 // -- judging -----------------------------------------------------------------------------------
 
 /// Every reading of the turn, by the classifier; what any of them uncovers counts.
-void filter::ask_classifier(workspace& w, bool is_text, judgement& j, bool explain) const {
+void filter::ask_classifier(workspace& w, std::string_view primary, bool is_text, judgement& j,
+                            bool explain) const {
   const auto& model = *inside_->model;
   auto& find = w.find;
   auto how = w.how;
@@ -168,7 +175,7 @@ void filter::ask_classifier(workspace& w, bool is_text, judgement& j, bool expla
                       is_text ? std::span<const std::uint32_t>{find.topics}
                               : std::span<const std::uint32_t>{},
                       w.said);
-  const auto& thresholds = model.inside().thresholds[static_cast<std::size_t>(how)];
+  const auto& thresholds = model.inside().thresholds_for(how, primary);
   // The lexicon found most by its places in the original; the classifier's are of a reading.
   auto tell = [&](const view& v, std::size_t begin, std::size_t end, std::size_t output,
                   std::string_view subject, double score, double threshold) {
@@ -180,47 +187,75 @@ void filter::ask_classifier(workspace& w, bool is_text, judgement& j, bool expla
                               threshold});
   };
   scores got;
+  auto judge_words = [&](const view& v, std::size_t begin, std::size_t end,
+                         const network::threshold_row& from) {
+    model.score(w.classify, begin, end, w.said, got);
+    auto named = false;
+    std::size_t nearest = 0;
+    for (std::size_t c = 0; c < sensitive_outputs; ++c) {
+      auto over = got[c] - from[c];
+      j.margin = std::max<double>(j.margin, over);
+      if (c < any_output && got[c] > got[nearest])
+        nearest = c;
+      if (over < 0 || (c == any_output && named))
+        continue;
+      // "Any" without a category of its own goes to the likeliest.
+      auto category = c == any_output ? nearest : c;
+      named = true;
+      find.categories |= static_cast<std::uint16_t>(1U << category);
+      if (explain)
+        tell(v, begin, end, c, model::to_string(static_cast<model::category>(category)),
+             probability(got[c]), probability(from[c]));
+    }
+  };
+  // Of the words that were judged last.
+  auto take_topics = [&](const view& v, std::size_t begin, std::size_t end) {
+    auto most = *std::max_element(got.begin() + topic_output, got.end());
+    std::array<double, outputs> share{};
+    double sum = 0;
+    for (auto o = topic_output; o < outputs; ++o)
+      sum += share[o] = std::exp(static_cast<double>(got[o] - most));
+    for (auto o = topic_output; o < outputs; ++o)
+      w.topics[o] = std::max(w.topics[o], share[o] / sum);
+    if (explain)
+      for (auto o = topic_output; o < no_topic_output; ++o)
+        if (may_be_interest(share[o] / sum, share[no_topic_output] / sum))
+          tell(v, begin, end, o,
+               model::info(static_cast<model::topic_id>(o - topic_output + 1)).slug, share[o] / sum,
+               topic_share_least);
+  };
   auto judge = [&](const view& v, bool is_plain) {
     model.read(w.classify, v, how);
     auto size = w.classify.words.size();
+    network::threshold_row nearest_to; // by how much the whole is over; less than nothing: under
+    nearest_to.fill(-std::numeric_limits<float>::infinity());
     for (std::size_t begin = 0; begin < size; begin += window_step) {
       auto end = std::min(size, begin + window_words);
-      model.score(w.classify, begin, end, w.said, got);
-      auto named = false;
-      std::size_t nearest = 0;
-      for (std::size_t c = 0; c < sensitive_outputs; ++c) {
-        auto over = got[c] - thresholds[c];
-        j.margin = std::max<double>(j.margin, over);
-        if (c < any_output && got[c] > got[nearest])
-          nearest = c;
-        if (over < 0 || (c == any_output && named))
-          continue;
-        // "Any" without a category of its own goes to the likeliest.
-        auto category = c == any_output ? nearest : c;
-        named = true;
-        find.categories |= static_cast<std::uint16_t>(1U << category);
-        if (explain)
-          tell(v, begin, end, c, model::to_string(static_cast<model::category>(category)),
-               probability(got[c]), probability(thresholds[c]));
-      }
-      if (is_plain && is_text) {
-        auto most = *std::max_element(got.begin() + topic_output, got.end());
-        std::array<double, outputs> share{};
-        double sum = 0;
-        for (auto o = topic_output; o < outputs; ++o)
-          sum += share[o] = std::exp(static_cast<double>(got[o] - most));
-        for (auto o = topic_output; o < outputs; ++o)
-          w.topics[o] = std::max(w.topics[o], share[o] / sum);
-        if (explain)
-          for (auto o = topic_output; o < no_topic_output; ++o)
-            if (may_be_interest(share[o] / sum, share[no_topic_output] / sum))
-              tell(v, begin, end, o,
-                   model::info(static_cast<model::topic_id>(o - topic_output + 1)).slug,
-                   share[o] / sum, topic_share_least);
-      }
+      judge_words(v, begin, end, thresholds);
+      for (std::size_t c = 0; c < sensitive_outputs; ++c)
+        nearest_to[c] = std::max(nearest_to[c], got[c] - thresholds[c]);
+      if (is_plain && is_text)
+        take_topics(v, begin, end);
       if (end == size)
         break;
     }
+    // Each sentence alone too: what stands beside it should not hide it, neither by its words nor
+    // by the harmless terms that the lexicon found in it.
+    sentence_ends(v, w.classify.words, w.sentences);
+    if (w.sentences.size() == 1)
+      return;
+    auto of_all = w.said;
+    std::fill(w.said.begin() + 5 * model::category_count, w.said.end(), 0);
+    // What the whole says counts too, half and within bounds.
+    auto from = thresholds;
+    for (std::size_t c = 0; c < sensitive_outputs; ++c)
+      from[c] += std::clamp(-nearest_to[c] / 2, 0.0F, alone_most);
+    std::size_t begin = 0;
+    for (auto end : w.sentences) {
+      judge_words(v, begin, std::min<std::size_t>(end, begin + window_words), from);
+      begin = end;
+    }
+    w.said = of_all;
   };
   judge(find.plain, true);
   for (std::size_t i = 0; i < w.others.size(); ++i)
@@ -244,7 +279,17 @@ bool filter::judge_turn(workspace& w, std::string_view turn, std::string_view pr
   // Terms of other scripts can't be mistaken for another language's words.
   auto other_scripts = find.plain.scripts;
   other_scripts.reset(USCRIPT_LATIN);
-  find.spoken = other_scripts.any() ? ~language_set{0} : terms.languages(primary);
+  auto is_latin = other_scripts.none();
+  auto is_guessed = false;
+  if (primary.empty() && is_latin)
+    if (auto likely = likely_language(find.plain.text); terms.judges(likely)) {
+      primary = likely;
+      is_guessed = true;
+    }
+  find.spoken = is_latin ? terms.languages(primary) : ~language_set{0};
+  // Hindi in Latin letters is no language that a guess would tell.
+  if (is_guessed)
+    find.spoken |= terms.languages("hi");
   if (!terms.scan(find, find.plain, 0))
     return false;
   w.read_otherwise(primary.empty() || primary == "en");
@@ -273,7 +318,7 @@ bool filter::judge_turn(workspace& w, std::string_view turn, std::string_view pr
     j.margin = judgement::certain;
   // It can only add to what is withheld already: asked for where somebody wants to know.
   if (inside_->model && (explain || find.categories == 0))
-    ask_classifier(w, is_text, j, explain);
+    ask_classifier(w, primary, is_text, j, explain);
   return true;
 }
 
@@ -340,9 +385,14 @@ void filter::judge(std::string_view text, std::string_view lang,
       if (auto score = w.find.topics[topic]; score > 0 && score * 3 >= strongest)
         add(topic, score * (model::one_mention / 2));
   }
-  // They stand by their numbers; a stable sort would allocate.
-  std::ranges::sort(j.topics, [](const model::topic_weight& a, const model::topic_weight& b) {
-    return a.weight != b.weight ? a.weight > b.weight : a.topic < b.topic;
+  // Of the same weight, as all weak ones are, the likelier stands first.
+  auto share = [&](model::topic_id topic) {
+    return topic <= interest_count ? w.topics[topic_output + topic - 1] : 0;
+  };
+  std::ranges::sort(j.topics, [&](const model::topic_weight& a, const model::topic_weight& b) {
+    if (a.weight != b.weight)
+      return a.weight > b.weight;
+    return share(a.topic) != share(b.topic) ? share(a.topic) > share(b.topic) : a.topic < b.topic;
   });
   if (j.topics.size() > limits::signal_topics)
     j.topics.resize(limits::signal_topics);

@@ -112,7 +112,8 @@ private:
              std::span<const std::string> earlier_turns, bool explain, judgement& j) const;
   bool judge_turn(workspace& w, std::string_view turn, std::string_view primary, bool is_text,
                   judgement& j, bool explain) const;
-  void ask_classifier(workspace& w, bool is_text, judgement& j, bool explain) const;
+  void ask_classifier(workspace& w, std::string_view primary, bool is_text, judgement& j,
+                      bool explain) const;
   std::unique_ptr<parts> inside_;
 };
 

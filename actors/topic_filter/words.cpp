@@ -1,5 +1,6 @@
 #include "actors/topic_filter/words.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -47,6 +48,39 @@ void split_words(const view& v, std::vector<word>& words) {
     }
     i = end;
   }
+}
+
+void sentence_ends(const view& v, const std::vector<word>& words,
+                   std::vector<std::uint32_t>& ends) {
+  constexpr std::size_t words_least = 3;
+  // Danda, double danda, the Arabic question mark, the Urdu full stop, the ideographic full stop.
+  // The normal form has no full-width signs, and "..." for an ellipsis.
+  constexpr std::array<std::string_view, 5> wide = {"\u0964", "\u0965", "\u061f", "\u06d4",
+                                                    "\u3002"};
+  ends.clear();
+  auto size = words.size();
+  std::size_t begin = 0;
+  for (std::size_t i = 1; i < size; ++i) {
+    auto from = words[i - 1].end, to = words[i].begin;
+    if (to <= from + 1 && v.kind[from] != byte_kind::apart)
+      continue; // pairs of characters overlap
+    auto between = std::string_view{v.text}.substr(from, to - std::min(from, to));
+    if (between == " ")
+      continue;
+    auto is_end = between.find_first_of("!?;") != std::string_view::npos ||
+                  between.find(". ") != std::string_view::npos ||
+                  std::ranges::any_of(wide, [&](std::string_view sign) {
+                    return between.find(sign) != std::string_view::npos;
+                  });
+    if (is_end && i - begin >= words_least) {
+      ends.push_back(static_cast<std::uint32_t>(i));
+      begin = i;
+    }
+  }
+  // What is too short at the end belongs to what stands before it.
+  if (!ends.empty() && size - begin < words_least)
+    ends.pop_back();
+  ends.push_back(static_cast<std::uint32_t>(size));
 }
 
 void letter_groups(std::string_view word, std::vector<std::uint64_t>& groups) {

@@ -23,6 +23,12 @@ std::uint64_t word_hash(std::string_view normal_form) noexcept;
 /// Replaces `words`.
 void split_words(const view& v, std::vector<word>& words);
 
+/// Where the sentences of a reading end, as counts of its words: ascending, the last is all of
+/// them. A sign that ends one (Unicode Standard Annex 29, the common ones) and a space behind a
+/// full stop; what has too few words to say something by itself ("Dr.") belongs to what follows.
+/// Replaces `ends`.
+void sentence_ends(const view& v, const std::vector<word>& words, std::vector<std::uint32_t>& ends);
+
 /// Hashes of the groups of three to five letters of a word between its marked ends ("<virus>"), at
 /// most limits::letter_groups. Replaces `groups`.
 void letter_groups(std::string_view word, std::vector<std::uint64_t>& groups);

@@ -31,6 +31,7 @@ LIBRARIES = {
     "curl/": [r"^tools/http_client/", r"^actors/notification/"],
     "hwy/": [r"^actors/ad_matching/index/"],
     "hs/": [r"^actors/topic_filter/", r"^tools/candor-bench/topics_peers\.cpp$"],
+    "cld2/": [r"^actors/topic_filter/"],
     "fasttext/": [r"^tools/candor-bench/topics_peers\.cpp$"],
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <set>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -30,9 +31,10 @@ constexpr std::size_t times_english =
 constexpr std::size_t background = 20'000; ///< samples of words drawn blindly
 constexpr int no_topic = static_cast<int>(interest_count);
 constexpr std::size_t times_other = 2; ///< as many in other languages: most values get their turn
+constexpr std::size_t times_plain = 2; ///< a sentence that nothing varies in: now and then hidden
 constexpr std::size_t times_invented = 6; ///< as many of a harmless one with a word nobody knows
 // Shares of the samples, in a thousand.
-constexpr std::uint64_t with_another = 120, distorted = 130, with_invented = 80;
+constexpr std::uint64_t with_another = 120, distorted = 220, with_invented = 80;
 
 /// A sentence with what it teaches.
 struct text {
@@ -66,8 +68,9 @@ public:
     terms_.prepare(w_);
   }
 
-  /// nullopt: a node could not judge it, or it holds no word.
-  std::optional<sample> encode(const text& t, bool disguised) {
+  /// All of a sample but its words, which stand in `said()` then. nullopt: a node could not judge
+  /// it, or it holds no word.
+  std::optional<sample> read(const text& t, bool disguised) {
     terms_.start(w_);
     std::array<char, 40> memory;
     auto primary = primary_subtag(t.lang, memory);
@@ -101,17 +104,26 @@ public:
         if (said[f] != 0)
           s.lexical.emplace_back(static_cast<std::uint16_t>(f), said[f]);
     }
-    auto* v = &w_.plain;
+    said_ = &w_.plain;
     if (disguised && best != reading::plain && read_as(best, w_.plain, w_.other))
-      v = &w_.other;
-    split_words(*v, words_);
-    if (words_.empty())
-      return std::nullopt;
+      said_ = &w_.other;
+    split_words(*said_, words_);
+    return words_.empty() ? std::nullopt : std::optional{std::move(s)};
+  }
+
+  const view& said() const { return *said_; }
+
+  /// With its words, which are learned from then.
+  std::optional<sample> encode(const text& t, bool disguised) {
+    auto made = read(t, disguised);
+    if (!made)
+      return made;
+    auto& s = *made;
     if (words_.size() > 64)
       words_.resize(64);
     for (const auto& word : words_)
       s.units.push_back(unit_of(
-          word, std::string_view{v->text}.substr(word.begin, word.end - word.begin), s.how));
+          word, std::string_view{said_->text}.substr(word.begin, word.end - word.begin), s.how));
     if (!t.blunt) {
       ++number_;
       ++sentences_[t.lang];
@@ -125,7 +137,7 @@ public:
           known.lang = t.lang;
       }
     }
-    return s;
+    return made;
   }
 
   /// Of words by how rare they are (after Arora et al. 2017): by the share of sentences that hold
@@ -173,6 +185,7 @@ private:
   std::size_t groups_;
   bool with_vectors_ = false;
   finder::workspace w_;
+  const view* said_ = nullptr;
   std::vector<word> words_;
   std::vector<std::uint64_t> hashes_;
   std::vector<seen> seen_;                         ///< by unit
@@ -373,33 +386,103 @@ void add_manner(const encoder& encode, seeded_rng& chance, std::vector<sample>& 
   }
 }
 
-struct judged {
-  scores got;
-  const sample* of;
-  sentence_template::how said;
+/// What the thresholds are chosen on: a sentence as a node meets it, with words that were not
+/// learned from.
+struct held_out_text {
+  sample of;
+  view said;
+  std::string lang; ///< primary subtag
+  sentence_template::how how;
+  scores got{};
 };
 
-scores score_of(const classifier& model, const std::vector<unit>& units, const sample& s) {
+void judge(const classifier& model, held_out_text& t) {
   classifier::workspace w;
-  std::vector<std::uint64_t> keys;
-  for (auto u : s.units)
-    keys.push_back(units[u].key);
-  model.read_keys(w, keys);
-  lexical_features said{};
-  for (auto [f, v] : s.lexical)
-    said[f] = v;
-  scores got;
-  model.score(w, 0, w.rows.size(), said, got);
-  return got;
+  model.read(w, t.said, t.of.how);
+  lexical_features found{};
+  for (auto [f, v] : t.of.lexical)
+    found[f] = v;
+  model.score(w, 0, w.words.size(), found, t.got);
 }
 
-/// The score that a share of these does not reach.
-float quantile(std::vector<float> values, double share) {
-  if (values.empty())
+/// The score that a share of these does not reach; each counts as often as its weight says.
+float quantile(std::vector<std::pair<float, float>> weighted, double share) {
+  if (weighted.empty())
     return 0;
-  std::ranges::sort(values);
-  auto at = static_cast<std::size_t>(std::ceil(share * static_cast<double>(values.size())));
-  return at >= values.size() ? values.back() + 0.01F : values[at];
+  std::ranges::sort(weighted);
+  double whole = 0, below = 0;
+  for (auto [value, weight] : weighted)
+    whole += weight;
+  for (auto [value, weight] : weighted) {
+    if (below >= share * whole)
+      return value;
+    below += weight;
+  }
+  return weighted.back().first + 0.01F;
+}
+
+/// Thresholds of a language, or of all for an empty one: its own sentences count more, but are too
+/// few to decide alone.
+network::threshold_row choose_thresholds(const std::vector<held_out_text>& all, wording how,
+                                         const std::string& lang, double false_alarms) {
+  constexpr float own = 4;
+  // A category that few harmless sentences come near must be likelier than not all the same: where
+  // it was not, "any" knew better.
+  constexpr float category_least = 0.5F;
+  network::threshold_row made{};
+  for (std::size_t o = 0; o < sensitive_outputs; ++o) {
+    std::vector<std::pair<float, float>> of_clean;
+    for (const auto& t : all)
+      if (t.of.how == how && !t.of.sensitive)
+        of_clean.emplace_back(t.got[o], t.lang == lang ? own : 1);
+    if (o == any_output)
+      made[o] = quantile(std::move(of_clean), 1 - false_alarms);
+    else
+      made[o] = std::max(category_least, quantile(std::move(of_clean), 1 - false_alarms / 6));
+  }
+  return made;
+}
+
+/// Words without a vector that stand in one sample alone (invented, hidden) are read by their
+/// letter groups: a row of their own would not be worth its memory.
+void keep_words(const std::vector<sample>& samples, std::vector<unit>& units) {
+  std::vector<std::uint8_t> times(units.size());
+  for (const auto& s : samples)
+    for (auto u : s.units)
+      times[u] = static_cast<std::uint8_t>(std::min(times[u] + 1, 2));
+  for (std::size_t u = 0; u < units.size(); ++u)
+    units[u].kept = times[u] > 1;
+}
+
+/// Which share of the held-out sentences was judged right, to whoever watches the training.
+void tell_held_out(const network& n, const std::vector<held_out_text>& all, wording how) {
+  std::array<std::size_t, 4> rows{}, right{};
+  std::size_t of_interest = 0, named = 0;
+  for (const auto& t : all) {
+    if (t.of.how != how)
+      continue;
+    const auto& thresholds = n.thresholds_for(how, t.lang);
+    auto over = false;
+    for (std::size_t o = 0; o < sensitive_outputs; ++o)
+      over |= t.got[o] >= thresholds[o];
+    auto at = t.of.sensitive ? static_cast<std::size_t>(t.how) : 3;
+    ++rows[at];
+    right[at] += over == t.of.sensitive ? 1 : 0;
+    if (t.of.topic >= 0 && t.of.topic < no_topic) {
+      auto first = t.got.begin() + topic_output;
+      ++of_interest;
+      named += std::max_element(first, t.got.end()) - first == t.of.topic ? 1 : 0;
+    }
+  }
+  auto percent = [](std::size_t some, std::size_t whole) {
+    return whole == 0 ? 0.0 : 100 * static_cast<double>(some) / static_cast<double>(whole);
+  };
+  fmt::print(stderr,
+             "candor-train: held out, {}: recall plain {:.1f} of {}, implied {:.1f} of {}, mixed "
+             "{:.1f} of {}; utility {:.1f} of {}; topic {:.1f} of {}\n",
+             how == wording::english ? "English" : "other languages", percent(right[0], rows[0]),
+             rows[0], percent(right[1], rows[1]), rows[1], percent(right[2], rows[2]), rows[2],
+             percent(right[3], rows[3]), rows[3], percent(named, of_interest), of_interest);
 }
 
 } // namespace
@@ -424,18 +507,19 @@ result<std::string> hold(const course& c) {
   // Samples, and apart from them what the thresholds are chosen on.
   seeded_rng chance{c.how.seed * 2 + 1};
   encoder encode{*terms, vectors, c.groups};
-  std::vector<sample> samples, held_out;
-  std::vector<sentence_template::how> held_out_said;
+  std::vector<sample> samples;
+  std::vector<held_out_text> held_out;
   std::map<std::string, std::vector<const sentence_template*>> clean; // by language
   for (const auto& t : sentences.templates)
     if (t.teaches != what::sensitive)
       clean[t.lang].push_back(&t);
   auto each = std::clamp(c.samples / sentences.templates.size(), std::size_t{1},
                          limits::template_expansions);
+  std::array<char, 40> memory;
   for (const auto& t : sentences.templates) {
     auto is_held_out = word_hash(t.text) % held_out_of == 0;
     auto varies = t.text.find('{') != std::string::npos;
-    auto times = !varies                                    ? 1
+    auto times = !varies                                    ? (is_held_out ? 1 : times_plain)
                  : is_held_out                              ? std::min<std::size_t>(each, 3)
                  : t.lang == "en" && !vectors.words.empty() ? times_english * each
                  : holds_invented(t)                        ? times_invented * each
@@ -443,10 +527,9 @@ result<std::string> hold(const course& c) {
     for (std::size_t i = 0; i < times; ++i) {
       auto made = teach(sentences, t, chance);
       if (is_held_out) {
-        if (auto s = encode.encode(made, false)) {
-          held_out.push_back(std::move(*s));
-          held_out_said.push_back(t.said);
-        }
+        if (auto s = encode.read(made, false))
+          held_out.push_back(
+              {std::move(*s), encode.said(), std::string{primary_subtag(t.lang, memory)}, t.said});
         continue;
       }
       if (!varies)
@@ -483,6 +566,7 @@ result<std::string> hold(const course& c) {
     if (auto s = encode.encode(t, false))
       samples.push_back(std::move(*s));
   encode.weigh();
+  keep_words(samples, encode.units);
   auto sensitive = std::ranges::count_if(samples, &sample::sensitive);
   fmt::print(stderr, "candor-train: {} samples, {} of them sensitive; {} held out; {} words\n",
              samples.size(), sensitive, held_out.size(), encode.units.size());
@@ -498,42 +582,19 @@ result<std::string> hold(const course& c) {
   // Thresholds, on what was not learned from.
   classifier model{std::move(net)};
   auto made = model.inside();
-  for (auto how : {wording::english, wording::other}) {
-    std::array<std::vector<float>, sensitive_outputs> of_clean;
-    std::vector<judged> all;
-    for (std::size_t i = 0; i < held_out.size(); ++i) {
-      const auto& s = held_out[i];
-      if (s.how != how)
-        continue;
-      judged j{score_of(model, encode.units, s), &s, held_out_said[i]};
-      if (!s.sensitive)
-        for (std::size_t o = 0; o < sensitive_outputs; ++o)
-          of_clean[o].push_back(j.got[o]);
-      all.push_back(j);
-    }
-    auto& thresholds = made.thresholds[static_cast<std::size_t>(how)];
-    auto share = how == wording::english ? c.false_alarms : c.false_alarms_other;
-    for (std::size_t o = 0; o < sensitive_outputs; ++o)
-      thresholds[o] = quantile(of_clean[o], 1 - (o == any_output ? share : share / 6));
-    std::array<std::size_t, 4> rows{}, right{};
-    for (const auto& j : all) {
-      auto over = false;
-      for (std::size_t o = 0; o < sensitive_outputs; ++o)
-        over |= j.got[o] >= thresholds[o];
-      auto at = j.of->sensitive ? static_cast<std::size_t>(j.said) : 3;
-      ++rows[at];
-      right[at] += over == j.of->sensitive ? 1 : 0;
-    }
-    auto percent = [&](std::size_t at) {
-      return rows[at] == 0 ? 0.0
-                           : 100 * static_cast<double>(right[at]) / static_cast<double>(rows[at]);
-    };
-    fmt::print(stderr,
-               "candor-train: held out, {}: recall plain {:.1f} of {}, implied {:.1f} of {}, mixed "
-               "{:.1f} of {}; utility {:.1f} of {}\n",
-               how == wording::english ? "English" : "other languages", percent(0), rows[0],
-               percent(1), rows[1], percent(2), rows[2], percent(3), rows[3]);
+  std::set<std::string> languages;
+  for (auto& t : held_out) {
+    judge(model, t);
+    if (t.of.how == wording::other)
+      languages.insert(t.lang);
   }
+  made.thresholds[0] = choose_thresholds(held_out, wording::english, {}, c.false_alarms);
+  made.thresholds[1] = choose_thresholds(held_out, wording::other, {}, c.false_alarms_other);
+  for (const auto& lang : languages)
+    made.thresholds_of.emplace(
+        lang, choose_thresholds(held_out, wording::other, lang, c.false_alarms_other));
+  for (auto how : {wording::english, wording::other})
+    tell_held_out(made, held_out, how);
   return to_bytes(made);
 }
 

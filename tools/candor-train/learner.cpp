@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <map>
 
@@ -16,6 +17,87 @@ namespace {
 using namespace topic_filter;
 
 constexpr std::size_t inner = 128; ///< of the layer between a word's vector and its row
+constexpr std::size_t out_width = (outputs + 15) / 16 * 16; ///< of rows of `out`, here
+
+// Several times over: for processors with wider registers. Nothing of the result depends on which.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) &&                             \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define CANDOR_WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define CANDOR_WIDE
+#endif
+
+/// to += by * from
+CANDOR_WIDE void add(float* to, const float* from, float by, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i)
+    to[i] += by * from[i];
+}
+
+/// In a fixed order that a vector unit can keep; n is a multiple of 16.
+CANDOR_WIDE float dot(const float* a, const float* b, std::size_t n) {
+  float sums[16] = {};
+  for (std::size_t i = 0; i < n; i += 16)
+    for (std::size_t k = 0; k < 16; ++k)
+      sums[k] += a[i + k] * b[i + k];
+  float sum = 0;
+  for (auto s : sums)
+    sum += s;
+  return sum;
+}
+
+// Of a matrix product so many columns at a time: their sums stay in registers.
+using sixteen = float [[gnu::vector_size(64)]];
+constexpr std::size_t block = 64;
+
+/// to[width] += in[n] * matrix[n][width]; width is a multiple of `block`.
+CANDOR_WIDE void multiply(float* to, const float* in, std::size_t n, const float* matrix,
+                          std::size_t width) {
+  for (std::size_t at = 0; at < width; at += block) {
+    sixteen sum[block / 16];
+    std::memcpy(sum, to + at, sizeof sum);
+    for (std::size_t i = 0; i < n; ++i) {
+      sixteen row[block / 16];
+      std::memcpy(row, matrix + i * width + at, sizeof row);
+      for (std::size_t k = 0; k < block / 16; ++k)
+        sum[k] += in[i] * row[k];
+    }
+    std::memcpy(to + at, sum, sizeof sum);
+  }
+}
+
+/// to[n][width] += the sum over rows of in[row][n] times by[row][width].
+CANDOR_WIDE void add_products(float* to, const float* const* in, std::size_t n,
+                              const float* const* by, std::size_t rows, std::size_t width) {
+  constexpr std::size_t near = 16; // rows whose memory is at hand
+  for (std::size_t begin = 0; begin < rows; begin += near) {
+    auto end = std::min(rows, begin + near);
+    for (std::size_t at = 0; at < width; at += block)
+      for (std::size_t i = 0; i < n; ++i) {
+        sixteen sum[block / 16];
+        std::memcpy(sum, to + i * width + at, sizeof sum);
+        for (auto r = begin; r < end; ++r) {
+          sixteen row[block / 16];
+          std::memcpy(row, by[r] + at, sizeof row);
+          for (std::size_t k = 0; k < block / 16; ++k)
+            sum[k] += in[r][i] * row[k];
+        }
+        std::memcpy(to + i * width + at, sum, sizeof sum);
+      }
+  }
+}
+
+/// Adam with decoupled decay; `c1` and `c2` undo that the moments began at nothing.
+CANDOR_WIDE void step_all(float* v, float* gradient, float* first, float* second, std::size_t n,
+                          float rate, float decay, float c1, float c2) {
+  constexpr float b1 = 0.9F, b2 = 0.99F;
+  for (std::size_t i = 0; i < n; ++i) {
+    auto g = gradient[i];
+    first[i] = b1 * first[i] + (1 - b1) * g;
+    second[i] = b2 * second[i] + (1 - b2) * g * g;
+    v[i] -= rate * (first[i] / c1 / (std::sqrt(second[i] / c2) + 1e-6F) + decay * v[i]);
+    gradient[i] = 0;
+  }
+}
 
 /// Dense weights with their moments.
 struct weights {
@@ -37,44 +119,11 @@ struct weights {
   }
 
   void step(float rate, float decay, int time) {
-    constexpr float b1 = 0.9F, b2 = 0.99F;
-    auto c1 = 1 - std::pow(b1, static_cast<float>(time)),
-         c2 = 1 - std::pow(b2, static_cast<float>(time));
-    for (std::size_t i = 0; i < v.size(); ++i) {
-      auto g = gradient[i];
-      first[i] = b1 * first[i] + (1 - b1) * g;
-      second[i] = b2 * second[i] + (1 - b2) * g * g;
-      v[i] -= rate * (first[i] / c1 / (std::sqrt(second[i] / c2) + 1e-6F) + decay * v[i]);
-      gradient[i] = 0;
-    }
+    step_all(v.data(), gradient.data(), first.data(), second.data(), v.size(), rate, decay,
+             1 - std::pow(0.9F, static_cast<float>(time)),
+             1 - std::pow(0.99F, static_cast<float>(time)));
   }
 };
-
-// Both twice over: for processors with wider registers. Nothing of the result depends on which.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) &&                             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define CANDOR_WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define CANDOR_WIDE
-#endif
-
-/// to += by * from
-CANDOR_WIDE void add(float* to, const float* from, float by, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i)
-    to[i] += by * from[i];
-}
-
-/// In a fixed order that a vector unit can keep.
-CANDOR_WIDE float dot(const float* a, const float* b, std::size_t n) {
-  float sums[16] = {};
-  for (std::size_t i = 0; i < n; i += 16)
-    for (std::size_t k = 0; k < 16; ++k)
-      sums[k] += a[i + k] * b[i + k];
-  float sum = 0;
-  for (auto s : sums)
-    sum += s;
-  return sum;
-}
 
 float logistic(float x) {
   return 1 / (1 + std::exp(-x));
@@ -117,6 +166,21 @@ public:
   }
 
   void set_rate(float share) { share_ = share; }
+  /// Topics of few samples weigh more than their share, by the root of it; all that is of none,
+  /// which is plentiful, as much as two topics.
+  void weigh_topics(const std::vector<sample>& samples) {
+    std::array<float, interest_count + 1> of{};
+    for (const auto& s : samples)
+      if (s.topic >= 0)
+        of[static_cast<std::size_t>(s.topic)] += s.weight;
+    float sum = 0;
+    for (std::size_t t = 0; t < interest_count; ++t)
+      sum += of[t];
+    for (std::size_t t = 0; t <= interest_count; ++t)
+      topic_weights_[t] = std::sqrt(sum / interest_count / std::max(of[t], 1.0F));
+    auto& of_none = topic_weights_[interest_count];
+    of_none = std::min(of_none, 2 * of_none * of_none);
+  }
   /// Mean loss of "any" in the last pass, in nats.
   double loss() const { return loss_ / weight_; }
 
@@ -145,7 +209,7 @@ public:
       keys.push_back(units_[u].key);
     }
     for (const auto& u : units_)
-      if (u.vector < 0) {
+      if (u.vector < 0 && u.kept) {
         group_row(u, row);
         keep(row.data());
         keys.push_back(u.key);
@@ -183,7 +247,9 @@ public:
     std::ranges::copy(bias_.v, n.bias.begin());
     n.lexical_in = lexical_in_.v;
     n.lexical_out = lexical_out_.v;
-    n.out = out_.v;
+    for (std::size_t d = 0; d < hidden; ++d)
+      n.out.insert(n.out.end(), out_.v.begin() + static_cast<std::ptrdiff_t>(d * out_width),
+                   out_.v.begin() + static_cast<std::ptrdiff_t>(d * out_width + outputs));
     std::ranges::copy(out_bias_.v, n.out_bias.begin());
     return n;
   }
@@ -201,14 +267,11 @@ private:
                   std::array<float, row_bytes>& row) {
     const auto* in = vectors_.values.data() + static_cast<std::size_t>(u.vector) * vector_size;
     std::ranges::copy(inner_bias_.v, middle.begin());
-    for (std::size_t i = 0; i < vector_size; ++i)
-      add(middle.data(), to_inner_.v.data() + i * inner, in[i], inner);
+    multiply(middle.data(), in, vector_size, to_inner_.v.data(), inner);
     std::ranges::copy(row_bias_.v, row.begin());
-    for (std::size_t i = 0; i < inner; ++i) {
-      middle[i] = std::max(middle[i], 0.0F);
-      if (middle[i] > 0)
-        add(row.data(), to_row_.v.data() + i * row_bytes, middle[i], row_bytes);
-    }
+    for (auto& v : middle)
+      v = std::max(v, 0.0F);
+    multiply(row.data(), middle.data(), inner, to_row_.v.data(), row_bytes);
     for (auto& v : row)
       v *= u.weight;
   }
@@ -230,8 +293,10 @@ private:
   /// The words of a sample in this pass, as places in `locals_`.
   void take(const sample& s) {
     std::vector<std::uint32_t> text;
+    auto drop = s.topic >= 0 && s.topic < static_cast<int>(interest_count) ? how_.word_drop_interest
+                                                                           : how_.word_drop;
     for (auto u : s.units) {
-      if (s.units.size() > 1 && chance() < how_.word_drop)
+      if (s.units.size() > 1 && chance() < drop)
         continue;
       auto by_vector = units_[u].vector >= 0 && chance() >= how_.vector_drop;
       // Two bits of 32 say where the word stands in the batch in either way.
@@ -297,33 +362,35 @@ private:
     std::array<float, hidden> kept;
     for (auto& k : kept)
       k = chance() < how_.hidden_drop ? 0 : 1 / (1 - how_.hidden_drop);
-    std::array<float, outputs> got;
+    std::array<float, out_width> got{};
     std::ranges::copy(out_bias_.v, got.begin());
     for (std::size_t d = 0; d < hidden; ++d)
       if (in[d] > 0 && kept[d] > 0)
-        add(got.data(), out_.v.data() + d * outputs, in[d] * kept[d], outputs);
+        add(got.data(), out_.v.data() + d * out_width, in[d] * kept[d], out_width);
     if (with_lexicon)
       for (auto [f, v] : s.lexical)
         add(got.data(), lexical_out_.v.data() + f * outputs, v, outputs);
 
     // What each output should have been.
-    std::array<float, outputs> wrong{};
+    std::array<float, out_width> wrong{};
     auto weight = s.weight / batch;
     for (std::size_t c = 0; c < model::category_count; ++c)
       if ((s.open >> c & 1) == 0)
         wrong[c] = (logistic(got[c]) - static_cast<float>(s.categories >> c & 1)) * weight;
     wrong[any_output] = (logistic(got[any_output]) - (s.sensitive ? 1.0F : 0.0F)) * 2 * weight;
     if (s.topic >= 0) {
-      constexpr float of_topic = 1.5F, of_none = 0.3F; // what teaches no interest is plentiful
-      auto by = weight * (s.topic == static_cast<int>(interest_count) ? of_none : of_topic);
-      auto most = *std::max_element(got.begin() + topic_output, got.end());
+      auto by = 1.5F * weight * topic_weights_[static_cast<std::size_t>(s.topic)];
+      auto most = *std::max_element(got.begin() + topic_output, got.begin() + outputs);
       float sum = 0;
       for (auto o = topic_output; o < outputs; ++o)
         sum += std::exp(got[o] - most);
-      for (auto o = topic_output; o < outputs; ++o)
+      constexpr auto classes = static_cast<float>(outputs - topic_output);
+      for (auto o = topic_output; o < outputs; ++o) {
+        auto is = o == topic_output + static_cast<std::size_t>(s.topic) ? 1.0F : 0.0F;
         wrong[o] = (std::exp(got[o] - most) / sum -
-                    (o == topic_output + static_cast<std::size_t>(s.topic) ? 1.0F : 0.0F)) *
+                    (is * (1 - how_.topic_doubt) + how_.topic_doubt / classes)) *
                    by;
+      }
     }
 
     auto surprise = [](float x, bool is) { return std::log1p(std::exp(is ? -x : x)); };
@@ -339,11 +406,8 @@ private:
     for (std::size_t d = 0; d < hidden; ++d) {
       if (!(in[d] > 0 && kept[d] > 0))
         continue;
-      add(out_.gradient.data() + d * outputs, wrong.data(), in[d] * kept[d], outputs);
-      float sum = 0;
-      for (std::size_t o = 0; o < outputs; ++o)
-        sum += out_.v[d * outputs + o] * wrong[o];
-      back[d] = sum * kept[d];
+      add(out_.gradient.data() + d * out_width, wrong.data(), in[d] * kept[d], out_width);
+      back[d] = dot(out_.v.data() + d * out_width, wrong.data(), out_width) * kept[d];
     }
     add(bias_.gradient.data(), back.data(), 1, hidden);
     if (with_lexicon)
@@ -362,6 +426,15 @@ private:
   }
 
   void give_back() {
+    // Turned, so that what comes back through it is one product too.
+    for (std::size_t k = 0; k < inner; ++k)
+      for (std::size_t d = 0; d < row_bytes; ++d)
+        from_row_[d * inner + k] = to_row_.v[k * row_bytes + d];
+    backs_.resize(locals_.size());
+    in_of_.clear();
+    middle_of_.clear();
+    gradient_of_.clear();
+    back_of_.clear();
     for (std::size_t i = 0; i < locals_.size(); ++i) {
       const auto& u = units_[locals_[i].unit];
       auto& g = gradients_[i];
@@ -379,18 +452,23 @@ private:
       for (auto& v : g)
         v *= u.weight;
       add(row_bias_.gradient.data(), g.data(), 1, row_bytes);
-      std::array<float, inner> back{};
-      for (std::size_t k = 0; k < inner; ++k) {
+      auto& back = backs_[i];
+      back.fill(0);
+      multiply(back.data(), g.data(), row_bytes, from_row_.data(), inner);
+      for (std::size_t k = 0; k < inner; ++k)
         if (middles_[i][k] <= 0)
-          continue;
-        add(to_row_.gradient.data() + k * row_bytes, g.data(), middles_[i][k], row_bytes);
-        back[k] = dot(to_row_.v.data() + k * row_bytes, g.data(), row_bytes);
-      }
+          back[k] = 0;
       add(inner_bias_.gradient.data(), back.data(), 1, inner);
-      const auto* in = vectors_.values.data() + static_cast<std::size_t>(u.vector) * vector_size;
-      for (std::size_t k = 0; k < vector_size; ++k)
-        add(to_inner_.gradient.data() + k * inner, back.data(), in[k], inner);
+      in_of_.push_back(vectors_.values.data() + static_cast<std::size_t>(u.vector) * vector_size);
+      middle_of_.push_back(middles_[i].data());
+      gradient_of_.push_back(g.data());
+      back_of_.push_back(back.data());
     }
+    auto rows = in_of_.size();
+    add_products(to_row_.gradient.data(), middle_of_.data(), inner, gradient_of_.data(), rows,
+                 row_bytes);
+    add_products(to_inner_.gradient.data(), in_of_.data(), vector_size, back_of_.data(), rows,
+                 inner);
     ++time_;
     for (auto* w : {&to_inner_, &to_row_, &lexical_in_, &out_})
       w->step(how_.rate * share_, how_.decay, time_);
@@ -408,15 +486,18 @@ private:
 
   weights to_inner_{vector_size * inner}, inner_bias_{inner}, to_row_{inner * row_bytes},
       row_bias_{row_bytes}, bias_{hidden}, lexical_in_{lexical * hidden},
-      lexical_out_{lexical * outputs}, out_{hidden * outputs}, out_bias_{outputs};
+      lexical_out_{lexical * outputs}, out_{hidden * out_width}, out_bias_{outputs};
   std::vector<float> groups_, group_sums_;
+  std::array<float, interest_count + 1> topic_weights_{};
 
   // Of a batch.
   std::vector<local> locals_;
   std::vector<std::uint32_t> place_; ///< by unit
   std::vector<std::vector<std::uint32_t>> texts_;
   std::vector<std::array<float, row_bytes>> rows_, gradients_;
-  std::vector<std::array<float, inner>> middles_;
+  std::vector<std::array<float, inner>> middles_, backs_;
+  std::vector<float> from_row_ = std::vector<float>(row_bytes * inner);
+  std::vector<const float*> in_of_, middle_of_, gradient_of_, back_of_; ///< of words with vectors
 };
 
 } // namespace
@@ -424,6 +505,7 @@ private:
 network learn(const std::vector<sample>& samples, const std::vector<unit>& units,
               const word_vectors& vectors, std::size_t groups, const learning& how) {
   learner l{units, vectors, groups, how};
+  l.weigh_topics(samples);
   for (int epoch = 0; epoch < how.epochs; ++epoch) {
     // Falls along a half cosine.
     l.set_rate(0.5F * (1 + std::cos(3.14159265F * static_cast<float>(epoch) /

@@ -19,6 +19,7 @@ struct unit {
   std::vector<std::uint32_t> groups; ///< rows of letter groups, the word's own among them
   std::uint64_t key = 0;             ///< under which the network finds it
   float weight = 1; ///< of its row: little for words that every other sentence holds
+  bool kept = true; ///< has a row of its own in the network
 };
 
 struct sample {
@@ -35,10 +36,13 @@ struct sample {
 struct learning {
   std::uint64_t seed = 1;
   int epochs = 7;
-  std::size_t batch = 64;
+  std::size_t batch = 128;
   float rate = 0.005F;      ///< of Adam
   float group_rate = 0.15F; ///< of AdaGrad
-  float word_drop = 0.1F;   ///< share of words that a pass leaves out
+  // Share of words that a pass leaves out; more where an interest is taught: most of its words say
+  // something of it, and none should be needed (Iyyer et al. 2015).
+  float word_drop = 0.1F, word_drop_interest = 0.25F;
+  float topic_doubt = 0.1F; ///< of a topic's label, spread over all (Szegedy et al. 2016)
   float hidden_drop = 0.1F;
   float lexical_drop = 0.5F; ///< share of samples whose lexical features are left out
   float vector_drop = 0.08F; ///< share of words with a vector that are read by letter groups

@@ -151,6 +151,28 @@ TEST_CASE("a model with any byte changed, cut off or missing is refused", "[topi
   CHECK(!filter::load(c.course.lexicon, c.folder.path() / "none.model"));
 }
 
+TEST_CASE("a model keeps the thresholds of each language, and those of all for the others",
+          "[topic_filter]") {
+  small_course c;
+  std::string sentences; // enough that some of them are held out
+  for (int i = 0; i < 60; ++i)
+    sentences += fmt::format("das ist der satz {} von heute\n", i);
+  write(c.folder.path() / "corpus/everyday/de.txt", sentences);
+  auto made = train::hold(c.course);
+  REQUIRE(made);
+  auto read = parse_network(*made);
+  REQUIRE(read);
+  REQUIRE(read->thresholds_of.contains("de"));
+  auto& german = read->thresholds_of.at("de");
+  german[any_output] += 1;
+  auto again = parse_network(to_bytes(*read));
+  REQUIRE(again);
+  CHECK(again->thresholds_for(wording::other, "de") == german);
+  CHECK(again->thresholds_for(wording::other, "xx") == again->thresholds[1]);
+  CHECK(again->thresholds_for(wording::english, "de") == again->thresholds[0]);
+  CHECK(again->thresholds_for(wording::other, "de") != again->thresholds[1]);
+}
+
 TEST_CASE("a closed filter withholds everything as unknown", "[topic_filter]") {
   auto closed = filter::closed();
   for (auto text : {"", "hello", "which hiking boots are good?", "\xff"})
@@ -379,7 +401,97 @@ TEST_CASE("neither case nor width nor a harmless sentence beside it lets a sensi
                   : 1;
   }
   INFO(passed << " of " << rows << " pass with a sentence beside them");
-  CHECK(passed * 16 <= rows);
+  CHECK(passed * 20 <= rows);
+}
+
+TEST_CASE("without a tag harmless texts pass about as often, and sensitive ones no more often",
+          "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  std::array<int, 2> passed{}, withheld{}; // with a tag, without
+  int rows = 0;
+  for (const auto& c : contrasts()) {
+    if (c.lang == "en")
+      continue;
+    ++rows;
+    for (std::size_t i : {0U, 1U}) {
+      auto lang = i == 0 ? c.lang : std::string{};
+      passed[i] += f->classify(c.harmless, lang).withheld() ? 0 : 1;
+      withheld[i] += f->classify(c.sensitive, lang).withheld() ? 1 : 0;
+    }
+  }
+  INFO("passed " << passed[0] << " with a tag, " << passed[1] << " without; withheld "
+                 << withheld[0] << ", " << withheld[1] << " of " << rows);
+  CHECK((passed[0] - passed[1]) * 33 <= rows);
+  CHECK((withheld[0] - withheld[1]) * 100 <= rows);
+}
+
+TEST_CASE("of topics the likelier stands first, also where all are weak", "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  int compared = 0;
+  for (const auto& c : contrasts()) {
+    auto j = f->classify(c.harmless, c.lang);
+    double before = 1;
+    for (const auto& t : j.topics) {
+      auto told = std::ranges::find_if(j.evidence, [&](const auto& e) {
+        return e.score && e.subject == model::info(t.topic).slug;
+      });
+      if (told == j.evidence.end())
+        continue;
+      INFO(c.harmless << ": " << told->subject);
+      CHECK(*told->score <= before);
+      before = *told->score;
+      ++compared;
+    }
+  }
+  if (compared == 0)
+    WARN("skipped: there is no contrast table");
+}
+
+TEST_CASE("a plain sentence of an interest gets that interest first", "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  const std::vector<std::pair<std::string, std::string>> all = {
+      {"automotive", "the brakes of my old pickup truck squeal when I slow down"},
+      {"books", "which of her novels has the best last chapter"},
+      {"business", "our small company wants to find more customers and suppliers"},
+      {"careers", "how do I prepare for a second interview with the hiring team"},
+      {"education", "my professor moved the exam to the last week of the semester"},
+      {"family", "our toddler loves the playground and bedtime stories"},
+      {"fashion_beauty", "does this lipstick go with a green dress"},
+      {"fitness", "how many squats and push-ups make a good workout"},
+      {"food_drink", "roast the potatoes with garlic and rosemary"},
+      {"gaming", "the second boss of this rpg is harder than the final level"},
+      {"hobbies", "I knit a scarf and built a model railway this winter"},
+      {"home_garden", "when should I prune the roses and mow the lawn"},
+      {"movies_tv", "the director's latest film has a great soundtrack and actors"},
+      {"music", "she plays the bass guitar in a jazz band"},
+      {"outdoors", "a tent and a sleeping bag for a night on the trail"},
+      {"personal_finance", "which bank account pays interest on my savings"},
+      {"pets", "my puppy chews on its leash and barks at cats"},
+      {"arts_photo", "which lens gives a soft background in portrait photos"},
+      {"real_estate", "the landlord rents out an apartment with two bedrooms"},
+      {"science", "astronomers measured the orbit of a distant planet"},
+      {"sports", "the striker scored twice before the goalkeeper was replaced"},
+      {"technology", "my laptop needs more memory to compile this software"},
+      {"travel", "a cheap flight and a hotel near the old town of Lisbon"},
+      {"weather", "will it rain tomorrow or will the sun shine"}};
+  std::size_t right = 0;
+  std::string wrong;
+  for (const auto& [topic, text] : all) {
+    auto j = f->classify(text, "en");
+    auto first = j.topics.empty() ? std::string_view{} : model::info(j.topics[0].topic).slug;
+    if (first == topic)
+      ++right;
+    else
+      wrong += fmt::format("\n  {}: {}", topic, first);
+  }
+  INFO("wrong:" << wrong);
+  CHECK(right * 6 >= all.size() * 5);
 }
 
 TEST_CASE("few disguises of a sensitive text let it pass", "[topic_filter][data]") {
