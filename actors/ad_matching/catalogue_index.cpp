@@ -56,11 +56,12 @@ bool catalogue_index::follow(const model::campaigns_change& change) {
   return true;
 }
 
-/// A quarter more, or as many as came while the last edition was asked: where campaigns come by the
-/// thousand, they go on coming.
+/// A quarter more; up to half as many where so many came since the last making: then they go on
+/// coming.
 std::size_t catalogue_index::room_for(std::size_t campaigns) const {
   auto before = edition_->size_when_made();
-  return room_least + std::max(campaigns / 4, campaigns - std::min(campaigns, before));
+  auto came = before == 0 ? 0 : campaigns - std::min(campaigns, before);
+  return room_least + std::max(campaigns / 4, std::min(campaigns / 2, came));
 }
 
 /// By who holds `writing_`.

@@ -1,7 +1,7 @@
 /// Pulls every shard's changes of campaigns and content (catalogue_feeds.hpp) and hands them on:
 /// campaigns change by change to who follows them, content as a new list on its shelf.
 ///
-/// Guarantees: a follower that misses a change gets the whole. Must never wait for who follows.
+/// Guarantees: a follower that misses a change gets the whole. Must never put changes out of order.
 #pragma once
 
 #include "actors/messages/messages.hpp"

@@ -28,9 +28,6 @@ HWY_ATTR void mask_blocks_here(const mask_plan& plan, const std::uint32_t* block
         passing = hn::And(passing, hn::Load(lanes, every[i] + at));
       std::size_t i = 0;
       for (auto end : plan.group_ends) {
-        // In most blocks none is left by now, and the groups are what costs.
-        if (hn::AllTrue(lanes, hn::Eq(passing, hn::Zero(lanes))))
-          break;
         auto one = hn::Load(lanes, any[i] + at);
         for (++i; i < end; ++i)
           one = hn::Or(one, hn::Load(lanes, any[i] + at));

@@ -110,6 +110,30 @@ TEST_CASE("an index without campaigns answers nothing and takes some", "[ad_inde
   CHECK(search.all(*index, asked_with({}, {2}), 5).count == 300);
 }
 
+TEST_CASE("an index for all matches looks at none that a clause or a veto keeps away",
+          "[ad_index]") {
+  std::vector<campaign> campaigns;
+  for (std::uint64_t i = 0; i < 900; ++i) {
+    auto v = std::to_string(i);
+    campaigns.push_back(make(i + 1, 20'000,
+                             i % 3 == 0   ? "l one of (" + v + ", 5000)"
+                             : i % 3 == 1 ? "l none of (" + v + ")"
+                                          : "(l one of (" + v + ") or l all of (5000)) and n = 1"));
+  }
+  auto for_best = *ad_index::make(attributes, campaigns, 10);
+  auto for_all = *ad_index::make(attributes, campaigns, 10, asked_for::all);
+  REQUIRE(*for_all->add(make(901, 20'000, "l none of (7)")) == ad_index::added::yes);
+  searcher search;
+  auto asked = asked_with(1, {300, 301, 302});
+  CHECK(search.all(*for_all, asked, 5).count == 1 + 299 + 1 + 1);
+  CHECK(search.all(*for_all, asked, 5).looked_at == 302);
+  CHECK(search.all(*for_best, asked, 5).count == 301);
+  CHECK(search.all(*for_best, asked, 5).looked_at > 302);
+  // What was added later is tested by its program.
+  CHECK(search.all(*for_all, asked_with(2, {7}), 5).count == 299);
+  CHECK(search.all(*for_all, asked_with(1, {5000}), 5).count == 300 + 300 + 300 + 1);
+}
+
 TEST_CASE("each instruction set can be chosen and an unknown one is refused", "[ad_index]") {
   auto names = vector_targets();
   CHECK(names.back() == "scalar");
