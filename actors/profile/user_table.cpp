@@ -125,7 +125,8 @@ result<void> user_table::open(const replication::shard_opening& opening) {
   settled_ = appended_;
   log_clock_ = opening.time;
   certain_monotonic_ = around_.time.monotonic();
-  certain_ = log_clock_.now(timestamp{}, certain_monotonic_); // of the last entry
+  auto last_entry = log_clock_.now(timestamp{}, certain_monotonic_);
+  certain_ = std::max(last_entry, around_.time.now());
   term_ = opening.term;
 
   CANDOR_TRY(cursor, around_.db.get(table::meta, engine::named_key(shard_, cursor_name)));
@@ -210,7 +211,7 @@ replication::draft user_table::begin_entry() {
   auto now = log_time(), wall = around_.time.now();
   auto monotonic = around_.time.monotonic();
   if (wall >= now) { // else one of the clocks that this log has followed was wrong
-    certain_ = now;
+    certain_ = wall;
     certain_monotonic_ = monotonic;
   }
   log_clock_.advance(now, monotonic);

@@ -51,6 +51,12 @@ constexpr planted_row planted_rows[] = {
     {"stale_map", bug::stale_map},
     {"window_of_lost_link", bug::window_of_lost_link},
     {"money_forgotten", bug::money_forgotten},
+    {"damage_unheard", bug::damage_unheard},
+    {"log_time_is_wall", bug::log_time_is_wall},
+    {"day_renewed", bug::day_renewed},
+    {"stamped_early", bug::stamped_early},
+    {"session_unasked", bug::session_unasked},
+    {"drain_ignored", bug::drain_ignored},
 };
 
 /// False: no bug has this name.
