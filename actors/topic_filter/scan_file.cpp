@@ -14,6 +14,13 @@ namespace {
 constexpr std::streamoff file_bytes_max = 1 << 29;
 constexpr std::size_t key_bytes = 32;
 
+std::string digest_of(const char* bytes, std::size_t size) {
+  std::string digest(key_bytes, '\0');
+  crypto_generichash(reinterpret_cast<unsigned char*>(digest.data()), digest.size(),
+                     reinterpret_cast<const unsigned char*>(bytes), size, nullptr, 0);
+  return digest;
+}
+
 } // namespace
 
 std::string scan_key(const std::vector<const std::string*>& terms) {
@@ -36,15 +43,18 @@ std::string scan_key(const std::vector<const std::string*>& terms) {
 hs_database* read_scan_file(const std::filesystem::path& file, const std::string& key) {
   std::ifstream from{file, std::ios::binary | std::ios::ate};
   auto size = from.is_open() ? static_cast<std::streamoff>(from.tellg()) : 0;
-  if (size <= static_cast<std::streamoff>(key.size()) || size > file_bytes_max)
+  auto front = key.size() + key_bytes; // before the database: its key and its digest
+  if (size <= static_cast<std::streamoff>(front) || size > file_bytes_max)
     return nullptr;
   std::string bytes(static_cast<std::size_t>(size), '\0');
   from.seekg(0);
   if (!from.read(bytes.data(), size) || !bytes.starts_with(key))
     return nullptr;
-  hs_database* made = nullptr; // it has a checksum, and knows for which processor it was made
-  auto outcome =
-      hs_deserialize_database(bytes.data() + key.size(), bytes.size() - key.size(), &made);
+  const auto* database = bytes.data() + front;
+  if (bytes.substr(key.size(), key_bytes) != digest_of(database, bytes.size() - front))
+    return nullptr;
+  hs_database* made = nullptr; // it knows for which processor it was made
+  auto outcome = hs_deserialize_database(database, bytes.size() - front, &made);
   return outcome == HS_SUCCESS ? made : nullptr;
 }
 
@@ -59,7 +69,8 @@ result<void> write_scan_file(const std::filesystem::path& file, const std::strin
   beside += ".new";
   {
     std::ofstream to{beside, std::ios::binary};
-    to.write(key.data(), static_cast<std::streamsize>(key.size()));
+    auto front = key + digest_of(bytes, size);
+    to.write(front.data(), static_cast<std::streamsize>(front.size()));
     to.write(bytes, static_cast<std::streamsize>(size));
     if (!to.flush())
       return fail(errc::io_failed, beside.string() + " cannot be written");
