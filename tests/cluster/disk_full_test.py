@@ -156,7 +156,8 @@ class DiskFull(ReplicationCase):
         load = self.start_load(cluster, **LOAD)
         watcher = self.start_watcher(load)
         full, second, third = cluster.nodes
-        self.assertGreater(sum(s["primary"] == full.name for s in cluster.view()["shards"]), 0)
+        # It handed over what it led when it was stopped, and gets it back.
+        self.wait_until(lambda: any(s["primary"] == full.name for s in cluster.view()["shards"]), "it leads nothing")
 
         def shards_of(node, what):
             return [s["shard"] for s in third.admin("status")["shards"] if node.name in s[what]]

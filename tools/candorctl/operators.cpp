@@ -13,7 +13,7 @@ namespace candor::ctl {
 
 namespace {
 
-constexpr std::size_t known_at_a_time = 1000; ///< some 110 bytes each; single_body_bytes bound them
+constexpr std::size_t known_at_a_time = 1000; ///< as many as a node takes in one request
 
 /// Calls the admin verb and prints its answer.
 int ask(const session& with, std::string_view verb, const json& arguments,
