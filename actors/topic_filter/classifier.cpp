@@ -93,7 +93,7 @@ void lexical_features_of(std::span<const tier_counts> counts, std::span<const st
     to[5 * c + 4] = bounded(counts[c].cancelled, 2);
   }
   for (std::size_t t = 0; t < interest_count; ++t)
-    to[5 * model::category_count + t] = t + 1 < topics.size() ? bounded(topics[t + 1], 6) / 2 : 0;
+    to[lexical_topics + t] = t + 1 < topics.size() ? bounded(topics[t + 1], 6) / 2 : 0;
 }
 
 // -- the network as bytes ----------------------------------------------------------------------

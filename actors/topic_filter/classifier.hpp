@@ -44,7 +44,8 @@ inline constexpr std::size_t no_topic_output = topic_output + interest_count;
 inline constexpr std::size_t outputs = no_topic_output + 1;
 
 /// What the lexicon says, as numbers of about one: five for each category, then the topics.
-inline constexpr std::size_t lexical = 5 * model::category_count + interest_count;
+inline constexpr std::size_t lexical_topics = 5 * model::category_count; ///< where they begin
+inline constexpr std::size_t lexical = lexical_topics + interest_count;
 using lexical_features = std::array<float, lexical>;
 void lexical_features_of(std::span<const tier_counts> counts, std::span<const std::uint32_t> topics,
                          lexical_features& to);

@@ -245,7 +245,7 @@ void filter::ask_classifier(workspace& w, std::string_view primary, bool is_text
     if (w.sentences.size() == 1)
       return;
     auto of_all = w.said;
-    std::fill(w.said.begin() + 5 * model::category_count, w.said.end(), 0);
+    std::fill(w.said.begin() + lexical_topics, w.said.end(), 0);
     // What the whole says counts too, half and within bounds.
     auto from = thresholds;
     for (std::size_t c = 0; c < sensitive_outputs; ++c)

@@ -162,8 +162,8 @@ result<std::uint8_t> finder::language(const std::string& tag) {
   return static_cast<std::uint8_t>(known - langs_.begin());
 }
 
-result<void> finder::keep(const std::filesystem::path& file) const {
-  return write_scan_file(file, scan_key_, database_);
+result<std::string> finder::kept_bytes() const {
+  return make_scan_file(scan_key_, database_);
 }
 
 result<void> finder::fill(const std::filesystem::path& kept) {

@@ -99,8 +99,8 @@ public:
   /// `kept`: where a database may lie that was made of these words before (scan_file.hpp).
   static result<std::unique_ptr<finder>> compile(lexicon words,
                                                  const std::filesystem::path& kept = {});
-  /// For the next to compile the same words. Error: `io_failed`.
-  result<void> keep(const std::filesystem::path& file) const;
+  /// The file for the next to compile the same words. Error: `internal`.
+  result<std::string> kept_bytes() const;
   ~finder();
   finder(const finder&) = delete;
   finder& operator=(const finder&) = delete;

@@ -58,28 +58,15 @@ hs_database* read_scan_file(const std::filesystem::path& file, const std::string
   return outcome == HS_SUCCESS ? made : nullptr;
 }
 
-result<void> write_scan_file(const std::filesystem::path& file, const std::string& key,
-                             const hs_database* database) {
+result<std::string> make_scan_file(const std::string& key, const hs_database* database) {
   char* bytes = nullptr;
   std::size_t size = 0;
   if (hs_serialize_database(database, &bytes, &size) != HS_SUCCESS)
-    return fail(errc::io_failed, "the lexicon's database cannot be put into bytes");
+    return fail(errc::internal, "the lexicon's database cannot be put into bytes");
   std::unique_ptr<char, void (*)(void*)> owned{bytes, std::free};
-  auto beside = file;
-  beside += ".new";
-  {
-    std::ofstream to{beside, std::ios::binary};
-    auto front = key + digest_of(bytes, size);
-    to.write(front.data(), static_cast<std::streamsize>(front.size()));
-    to.write(bytes, static_cast<std::streamsize>(size));
-    if (!to.flush())
-      return fail(errc::io_failed, beside.string() + " cannot be written");
-  }
-  std::error_code ec;
-  std::filesystem::rename(beside, file, ec);
-  if (ec)
-    return fail(errc::io_failed, file.string() + ": " + ec.message());
-  return {};
+  auto made = key + digest_of(bytes, size);
+  made.append(bytes, size);
+  return made;
 }
 
 } // namespace candor::topic_filter

@@ -20,8 +20,7 @@ std::string scan_key(const std::vector<const std::string*>& terms);
 /// The caller frees it. nullptr: there is none that fits.
 hs_database* read_scan_file(const std::filesystem::path& file, const std::string& key);
 
-/// Replaces the file whole. Error: `io_failed`.
-result<void> write_scan_file(const std::filesystem::path& file, const std::string& key,
-                             const hs_database* database);
+/// What such a file holds. Error: `internal`: Vectorscan cannot put the database into bytes.
+result<std::string> make_scan_file(const std::string& key, const hs_database* database);
 
 } // namespace candor::topic_filter

@@ -487,7 +487,7 @@ void tell_held_out(const network& n, const std::vector<held_out_text>& all, word
 
 } // namespace
 
-result<std::string> hold(const course& c) {
+result<made_files> hold(const course& c) {
   CANDOR_TRY(sentences, read_corpus(c.corpus));
   CANDOR_TRY(words, load_lexicon(c.lexicon));
   CANDOR_TRY(terms, finder::compile(std::move(words)));
@@ -595,7 +595,8 @@ result<std::string> hold(const course& c) {
         lang, choose_thresholds(held_out, wording::other, lang, c.false_alarms_other));
   for (auto how : {wording::english, wording::other})
     tell_held_out(made, held_out, how);
-  return to_bytes(made);
+  CANDOR_TRY(compiled, terms->kept_bytes());
+  return made_files{to_bytes(made), std::move(compiled)};
 }
 
 } // namespace candor::train

@@ -1,6 +1,6 @@
 /// A training from its inputs to the bytes of a model: expands the corpus, reads each sentence as a
 /// node would, holds a part out, learns, and chooses thresholds on what was held out. Guarantees:
-/// the same inputs and seed give the same bytes.
+/// the same inputs and seed give the same model.
 #pragma once
 
 #include <filesystem>
@@ -26,7 +26,13 @@ struct course {
   learning how;
 };
 
-/// The model's file. Error: `config_invalid`.
-result<std::string> hold(const course& c);
+/// Two files' bytes.
+struct made_files {
+  std::string model;
+  std::string compiled_lexicon; ///< for this processor; beside the model (scan_file.hpp)
+};
+
+/// Error: `config_invalid`.
+result<made_files> hold(const course& c);
 
 } // namespace candor::train

@@ -8,18 +8,28 @@
 #include <fmt/format.h>
 
 #include "actors/topic_filter/filter.hpp"
-#include "actors/topic_filter/finder.hpp"
 #include "tools/candor-train/course.hpp"
 
 namespace {
 
-/// So that a node need not compile the lexicon when it starts.
-candor::result<void> keep_compiled(const std::filesystem::path& lexicon,
-                                   const std::filesystem::path& model) {
-  using namespace candor::topic_filter;
-  CANDOR_TRY(words, load_lexicon(lexicon));
-  CANDOR_TRY(terms, finder::compile(std::move(words)));
-  return terms->keep(filter::compiled_lexicon(model));
+/// Replaces the file whole: a node may be reading it. False: why was said.
+bool put(const std::filesystem::path& file, const std::string& bytes) {
+  std::error_code ec;
+  std::filesystem::create_directories(file.parent_path(), ec);
+  auto beside = file;
+  beside += ".new";
+  {
+    std::ofstream to{beside, std::ios::binary};
+    to.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    if (!to.flush()) {
+      fmt::print(stderr, "candor-train: {} cannot be written\n", beside.string());
+      return false;
+    }
+  }
+  std::filesystem::rename(beside, file, ec);
+  if (ec)
+    fmt::print(stderr, "candor-train: {}: {}\n", file.string(), ec.message());
+  return !ec;
 }
 
 } // namespace
@@ -66,26 +76,6 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "candor-train: {}\n", made.error().to_string());
     return 1;
   }
-  std::error_code ec;
-  std::filesystem::create_directories(out.parent_path(), ec);
-  auto beside = out;
-  beside += ".new";
-  {
-    std::ofstream to{beside, std::ios::binary};
-    to.write(made->data(), static_cast<std::streamsize>(made->size()));
-    if (!to.flush()) {
-      fmt::print(stderr, "candor-train: {} cannot be written\n", beside.string());
-      return 1;
-    }
-  }
-  std::filesystem::rename(beside, out, ec);
-  if (ec) {
-    fmt::print(stderr, "candor-train: {}: {}\n", out.string(), ec.message());
-    return 1;
-  }
-  if (auto kept = keep_compiled(c.lexicon, out); !kept) {
-    fmt::print(stderr, "candor-train: {}\n", kept.error().to_string());
-    return 1;
-  }
-  return 0;
+  auto compiled = topic_filter::filter::compiled_lexicon(out);
+  return put(out, made->model) && put(compiled, made->compiled_lexicon) ? 0 : 1;
 }

@@ -51,7 +51,7 @@ struct folder_of_files {
     c.how.epochs = 1;
     auto made = train::hold(c);
     REQUIRE(made);
-    write(model, *made);
+    write(model, made->model);
   }
 };
 
