@@ -253,12 +253,9 @@ private:
       gateway_ = std::move(opened);
       gateway_->set_ready(ready_);
     }
-    auto url_at = [&](const std::string& address, std::uint16_t port) {
-      return fmt::format("{}://{}:{}", config.tls_certificate.empty() ? "http" : "https", address,
-                         port);
-    };
-    url_ = url_at(config.http.address, gateway_->port());
-    operators_url_ = url_at(config.admin.value_or(config.http).address, gateway_->operators_port());
+    url_ = config::url_of(config, {config.http.address, gateway_->port()});
+    operators_url_ = config::url_of(
+        config, {config.admin.value_or(config.http).address, gateway_->operators_port()});
     return {};
   }
 

@@ -493,10 +493,7 @@ result<void> settle_cluster(node_config& c) {
     return fail(errc::config_invalid, fmt::format("in_sync_min is at most replicas ({}), not {}",
                                                   c.replicas, c.in_sync_min));
   if (c.advertise.empty() && c.http.port != 0)
-    c.advertise = fmt::format(
-        "{}://{}:{}", c.tls_certificate.empty() ? "http" : "https",
-        c.http.address.find(':') == std::string::npos ? c.http.address : "[" + c.http.address + "]",
-        c.http.port);
+    c.advertise = url_of(c, c.http);
   if (c.cluster.empty()) {
     // A node that was meant to be one of many must not start as one alone.
     if (!c.etcd.empty() || !c.node_address.empty())
@@ -671,6 +668,12 @@ result<std::string> read_file(const std::filesystem::path& file, std::size_t byt
     return fail(errc::config_invalid,
                 fmt::format("{}: is larger than {} bytes", file.string(), bytes_max));
   return text;
+}
+
+std::string url_of(const node_config& c, const listen_at& at) {
+  return fmt::format(
+      "{}://{}:{}", c.tls_certificate.empty() ? "http" : "https",
+      at.address.find(':') == std::string::npos ? at.address : "[" + at.address + "]", at.port);
 }
 
 bool is_loopback(const std::string& address) {
