@@ -66,10 +66,11 @@ use_view user_table::use_of(const slot& s, model::use what) const {
         made.shown.emplace_back(x.content, x.at);
     return made;
   }
+  auto of_log = log_time();
   for (const auto& [_, x] : s.impressions) {
     if (x.state == impression_state::hidden)
       made.hidden.push_back(x.campaign);
-    if (counts(x, log_time()))
+    if (counts(x, of_log))
       made.shown.push_back({x.campaign, x.at});
   }
   made.shown_since = s.impressions.size() >= limits::impressions_remembered
