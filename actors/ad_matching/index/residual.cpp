@@ -293,7 +293,8 @@ projection project(const wish& w, const std::vector<attribute_columns>& columns)
   return made;
 }
 
-std::vector<std::uint32_t> parts_of(const wish& w) {
+/// The parts of which each must hold.
+static std::vector<std::uint32_t> parts_of(const wish& w) {
   std::vector<std::uint32_t> parts;
   std::vector<std::uint32_t> open;
   if (!w.nodes.empty())

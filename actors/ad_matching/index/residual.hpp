@@ -25,10 +25,8 @@ using projection = std::vector<std::pair<std::uint16_t, column_set>>;
 /// constrain it. A three-valued projection: sound for any nesting of not and or.
 projection project(const wish& w, const std::vector<attribute_columns>& columns);
 
-/// The parts of a wish of which each must hold.
-std::vector<std::uint32_t> parts_of(const wish& w);
-
-/// Those of them that `project` does not say exactly, where those in `said` are seen to elsewhere.
+/// The parts of a wish, of which each must hold, that `project` does not say exactly, without those
+/// in `said`, which are seen to elsewhere.
 std::vector<std::uint32_t> open_parts(const wish& w, const std::vector<attribute_columns>& columns,
                                       std::span<const std::uint32_t> said);
 
