@@ -28,8 +28,11 @@ std::string age_band(const std::optional<int>& birth_year, timestamp now) {
                     : "65+";
 }
 
-bool counts(const impression& x, timestamp log_time) {
-  return x.state != impression_state::reserved || log_time < x.at + limits::impression_window;
+/// A reservation lapses when both clocks say so: one of them may have been set ahead, and a cap
+/// must hold meanwhile.
+bool counts(const impression& x, timestamp wall, timestamp log_time) {
+  return x.state != impression_state::reserved ||
+         std::min(wall, log_time) < x.at + limits::impression_window;
 }
 
 } // namespace
@@ -70,7 +73,7 @@ use_view user_table::use_of(const slot& s, model::use what) const {
   for (const auto& [_, x] : s.impressions) {
     if (x.state == impression_state::hidden)
       made.hidden.push_back(x.campaign);
-    if (counts(x, of_log))
+    if (counts(x, now, of_log))
       made.shown.push_back({x.campaign, x.at});
   }
   made.shown_since = s.impressions.size() >= limits::impressions_remembered
