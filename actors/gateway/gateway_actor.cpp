@@ -39,7 +39,6 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t runners = 4;
 constexpr std::size_t lines_at_a_time = 4 * limits::batch_events;
-constexpr std::size_t verb_items_max = 1000; ///< heads that an auditor knows, in one request
 constexpr auto stop_grace = 5s;
 constexpr std::string_view json_type = "application/json";
 constexpr std::string_view ndjson_type = "application/x-ndjson";
@@ -1521,7 +1520,8 @@ private:
 
   asio::awaitable<reply> post_admin(exchange& x) {
     auto body = x.body.empty() ? std::string{"{}"} : std::move(x.body);
-    auto read = parse::decode_json(body, limits::bulk_body_bytes, {.items_max = verb_items_max});
+    auto read =
+        parse::decode_json(body, limits::bulk_body_bytes, {.items_max = limits::known_audit_heads});
     if (auto known = check_query(x, {}); !known)
       co_return problem(x, known.error());
     if (!read)

@@ -29,6 +29,7 @@ inline constexpr auto dedupe_window = 24h;     ///< of the shard's log time
 inline constexpr std::size_t header_bytes = 16 * 1024;
 inline constexpr std::size_t single_body_bytes = 256 * 1024;
 inline constexpr std::size_t bulk_body_bytes = 8 * 1024 * 1024;
+inline constexpr std::size_t known_audit_heads = 1000; ///< of an auditor, in one request
 inline constexpr std::size_t bulk_line_bytes = 128 * 1024;
 inline constexpr std::size_t bulk_events = 20'000; ///< per request
 inline constexpr std::size_t bodies_in_memory_bytes = 256 * 1024 * 1024;

@@ -13,8 +13,6 @@ namespace candor::ctl {
 
 namespace {
 
-constexpr std::size_t known_at_a_time = 1000; ///< as many as a node takes in one request
-
 /// Calls the admin verb and prints its answer.
 int ask(const session& with, std::string_view verb, const json& arguments,
         const std::function<void(const json&)>& text) {
@@ -273,7 +271,7 @@ void add_audit(CLI::App& app, session& with, command& chosen) {
       bool ok = false;
       std::size_t sent = 0;
       do { // as many as a request has room for
-        auto end = std::min(known->size(), sent + known_at_a_time);
+        auto end = std::min(known->size(), sent + limits::known_audit_heads);
         auto part = json::array();
         for (; sent < end; ++sent)
           part.push_back((*known)[sent]);
