@@ -9,18 +9,15 @@
 namespace candor::replication {
 
 struct disk_patience {
-  millis slow{300};       ///< a sync takes longer: leave, if not done lately
-  millis hangs{600};      ///< a sync takes longer: leave in any case
-  millis between{10'000}; ///< leavings of a disk that is only slow
-  millis left{-1'000'000'000};
+  millis slow{300};            ///< a sync takes longer: leave, if not done lately
+  millis hangs{600};           ///< a sync takes longer: leave in any case
+  millis between{10'000};      ///< leavings of a disk that is only slow
+  millis left{-1'000'000'000}; ///< when a hand-over was begun last, as its owner says
 
   /// Whether to leave now, when the write under way has taken so long. To be asked again at every
   /// tick: a leaving that could not begin begins at one of the next.
-  bool leaves(millis now, millis taken) {
-    if (taken <= slow || (now - left <= between && taken <= hangs))
-      return false;
-    left = now;
-    return true;
+  bool leaves(millis now, millis taken) const {
+    return taken > slow && (taken > hangs || now - left > between);
   }
 };
 

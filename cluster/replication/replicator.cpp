@@ -568,7 +568,8 @@ void replicator::fail_all(const error& why) {
     for (auto& w : std::exchange(s.waiting, {}))
       w.then(tl::unexpected<error>{why});
     effects out;
-    if (auto to = find_successor(*s.machine)) {
+    auto leads = s.machine->now_is() == role::serving;
+    if (auto to = leads ? find_successor(*s.machine) : std::nullopt) {
       s.machine->abandon(*to, now(), out);
       carry_out_effects(shard, out);
     } else {
@@ -666,8 +667,10 @@ bool replicator::has_left() const {
   return std::ranges::all_of(shards_, [&](const auto& s) {
     const auto& r = *s.machine;
     const auto& in_sync = r.config().in_sync;
+    // Who is not heard at the moment may be heard in time; who leaves too will not take it.
     if (r.now_is() == role::serving)
-      return r.alone() || !find_successor(r);
+      return std::ranges::none_of(
+          in_sync, [&](const auto& m) { return m != options_.self && !r.is_low(m); });
     return std::ranges::find(in_sync, options_.self) == in_sync.end() ||
            in_sync.size() <= r.config().in_sync_min;
   });
@@ -694,10 +697,7 @@ void replicator::tick() {
     log::info("replication", "writes go on");
   }
   auto hanging = under_way_ ? now() - under_way_->since : millis{0};
-  auto leave = patience_.leaves(now(), hanging);
-  if (leave && std::exchange(left_for_, under_way_->since) != under_way_->since)
-    log::warn("replication", "a sync takes {} ms: this node leaves its shards to others",
-              hanging.count());
+  auto leave = patience_.leaves(now(), hanging), left = false;
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     auto shard = static_cast<shard_id>(i);
     step(shard, [&](replica& r, effects& out) {
@@ -710,9 +710,15 @@ void replicator::tick() {
         r.fence(now(), out);
       } else if (leave || ending_ || room_ != disk_room::ample) {
         if (auto to = find_successor(r))
-          r.hand_off(*to, now(), out);
+          left |= r.hand_off(*to, now(), out);
       }
     });
+  }
+  if (leave && left) {
+    if (patience_.left < under_way_->since)
+      log::warn("replication", "a sync takes {} ms: this node leaves its shards to others",
+                hanging.count());
+    patience_.left = now();
   }
   for (auto it = leaving_.begin(); it != leaving_.end();)
     it = now() - it->second.heard > limits::copy_silence ? leaving_.erase(it) : std::next(it);

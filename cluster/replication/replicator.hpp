@@ -319,7 +319,6 @@ private:
   disk_room room_ = disk_room::ample;
   disk_patience patience_;
   bool ending_ = false;
-  millis left_for_{-1}; ///< when the write began for which shards were last left
 };
 
 } // namespace candor::replication
