@@ -280,7 +280,7 @@ struct pooled {
 [[gnu::always_inline]] inline void add_rows_by(const std::array<float, hidden>& inside,
                                                const std::vector<float>& out,
                                                const std::array<float, outputs>& bias, scores& to) {
-  using eight = float [[gnu::vector_size(32)]];
+  using eight __attribute__((vector_size(32))) = float;
   constexpr auto vectors = classifier::out_row / 8;
   // Which ones is no pattern that a processor could foresee: gathered without a branch.
   std::array<std::uint32_t, hidden> through;

@@ -338,9 +338,9 @@ void finder::put_together(workspace& w) const {
     return std::tuple_cat(same(a), std::tie(a.reading)) <
            std::tuple_cat(same(b), std::tie(b.reading));
   });
-  auto twice =
-      std::ranges::unique(w.hits, [&](const hit& a, const hit& b) { return same(a) == same(b); });
-  w.hits.erase(twice.begin(), twice.end());
+  auto twice = std::unique(w.hits.begin(), w.hits.end(),
+                           [&](const hit& a, const hit& b) { return same(a) == same(b); });
+  w.hits.erase(twice, w.hits.end());
 }
 
 // -- deciding ----------------------------------------------------------------------------------

@@ -311,10 +311,11 @@ bool may_be_leet(const view& v) {
 
 bool may_be_collapsed(const view& v) {
   const auto& t = v.text;
-  auto found = false;
+  auto found = 0; // of whole numbers: without branches
   for (std::size_t i = 2; i < t.size(); ++i)
-    found |= ((t[i] == t[i - 1]) & (t[i] == t[i - 2])) | (static_cast<unsigned char>(t[i]) >= 0x80);
-  return found;
+    found |= (int{t[i] == t[i - 1]} & int{t[i] == t[i - 2]}) |
+             int{static_cast<unsigned char>(t[i]) >= 0x80};
+  return found != 0;
 }
 
 } // namespace
