@@ -5,6 +5,7 @@
 #include <atomic>
 #include <charconv>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
@@ -1576,9 +1577,13 @@ public:
       return;
     stopped_ = true;
     routes_.set_ready(false);
-    for (auto* s : {&server_, &operators_server_})
-      if (*s)
-        (*s)->drain(stop_grace);
+    std::thread beside; // one after the other would take the grace twice
+    if (operators_server_)
+      beside = std::thread{[this] { operators_server_->drain(stop_grace); }};
+    if (server_)
+      server_->drain(stop_grace);
+    if (beside.joinable())
+      beside.join();
     routes_.stop(); // open questions complete into the servers, which must still be there
     server_.reset();
     operators_server_.reset();
