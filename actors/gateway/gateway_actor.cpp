@@ -375,8 +375,9 @@ private:
       co_return result<void>{};
     }
     // argon2 takes its time: on a thread of its own, one key after another.
-    auto try_key = [this, key = std::string{*bearer}]() -> asio::awaitable<outcome<caller>> {
-      co_return keys_->verify(key, time_.monotonic());
+    auto try_key = [this, key = std::string{*bearer},
+                    peer = x.peer]() -> asio::awaitable<outcome<caller>> {
+      co_return keys_->verify(key, peer, time_.monotonic());
     };
     auto verified =
         co_await asio::co_spawn(key_thread_.get_executor(), try_key(), asio::use_awaitable);

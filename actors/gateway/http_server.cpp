@@ -1,5 +1,6 @@
 #include "actors/gateway/http.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <limits>
@@ -188,6 +189,21 @@ request_head read_head(const http::request<http::buffer_body>& from) {
   return head;
 }
 
+/// Whom a connection is from. Of version 6 its network, as one machine has all the addresses of
+/// it (RFC 6177); a mapped address of version 4 is that one.
+std::string peer_of(const tcp::socket& socket) {
+  error_code ec;
+  auto at = socket.remote_endpoint(ec).address();
+  if (ec)
+    return {};
+  if (at.is_v4() || at.to_v6().is_v4_mapped())
+    return (at.is_v4() ? at.to_v4() : asio::ip::make_address_v4(asio::ip::v4_mapped, at.to_v6()))
+        .to_string();
+  auto bytes = at.to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
+  return asio::ip::address_v6{bytes}.to_string() + "/64";
+}
+
 class server final : public http_server {
 public:
   server(const gateway_bounds& bounds, bool serves_operators, application& app)
@@ -374,6 +390,7 @@ private:
   template <class Stream>
   asio::awaitable<void> converse(Stream& stream, tcp::socket& socket, deadline& until) {
     beast::flat_buffer buffer{buffer_bytes};
+    auto peer = peer_of(socket);
     auto more = true;
     while (more && !stopping_) {
       if (buffer.size() == 0) {
@@ -389,14 +406,14 @@ private:
           break;
         buffer.commit(n);
       }
-      more = co_await one_exchange(stream, socket, buffer, until);
+      more = co_await one_exchange(stream, socket, peer, buffer, until);
     }
     until.disarm();
   }
 
   /// Returns whether the connection can go on.
   template <class Stream>
-  asio::awaitable<bool> one_exchange(Stream& stream, tcp::socket& socket,
+  asio::awaitable<bool> one_exchange(Stream& stream, tcp::socket& socket, const std::string& peer,
                                      beast::flat_buffer& buffer, deadline& until) {
     http::request_parser<http::buffer_body> parser;
     parser.header_limit(limits::header_bytes);
@@ -405,6 +422,7 @@ private:
     parser.body_limit(std::numeric_limits<std::uint64_t>::max());
     exchange x;
     x.serves_operators = serves_operators_;
+    x.peer = peer;
     body_share share{memory_};
     error_code ec;
     until.arm(bounds_.header_deadline);

@@ -461,6 +461,20 @@ TEST_CASE("with keys, a role opens its own doors only", "[gateway]") {
   CHECK(status("GET", "/v1/users/u-42", me) == 401);
 }
 
+TEST_CASE("wrong keys from one address leave a valid one from another its tries", "[gateway]") {
+  house h{{}, {{"boss", "admin", *gateway::hash_api_key("admin-admin-admin")}}};
+  auto ask = [&](const char* from, const std::string& key) {
+    http_client client{h.port(), from};
+    client.send(request("GET", "/v1/cluster", {}, {}, "Authorization: Bearer " + key + "\r\n"));
+    return client.receive().status;
+  };
+  for (int i = 0; i < 10; ++i)
+    REQUIRE(ask("127.0.0.2", "wrong-wrong-wrong-" + std::to_string(i)) == 401);
+  CHECK(ask("127.0.0.2", "admin-admin-admin") == 429);
+  CHECK(ask("127.0.0.1", "admin-admin-admin") == 200);
+  CHECK(ask("127.0.0.2", "admin-admin-admin") == 200); // it was verified meanwhile
+}
+
 TEST_CASE("operators may have an address of their own, and then the other refuses them",
           "[gateway]") {
   house h;
