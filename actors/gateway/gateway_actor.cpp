@@ -1482,18 +1482,31 @@ private:
     co_return co_await call_admin(x, std::move(verb), std::move(arguments));
   }
 
+  /// The body of an operator's request: a JSON object, "{}" where there is none. Who reads it
+  /// behind this has no bounds of its own: its depth and width are checked here. Error: as
+  /// decode_json.
+  static result<std::string> take_arguments(exchange& x) {
+    auto body = x.body.empty() ? std::string{"{}"} : std::move(x.body);
+    CANDOR_TRY(read, parse::decode_json(body, limits::bulk_body_bytes,
+                                        {.items_max = limits::known_audit_heads}));
+    if (read.is != parse::value::kind::record)
+      return fail(errc::malformed, "the body is not a JSON object");
+    return body;
+  }
+
   /// The body with the path's version, for the verb to check.
   asio::awaitable<reply> call_with_version(exchange& x, std::string verb) {
-    error malformed{errc::malformed, "the body is not a JSON object"}, bad_text{errc::bad_utf8, {}};
+    error bad_text{errc::bad_utf8, {}};
     nlohmann::json body;
     if (media_type(x.head.content_type) == toml_type) {
       if (!valid_utf8(x.body))
         co_return problem(x, bad_text);
       body["text"] = std::move(x.body);
     } else {
-      body = nlohmann::json::parse(x.body.empty() ? "{}" : x.body, nullptr, false);
-      if (!body.is_object())
-        co_return problem(x, malformed);
+      auto given = take_arguments(x);
+      if (!given)
+        co_return problem(x, given.error());
+      body = nlohmann::json::parse(*given);
     }
     body["version"] = x.parameters.front();
     auto arguments = body.dump();
@@ -1521,15 +1534,13 @@ private:
   }
 
   asio::awaitable<reply> post_admin(exchange& x) {
-    auto body = x.body.empty() ? std::string{"{}"} : std::move(x.body);
-    auto read =
-        parse::decode_json(body, limits::bulk_body_bytes, {.items_max = limits::known_audit_heads});
     if (auto known = check_query(x, {}); !known)
       co_return problem(x, known.error());
-    if (!read)
-      co_return problem(x, read.error());
+    auto arguments = take_arguments(x);
+    if (!arguments)
+      co_return problem(x, arguments.error());
     auto verb = x.parameters.front();
-    co_return co_await call_admin(x, std::move(verb), std::move(body));
+    co_return co_await call_admin(x, std::move(verb), std::move(*arguments));
   }
 
   rooms doors_;
