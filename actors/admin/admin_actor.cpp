@@ -32,7 +32,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t audit_records_max = 1000;
 constexpr shard_id first_shard = 0; ///< the node that leads it goes round with notices for all
 constexpr auto shard_report_deadline = std::chrono::seconds{1};
 
@@ -562,7 +561,7 @@ private:
 
   result<void> audit_tail(arguments& given, const std::string& caller, promise to) {
     CANDOR_TRY(from, given.number_or("from", UINT64_MAX, 0));
-    CANDOR_TRY(limit, given.number_or("limit", audit_records_max, 100));
+    CANDOR_TRY(limit, given.number_or("limit", limits::audit_records, 100));
     CANDOR_TRY(only, given.number_or("shard", 0xffff, 0));
     auto one_shard = given.has("shard");
     if (one_shard && only >= around_.shards->size())

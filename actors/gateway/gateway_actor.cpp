@@ -1145,7 +1145,7 @@ private:
     message.kind = static_cast<std::uint8_t>(kind_of_path(x));
     if (auto after = x.target.query.find("after"); after != x.target.query.end())
       message.after = after->second;
-    auto limit = query_number(x, "limit", 1000, 100);
+    auto limit = query_number(x, "limit", limits::items_listed, 100);
     if (!limit)
       co_return problem(x, limit.error());
     message.limit = *limit;

@@ -45,10 +45,6 @@ using namespace std::chrono_literals;
 constexpr std::size_t threads = 2;
 constexpr std::size_t read_bytes = 16 * 1024;
 constexpr std::size_t buffer_bytes = limits::header_bytes + 64 * 1024;
-constexpr std::size_t turned_away_max = 128; ///< connections that are told that there are too many
-constexpr auto turn_away_deadline = 2s;
-constexpr auto linger_deadline = 2s;
-constexpr std::size_t linger_bytes = 2 * limits::bulk_body_bytes;
 constexpr auto accept_pause = 50ms;
 constexpr auto cancel_again = 50ms;
 constexpr rlim_t files_wanted = 16 * 1024;
@@ -306,7 +302,7 @@ private:
       return;
     }
     turned_away_.Increment();
-    if (tls_ || turning_away_ >= turned_away_max)
+    if (tls_ || turning_away_ >= limits::connections_turned_away)
       return;
     ++turning_away_;
     asio::co_spawn(on, turn_away(std::move(socket)), asio::detached);
@@ -322,7 +318,7 @@ private:
                     "Connection: close\r\nContent-Length: {}\r\n\r\n{}",
                     body.size(), body);
     auto until = std::make_shared<deadline>(socket);
-    until->arm(turn_away_deadline);
+    until->arm(limits::turn_away_deadline);
     error_code ec;
     co_await asio::async_write(socket, asio::buffer(text),
                                asio::redirect_error(asio::use_awaitable, ec));
@@ -336,9 +332,9 @@ private:
   asio::awaitable<void> linger(tcp::socket& socket, deadline& until) {
     error_code ec;
     socket.shutdown(tcp::socket::shutdown_send, ec);
-    until.arm(linger_deadline);
+    until.arm(limits::linger_deadline);
     std::string waste(read_bytes, '\0');
-    for (std::size_t sum = 0; !ec && sum < linger_bytes && !until.expired();)
+    for (std::size_t sum = 0; !ec && sum < limits::linger_bytes && !until.expired();)
       sum += co_await socket.async_read_some(asio::buffer(waste),
                                              asio::redirect_error(asio::use_awaitable, ec));
     until.disarm();

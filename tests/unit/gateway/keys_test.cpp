@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "actors/gateway/keys.hpp"
+#include "storage/base/limits.hpp"
 
 using namespace candor;
 using namespace std::chrono_literals;
@@ -37,7 +38,7 @@ TEST_CASE("a key is known after it was verified once", "[gateway]") {
 TEST_CASE("wrong keys are refused, and tried at a bounded rate", "[gateway]") {
   auto ring = ring_of("correct horse battery", "admin");
   CHECK(ring->recall("short", now).error().code == errc::unauthenticated);
-  for (int i = 0; i < 10; ++i)
+  for (int i = 0; i < static_cast<int>(limits::key_tries_burst); ++i)
     CHECK(ring->verify("a wrong key, number " + std::to_string(i), peer, 0ms).error().code ==
           errc::unauthenticated);
   CHECK(ring->verify("correct horse battery", peer, 0ms).error().code == errc::overloaded);
@@ -62,14 +63,14 @@ TEST_CASE("peers beyond the number that is kept share their tries, until others 
   auto tried = [&](const std::string& by, millis when) {
     return ring->verify("a wrong key, whose ever it is", by, when).error().code;
   };
-  for (int i = 0; i < 1024; ++i)
+  for (int i = 0; i < static_cast<int>(limits::key_tries_peers); ++i)
     CHECK(tried("kept " + std::to_string(i), 0ms) == errc::unauthenticated);
-  for (int i = 0; i < 10; ++i)
+  for (int i = 0; i < static_cast<int>(limits::key_tries_burst); ++i)
     CHECK(tried("one too many " + std::to_string(i), 0ms) == errc::unauthenticated);
   CHECK(tried("one too many", 0ms) == errc::overloaded);
   CHECK(tried("kept 7", 0ms) == errc::unauthenticated);
   // After a second all but the seventh have their whole tries again, and are not kept.
-  for (int i = 0; i < 10; ++i)
+  for (int i = 0; i < static_cast<int>(limits::key_tries_burst); ++i)
     CHECK(tried("a new one", 1000ms) == errc::unauthenticated);
   CHECK(tried("a new one", 1000ms) == errc::overloaded);
 }
