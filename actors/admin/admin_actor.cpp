@@ -20,11 +20,18 @@
 
 namespace candor::admin {
 
+using topics_loaded_ptr = std::shared_ptr<const result<topics_reloaded>>;
+
+} // namespace candor::admin
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(candor::admin::topics_loaded_ptr)
+
+namespace candor::admin {
+
 namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t audit_records_max = 1000;
 constexpr shard_id first_shard = 0; ///< the node that leads it goes round with notices for all
 constexpr auto shard_report_deadline = std::chrono::seconds{1};
 
@@ -43,6 +50,30 @@ json to_json(const stores::audit_record& r) {
           {"previous", hex(r.previous)},
           {"hash", hex(r.hash)}};
 }
+
+/// Reads the topic filter anew, once, and ends.
+class topics_loader final : public caf::event_based_actor {
+public:
+  topics_loader(caf::actor_config& config, std::function<result<topics_reloaded>()> load)
+    : caf::event_based_actor{config}
+    , load_{std::move(load)} {}
+
+  const char* name() const override { return "topics_loader"; }
+
+  caf::behavior make_behavior() override {
+    return {[this](tick_atom) {
+      quit();
+      try {
+        return std::make_shared<const result<topics_reloaded>>(load_());
+      } catch (const std::exception& e) { // out of memory: it needs that of two filters
+        return std::make_shared<const result<topics_reloaded>>(fail(errc::internal, e.what()));
+      }
+    }};
+  }
+
+private:
+  std::function<result<topics_reloaded>()> load_;
+};
 
 class admin_actor final : public admin_handle::base {
 public:
@@ -530,7 +561,7 @@ private:
 
   result<void> audit_tail(arguments& given, const std::string& caller, promise to) {
     CANDOR_TRY(from, given.number_or("from", UINT64_MAX, 0));
-    CANDOR_TRY(limit, given.number_or("limit", audit_records_max, 100));
+    CANDOR_TRY(limit, given.number_or("limit", limits::audit_records, 100));
     CANDOR_TRY(only, given.number_or("shard", 0xffff, 0));
     auto one_shard = given.has("shard");
     if (one_shard && only >= around_.shards->size())
@@ -1016,18 +1047,38 @@ private:
     return {};
   }
 
-  /// One node's lexicon and model. What cannot be used is refused, and the old ones stay. Where the
-  /// audit log cannot be written the answer is that error: the order may be given again.
+  /// One node's lexicon and model. Takes seconds: they are read on a thread of their own, and other
+  /// orders are carried out meanwhile. What cannot be used is refused, and the old ones stay. Where
+  /// the audit log cannot be written the answer is that error: the order may be given again.
   result<void> topics_reload(arguments& given, const std::string& caller, promise to) {
     auto node = given.text_or_none("node").value_or(around_.node);
     CANDOR_TRY_VOID(given.all_known());
     if (node != around_.node)
       return forward(node, "topics_reload", json::object(), caller, to);
-    auto done = around_.reload_topics();
+    if (reloading_) // two at once would need the memory of three filters
+      return fail(errc::conflict, "node " + node + " is reloading its topic filter already");
+    reloading_ = true;
+    auto loader = transport::spawn_waiting<topics_loader>(system(), around_.reload_topics);
+    request(loader, caf::infinite, tick_atom_v)
+        .then(
+            [this, node, caller, to](const topics_loaded_ptr& done) mutable {
+              reloading_ = false;
+              record_reloaded(node, *done, caller, to);
+            },
+            [this, to](const caf::error& e) mutable {
+              reloading_ = false;
+              to.deliver(e);
+            });
+    return {};
+  }
+
+  void record_reloaded(const std::string& node, const result<topics_reloaded>& done,
+                       const std::string& caller, promise to) {
     if (!done) {
       log::warn("admin", "the topic filter is not reloaded, as {} asked: {}", caller,
                 done.error().to_string());
-      return tl::unexpected<error>{done.error()};
+      to.deliver(to_caf(done.error()));
+      return;
     }
     json detail = {{"before", done->before}, {"now", done->now}};
     json answer = {{"node", node}, {"changed", done->before != done->now}};
@@ -1036,7 +1087,6 @@ private:
             record_step{first_shard, "topics_reloaded", node, detail.dump(), caller})
         .then([to, answer](const acknowledged&) mutable { deliver(to, answer); },
               [to](const caf::error& e) mutable { to.deliver(e); });
-    return {};
   }
 
   result<void> stop(arguments& given, const std::string& caller, promise to) {
@@ -1052,6 +1102,7 @@ private:
 
   surroundings around_;
   std::map<std::string, verb, std::less<>> verbs_;
+  bool reloading_ = false; ///< the topic filter
 };
 
 } // namespace

@@ -33,6 +33,7 @@ struct surroundings {
   std::string version;
   std::string data_folder;
   std::function<void()> stop; ///< asks the process to end
+  /// Takes seconds; asked on a thread of its own, one call at a time.
   std::function<result<topics_reloaded>()> reload_topics;
   std::string cluster;                  ///< its id; empty: a node that is alone
   std::vector<std::string> coordinator; ///< endpoints

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <charconv>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
@@ -374,8 +375,9 @@ private:
       co_return result<void>{};
     }
     // argon2 takes its time: on a thread of its own, one key after another.
-    auto try_key = [this, key = std::string{*bearer}]() -> asio::awaitable<outcome<caller>> {
-      co_return keys_->verify(key, time_.monotonic());
+    auto try_key = [this, key = std::string{*bearer},
+                    peer = x.peer]() -> asio::awaitable<outcome<caller>> {
+      co_return keys_->verify(key, peer, time_.monotonic());
     };
     auto verified =
         co_await asio::co_spawn(key_thread_.get_executor(), try_key(), asio::use_awaitable);
@@ -1143,7 +1145,7 @@ private:
     message.kind = static_cast<std::uint8_t>(kind_of_path(x));
     if (auto after = x.target.query.find("after"); after != x.target.query.end())
       message.after = after->second;
-    auto limit = query_number(x, "limit", 1000, 100);
+    auto limit = query_number(x, "limit", limits::items_listed, 100);
     if (!limit)
       co_return problem(x, limit.error());
     message.limit = *limit;
@@ -1480,18 +1482,31 @@ private:
     co_return co_await call_admin(x, std::move(verb), std::move(arguments));
   }
 
+  /// The body of an operator's request: a JSON object, "{}" where there is none. Who reads it
+  /// behind this has no bounds of its own: its depth and width are checked here. Error: as
+  /// decode_json.
+  static result<std::string> take_arguments(exchange& x) {
+    auto body = x.body.empty() ? std::string{"{}"} : std::move(x.body);
+    CANDOR_TRY(read, parse::decode_json(body, limits::bulk_body_bytes,
+                                        {.items_max = limits::known_audit_heads}));
+    if (read.is != parse::value::kind::record)
+      return fail(errc::malformed, "the body is not a JSON object");
+    return body;
+  }
+
   /// The body with the path's version, for the verb to check.
   asio::awaitable<reply> call_with_version(exchange& x, std::string verb) {
-    error malformed{errc::malformed, "the body is not a JSON object"}, bad_text{errc::bad_utf8, {}};
+    error bad_text{errc::bad_utf8, {}};
     nlohmann::json body;
     if (media_type(x.head.content_type) == toml_type) {
       if (!valid_utf8(x.body))
         co_return problem(x, bad_text);
       body["text"] = std::move(x.body);
     } else {
-      body = nlohmann::json::parse(x.body.empty() ? "{}" : x.body, nullptr, false);
-      if (!body.is_object())
-        co_return problem(x, malformed);
+      auto given = take_arguments(x);
+      if (!given)
+        co_return problem(x, given.error());
+      body = nlohmann::json::parse(*given);
     }
     body["version"] = x.parameters.front();
     auto arguments = body.dump();
@@ -1519,15 +1534,13 @@ private:
   }
 
   asio::awaitable<reply> post_admin(exchange& x) {
-    auto body = x.body.empty() ? std::string{"{}"} : std::move(x.body);
-    auto read =
-        parse::decode_json(body, limits::bulk_body_bytes, {.items_max = limits::known_audit_heads});
     if (auto known = check_query(x, {}); !known)
       co_return problem(x, known.error());
-    if (!read)
-      co_return problem(x, read.error());
+    auto arguments = take_arguments(x);
+    if (!arguments)
+      co_return problem(x, arguments.error());
     auto verb = x.parameters.front();
-    co_return co_await call_admin(x, std::move(verb), std::move(body));
+    co_return co_await call_admin(x, std::move(verb), std::move(*arguments));
   }
 
   rooms doors_;
@@ -1576,9 +1589,13 @@ public:
       return;
     stopped_ = true;
     routes_.set_ready(false);
-    for (auto* s : {&server_, &operators_server_})
-      if (*s)
-        (*s)->drain(stop_grace);
+    std::thread beside; // one after the other would take the grace twice
+    if (operators_server_)
+      beside = std::thread{[this] { operators_server_->drain(stop_grace); }};
+    if (server_)
+      server_->drain(stop_grace);
+    if (beside.joinable())
+      beside.join();
     routes_.stop(); // open questions complete into the servers, which must still be there
     server_.reset();
     operators_server_.reset();

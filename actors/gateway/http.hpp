@@ -62,6 +62,7 @@ struct exchange {
   const candor::gateway::route* route = nullptr;
   std::vector<std::string> parameters; ///< of the route's pattern, in order
   bool serves_operators = false;       ///< it came to a listener that may
+  std::string peer; ///< its address (of version 6: the network of 64 bits); never logged
   candor::gateway::caller caller;
 };
 

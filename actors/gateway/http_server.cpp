@@ -1,5 +1,6 @@
 #include "actors/gateway/http.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <limits>
@@ -44,10 +45,6 @@ using namespace std::chrono_literals;
 constexpr std::size_t threads = 2;
 constexpr std::size_t read_bytes = 16 * 1024;
 constexpr std::size_t buffer_bytes = limits::header_bytes + 64 * 1024;
-constexpr std::size_t turned_away_max = 128; ///< connections that are told that there are too many
-constexpr auto turn_away_deadline = 2s;
-constexpr auto linger_deadline = 2s;
-constexpr std::size_t linger_bytes = 2 * limits::bulk_body_bytes;
 constexpr auto accept_pause = 50ms;
 constexpr auto cancel_again = 50ms;
 constexpr rlim_t files_wanted = 16 * 1024;
@@ -188,6 +185,21 @@ request_head read_head(const http::request<http::buffer_body>& from) {
   return head;
 }
 
+/// Whom a connection is from. Of version 6 its network, as one machine has all the addresses of
+/// it (RFC 6177); a mapped address of version 4 is that one.
+std::string peer_of(const tcp::socket& socket) {
+  error_code ec;
+  auto at = socket.remote_endpoint(ec).address();
+  if (ec)
+    return {};
+  if (at.is_v4() || at.to_v6().is_v4_mapped())
+    return (at.is_v4() ? at.to_v4() : asio::ip::make_address_v4(asio::ip::v4_mapped, at.to_v6()))
+        .to_string();
+  auto bytes = at.to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
+  return asio::ip::address_v6{bytes}.to_string() + "/64";
+}
+
 class server final : public http_server {
 public:
   server(const gateway_bounds& bounds, bool serves_operators, application& app)
@@ -290,7 +302,7 @@ private:
       return;
     }
     turned_away_.Increment();
-    if (tls_ || turning_away_ >= turned_away_max)
+    if (tls_ || turning_away_ >= limits::connections_turned_away)
       return;
     ++turning_away_;
     asio::co_spawn(on, turn_away(std::move(socket)), asio::detached);
@@ -306,7 +318,7 @@ private:
                     "Connection: close\r\nContent-Length: {}\r\n\r\n{}",
                     body.size(), body);
     auto until = std::make_shared<deadline>(socket);
-    until->arm(turn_away_deadline);
+    until->arm(limits::turn_away_deadline);
     error_code ec;
     co_await asio::async_write(socket, asio::buffer(text),
                                asio::redirect_error(asio::use_awaitable, ec));
@@ -320,9 +332,9 @@ private:
   asio::awaitable<void> linger(tcp::socket& socket, deadline& until) {
     error_code ec;
     socket.shutdown(tcp::socket::shutdown_send, ec);
-    until.arm(linger_deadline);
+    until.arm(limits::linger_deadline);
     std::string waste(read_bytes, '\0');
-    for (std::size_t sum = 0; !ec && sum < linger_bytes && !until.expired();)
+    for (std::size_t sum = 0; !ec && sum < limits::linger_bytes && !until.expired();)
       sum += co_await socket.async_read_some(asio::buffer(waste),
                                              asio::redirect_error(asio::use_awaitable, ec));
     until.disarm();
@@ -374,6 +386,7 @@ private:
   template <class Stream>
   asio::awaitable<void> converse(Stream& stream, tcp::socket& socket, deadline& until) {
     beast::flat_buffer buffer{buffer_bytes};
+    auto peer = peer_of(socket);
     auto more = true;
     while (more && !stopping_) {
       if (buffer.size() == 0) {
@@ -389,14 +402,14 @@ private:
           break;
         buffer.commit(n);
       }
-      more = co_await one_exchange(stream, socket, buffer, until);
+      more = co_await one_exchange(stream, socket, peer, buffer, until);
     }
     until.disarm();
   }
 
   /// Returns whether the connection can go on.
   template <class Stream>
-  asio::awaitable<bool> one_exchange(Stream& stream, tcp::socket& socket,
+  asio::awaitable<bool> one_exchange(Stream& stream, tcp::socket& socket, const std::string& peer,
                                      beast::flat_buffer& buffer, deadline& until) {
     http::request_parser<http::buffer_body> parser;
     parser.header_limit(limits::header_bytes);
@@ -405,6 +418,7 @@ private:
     parser.body_limit(std::numeric_limits<std::uint64_t>::max());
     exchange x;
     x.serves_operators = serves_operators_;
+    x.peer = peer;
     body_share share{memory_};
     error_code ec;
     until.arm(bounds_.header_deadline);

@@ -6,21 +6,18 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
+#include "storage/base/limits.hpp"
+
 namespace candor::gateway {
 
 namespace {
 
-constexpr std::size_t key_bytes_min = 16;
-constexpr std::size_t key_bytes_max = 256;
 constexpr std::size_t secret_bytes_min = 32;
 constexpr std::size_t keys_max = 64;
-constexpr std::size_t token_bytes_max = 512;
 constexpr std::size_t mac_bytes = 32;
 constexpr std::size_t expiry_bytes = 8;
 constexpr std::string_view token_prefix = "u.";
 constexpr std::string_view token_purpose = "candor user token 1";
-constexpr double tries_burst = 10;
-constexpr double tries_per_second = 1;
 
 constexpr std::string_view role_names[] = {"ingest", "decision", "user",   "editor",
                                            "admin",  "auditor",  "monitor"};
@@ -64,9 +61,9 @@ std::optional<role> find_role(std::string_view name) noexcept {
 
 result<std::string> hash_api_key(std::string_view key) {
   start_sodium();
-  if (key.size() < key_bytes_min || key.size() > key_bytes_max)
-    return fail(errc::bad_value,
-                fmt::format("an API key has {} to {} bytes", key_bytes_min, key_bytes_max));
+  if (key.size() < limits::api_key_bytes_min || key.size() > limits::api_key_bytes)
+    return fail(errc::bad_value, fmt::format("an API key has {} to {} bytes",
+                                             limits::api_key_bytes_min, limits::api_key_bytes));
   std::array<char, crypto_pwhash_STRBYTES> hash;
   if (crypto_pwhash_str(hash.data(), key.data(), key.size(), crypto_pwhash_OPSLIMIT_INTERACTIVE,
                         crypto_pwhash_MEMLIMIT_INTERACTIVE) != 0)
@@ -126,7 +123,7 @@ result<std::unique_ptr<key_ring>> key_ring::make(std::vector<api_key> keys,
 key_ring::key_ring(std::vector<known_key> keys, std::string secret)
   : keys_{std::move(keys)}
   , fingerprint_key_(crypto_generichash_KEYBYTES, '\0')
-  , tries_left_{tries_burst} {
+  , tries_of_others_{limits::key_tries_burst, millis{0}} {
   if (!secret.empty()) {
     token_key_ = derive_token_key(secret);
     sodium_memzero(secret.data(), secret.size());
@@ -140,7 +137,7 @@ std::string key_ring::fingerprint(std::string_view bearer) const {
 
 std::optional<caller> key_ring::read_token(std::string_view bearer, timestamp now) const {
   bearer.remove_prefix(token_prefix.size());
-  if (token_key_.empty() || bearer.size() > token_bytes_max)
+  if (token_key_.empty() || bearer.size() > limits::user_token_bytes)
     return std::nullopt;
   std::string raw(bearer.size(), '\0');
   std::size_t size = 0;
@@ -167,8 +164,12 @@ result<std::optional<caller>> key_ring::recall(std::string_view bearer, timestam
       return found;
     return fail(errc::unauthenticated, "the token is not valid, or no longer");
   }
-  if (bearer.size() < key_bytes_min || bearer.size() > key_bytes_max)
+  if (bearer.size() < limits::api_key_bytes_min || bearer.size() > limits::api_key_bytes)
     return fail(errc::unauthenticated);
+  return find_verified(bearer);
+}
+
+std::optional<caller> key_ring::find_verified(std::string_view bearer) const {
   auto print = fingerprint(bearer);
   std::lock_guard guard{mutex_};
   auto it = verified_.find(print);
@@ -178,22 +179,46 @@ result<std::optional<caller>> key_ring::recall(std::string_view bearer, timestam
   return caller{key.name, key.role, {}};
 }
 
-result<caller> key_ring::verify(std::string_view bearer, millis monotonic) {
+void key_ring::tries::fill(millis monotonic) {
+  auto passed = std::max(millis{0}, monotonic - as_of);
+  as_of = std::max(as_of, monotonic);
+  left = std::min(limits::key_tries_burst,
+                  left + static_cast<double>(passed.count()) * limits::key_tries_per_second / 1000);
+}
+
+/// Filled up to now. Under `mutex_`.
+key_ring::tries& key_ring::tries_of(std::string_view peer, millis monotonic) {
+  auto it = tries_.find(peer);
+  if (it == tries_.end() && tries_.size() >= limits::key_tries_peers)
+    std::erase_if(tries_, [&](const auto& of) {
+      auto now = of.second;
+      now.fill(monotonic);
+      return now.left >= limits::key_tries_burst; // as one who never came
+    });
+  if (it == tries_.end() && tries_.size() < limits::key_tries_peers)
+    it = tries_.emplace(peer, tries{limits::key_tries_burst, monotonic}).first;
+  auto& found = it == tries_.end() ? tries_of_others_ : it->second;
+  found.fill(monotonic);
+  return found;
+}
+
+result<caller> key_ring::verify(std::string_view bearer, std::string_view peer, millis monotonic) {
+  // Of many requests that came with one key at once the first has verified it for all.
+  if (auto found = find_verified(bearer))
+    return std::move(*found);
   {
     std::lock_guard guard{mutex_};
-    auto passed = std::max(millis{0}, monotonic - tries_as_of_);
-    tries_as_of_ = std::max(tries_as_of_, monotonic);
-    tries_left_ = std::min(tries_burst, tries_left_ + static_cast<double>(passed.count()) *
-                                                          tries_per_second / 1000);
-    if (tries_left_ < 1)
+    auto& left = tries_of(peer, monotonic).left;
+    if (left < 1)
       return fail(errc::overloaded, "too many wrong keys were tried lately");
-    tries_left_ -= 1;
+    left -= 1;
   }
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     if (crypto_pwhash_str_verify(keys_[i].hash.c_str(), bearer.data(), bearer.size()) != 0)
       continue;
     std::lock_guard guard{mutex_};
-    tries_left_ = std::min(tries_burst, tries_left_ + 1);
+    auto& left = tries_of(peer, monotonic).left;
+    left = std::min(limits::key_tries_burst, left + 1);
     verified_.emplace(fingerprint(bearer), i); // at most one for each configured key
     return caller{keys_[i].name, keys_[i].role, {}};
   }

@@ -1,10 +1,12 @@
 /// Who is asking: API keys with roles, and signed tokens that bind the role `user` to one person.
 /// Stands before every route. Guarantees: a key is kept as its argon2id hash alone, and in memory
 /// as a keyed hash; comparing takes the same time whatever was sent; wrong keys are tried at a
-/// bounded rate. Must never log a key, nor the person whom a token names.
+/// bounded rate, for each peer apart: who tries wrong ones uses up nobody else's tries. Must never
+/// log a key, a peer, nor the person whom a token names.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -58,9 +60,10 @@ public:
   /// does not hold. Nothing: `verify` must tell.
   result<std::optional<caller>> recall(std::string_view bearer, timestamp now) const;
 
-  /// Tries a key against every hash; takes a tenth of a second for each. Error: `unauthenticated`;
-  /// `overloaded` where too many wrong keys came lately. `monotonic` paces the tries.
-  result<caller> verify(std::string_view bearer, millis monotonic);
+  /// Tries a key against every hash; takes a tenth of a second for each, unless it was verified
+  /// meanwhile. `peer` is whoever tries; `monotonic` paces the tries. Error: `unauthenticated`;
+  /// `overloaded` where too many wrong keys came from this peer lately.
+  result<caller> verify(std::string_view bearer, std::string_view peer, millis monotonic);
 
 private:
   struct known_key {
@@ -69,7 +72,16 @@ private:
     std::string hash;
   };
 
+  /// How many wrong keys may be tried yet: a bucket that fills with time (token bucket).
+  struct tries {
+    double left;
+    millis as_of;
+    void fill(millis monotonic);
+  };
+
   key_ring(std::vector<known_key> keys, std::string secret);
+  std::optional<caller> find_verified(std::string_view bearer) const;
+  tries& tries_of(std::string_view peer, millis monotonic);
   std::string fingerprint(std::string_view bearer) const;
   std::optional<caller> read_token(std::string_view bearer, timestamp now) const;
 
@@ -77,9 +89,9 @@ private:
   std::string token_key_;       ///< empty: no tokens
   std::string fingerprint_key_; ///< of this process
   mutable std::mutex mutex_;
-  std::map<std::string, std::size_t> verified_; ///< fingerprint -> index of the key
-  double tries_left_;
-  millis tries_as_of_{0};
+  std::map<std::string, std::size_t> verified_;     ///< fingerprint -> index of the key
+  std::map<std::string, tries, std::less<>> tries_; ///< by peer; who is not there has all
+  tries tries_of_others_; ///< of all for whom there is no room in `tries_`, together
 };
 
 } // namespace candor::gateway

@@ -11,7 +11,10 @@ constexpr char account_row = 'a';
 constexpr char reservation_row = 'r';
 constexpr std::size_t account_numbers = 8, reservation_numbers = 4;
 constexpr char account_version = 1;
-constexpr char reservation_version = 2; ///< 1: of the flags only `personal_flag`
+/// Version 1 has the same fields, of the flags only `personal_flag`: `open` reads both alike. The
+/// number is another so that a node that knows 1 alone refuses the row as corrupt; it would take
+/// one that is told for an open one, and the impression would be paid for twice.
+constexpr char reservation_version = 2;
 constexpr std::int64_t personal_flag = 1, told_flag = 2;
 
 void add(std::string& bytes, std::int64_t n) {

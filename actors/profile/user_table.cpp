@@ -210,7 +210,10 @@ timestamp user_table::stamp() const {
 replication::draft user_table::begin_entry() {
   auto now = log_time(), wall = around_.time.now();
   auto monotonic = around_.time.monotonic();
-  if (wall >= now) { // else one of the clocks that this log has followed was wrong
+  // A wall clock behind the log's time contradicts a clock that this log has followed: which of the
+  // two is wrong is not known, so what was certain before counts on. Else the wall clock is the
+  // better witness, also where it is earlier: the monotonic clock's drift must not add up.
+  if (wall >= now) {
     certain_ = wall;
     certain_monotonic_ = monotonic;
   }

@@ -345,8 +345,13 @@ private:
   shard_id shard_;
   surroundings around_;
   replication::log_clock log_clock_;
-  timestamp certain_;           ///< that it is at least so late,
-  millis certain_monotonic_{0}; ///< as of then
+  /// `stamp()` cannot ask the log's clock: that one may lag behind the wall (it runs at most twice
+  /// as fast as time does), and stands still from the last entry on where the wall was set back. A
+  /// stamp from it would be earlier than things said meanwhile under the better clock, and those
+  /// would count as said after the person was told. So it counts on from what was certain at the
+  /// last entry, by the monotonic clock.
+  timestamp certain_;           ///< that it was at least so late,
+  millis certain_monotonic_{0}; ///< when the monotonic clock stood here
   model::timeline policies_;
   std::map<std::uint32_t, import_run> imports_;
   std::map<std::string, std::string> stored_;

@@ -230,8 +230,11 @@ std::vector<bool> hook::lets_pass(std::span<const hook_question> questions) {
   } c{texts_, questions.size(), texts_.fetch_add(questions.size())};
   if (c.before + c.n > limits::hook_texts)
     return none;
-  std::unique_lock turn{turn_, std::defer_lock};
-  if (!turn.try_lock_until(until) || !is_ready())
+  std::unique_lock turn{turn_, std::try_to_lock};
+  auto whole_deadline_is_ours = turn.owns_lock(); // nobody had the program when it began
+  if (!whole_deadline_is_ours && !turn.try_lock_until(until))
+    return none;
+  if (!is_ready())
     return none;
 
   wiped_string lines;
@@ -244,7 +247,6 @@ std::vector<bool> hook::lets_pass(std::span<const hook_question> questions) {
   auto& to = lines.text;
   to.reserve(bytes);
   auto first = next_id_;
-  auto asked_at = clock::now();
   for (const auto& q : questions) {
     fmt::format_to(std::back_inserter(to), "{{\"id\":{},\"text\":", next_id_++);
     append_json_string(to, q.text_);
@@ -267,8 +269,10 @@ std::vector<bool> hook::lets_pass(std::span<const hook_question> questions) {
     case heard::all:
       return pass;
     case heard::late: // what it has answered holds
-      // Where others had the program before, it may answer yet: that counts for nothing.
-      if (clock::now() - asked_at >= options_.deadline)
+      // Who waited for the turn has used up time that the program did not have. It is not ended for
+      // that: what it answers yet is passed over (take_lines), and if it hangs, the next who finds
+      // it free ends it.
+      if (whole_deadline_is_ours)
         give_up("it was late");
       return pass;
     case heard::unsent:

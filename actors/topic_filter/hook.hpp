@@ -67,6 +67,8 @@ public:
 
 private:
   using clock = std::chrono::steady_clock;
+  /// How a round ended. `late`: all was asked, not all answered by the deadline. `unsent`: it did
+  /// not even read all by then.
   enum class heard { all, late, unsent, broken };
 
   explicit hook(options o)

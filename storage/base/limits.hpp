@@ -38,6 +38,10 @@ inline constexpr auto header_deadline = 10s;
 inline constexpr auto body_deadline = 30s;
 inline constexpr auto idle_deadline = 60s;
 inline constexpr auto answer_deadline = 20s;
+inline constexpr std::size_t connections_turned_away = 128; ///< at a time, told to come again
+inline constexpr auto turn_away_deadline = 2s;
+inline constexpr std::size_t linger_bytes = 16 * 1024 * 1024; ///< dropped after the last word
+inline constexpr auto linger_deadline = 2s;
 inline constexpr std::size_t streams = 256;      ///< server-sent events, open at a time
 inline constexpr auto stream_life = 10min;       ///< then the client asks again, with a valid token
 inline constexpr auto stream_look_every = 500ms; ///< for what is new
@@ -45,6 +49,18 @@ inline constexpr auto stream_silence = 15s;      ///< then a comment shows that 
 inline constexpr std::size_t cluster_events_kept = 4096; ///< by each node, for who comes late
 inline constexpr std::size_t cluster_events_at_a_time = 256;
 inline constexpr std::size_t json_depth = 16;
+inline constexpr std::size_t record_fields = 32; ///< of one object; a route may allow for more
+inline constexpr std::size_t list_items = 64;
+inline constexpr std::size_t items_listed = 1000;  ///< campaigns or content, in one answer
+inline constexpr std::size_t audit_records = 1000; ///< in one answer
+
+// Keys
+inline constexpr std::size_t api_key_bytes_min = 16;
+inline constexpr std::size_t api_key_bytes = 256;
+inline constexpr std::size_t user_token_bytes = 512;
+inline constexpr double key_tries_burst = 10; ///< wrong keys of one peer
+inline constexpr double key_tries_per_second = 1;
+inline constexpr std::size_t key_tries_peers = 1024; ///< that have tries of their own, at a time
 
 // Voice
 inline constexpr std::size_t recording_bytes = 4 * 1024 * 1024; ///< two minutes of 16 kHz, 16 bit
@@ -52,6 +68,8 @@ inline constexpr std::size_t recordings_waiting = 32;           ///< for a free 
 inline constexpr auto recording_wait = 3s;                      ///< then it was not tried
 inline constexpr std::size_t transcript_answer_bytes = 128 * 1024; ///< of the command
 inline constexpr std::size_t form_part_head_bytes = 1024;
+inline constexpr std::size_t form_boundary_bytes = 70; ///< RFC 2046, section 5.1.1
+inline constexpr std::size_t media_type_bytes = 64;
 
 // Between rooms
 inline constexpr std::size_t batch_events = 256;    ///< events in one message between rooms
@@ -169,6 +187,8 @@ inline constexpr std::size_t feed_excluded = 100;          ///< items that one r
 inline constexpr auto cap_window_max = 24h * 30;
 inline constexpr std::size_t bid_request_fields = 64; ///< of one object of OpenRTB
 inline constexpr std::size_t bid_request_items = 1024;
+inline constexpr std::size_t bid_request_id_bytes = 256; ///< of a request, and of a place in it
+inline constexpr double bid_request_cpm = 1e9; ///< a floor
 inline constexpr auto auction_margin = 5ms; ///< of an auction's time: for the way of the answer
 
 // Policies and config files

@@ -96,9 +96,10 @@ class Teller:
         return {"id": self.event_id(), "user": user, "at": at or self.now(), "kind": "ai_interaction",
                 "modality": "text", "lang": lang, "text": text, **more}
 
-    def voice(self, user, transcript, lang="en"):
+    def voice(self, user, transcript, lang="en", confidence=0.96):
+        """As a platform sends it that has recognised the speech itself."""
         return {"id": self.event_id(), "user": user, "at": self.now(), "kind": "ai_interaction",
-                "modality": "voice", "lang": lang, "transcript": transcript, "confidence": 0.96}
+                "modality": "voice", "lang": lang, "transcript": transcript, "confidence": confidence}
 
     def like(self, user, topic, page, at=None):
         return {"id": self.event_id(), "user": user, "at": at or self.now(), "kind": "engagement",
@@ -309,6 +310,17 @@ def tell(t, sink):
     t.check("nothing of it is with ann", t.counts("ann"), ann)
     t.say("what only sounds like it passes:")
     t.send([t.interaction("ann", "my bishop takes the knight in chess, what now?")], "accepted")
+
+    t.chapter("What was spoken is judged like what is written, and by how surely it was heard")
+    t.send([t.voice("bruno", "uh can you can you recommend a a good tent for hiking")], "accepted")
+    bruno = t.counts("bruno")
+    t.check("bruno: outdoors, from what he said between the fillers", ("outdoors", "ai") in bruno, True)
+    t.say("heard with a confidence of 0.31 it could have been anything:")
+    t.send([t.voice("bruno", "which guitar should a beginner buy", confidence=0.31)], "withheld: sensitive")
+    t.say("fillers and repeats hide nothing:")
+    t.send([t.voice("bruno", "so um i was i was like diagnosed with uh you know diabetes which soups may i eat")],
+           "withheld: sensitive")
+    t.check("nothing of either is with bruno", t.counts("bruno"), bruno)
 
     t.chapter("The United Kingdom, the European Union and South Korea are excluded")
     t.send([t.interaction("gwen", "which hiking boots are good in winter?"),

@@ -13,9 +13,6 @@ namespace candor::parse {
 
 namespace {
 
-constexpr std::size_t boundary_bytes_max = 70; // RFC 2046, section 5.1.1
-constexpr std::size_t media_type_bytes_max = 64;
-
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view blanks = " \t";
   auto begin = text.find_first_not_of(blanks);
@@ -26,7 +23,7 @@ std::string_view trimmed(std::string_view text) {
 /// The characters of a token (RFC 2045, section 5.1) and the slash of a media type.
 bool is_media_type(std::string_view text) {
   constexpr std::string_view others = "!#$&^_.+-/";
-  return text.size() <= media_type_bytes_max && std::ranges::all_of(text, [&](unsigned char c) {
+  return text.size() <= limits::media_type_bytes && std::ranges::all_of(text, [&](unsigned char c) {
            return std::isalnum(c) || others.find(static_cast<char>(c)) != others.npos;
          });
 }
@@ -122,8 +119,10 @@ result<void> read_head(std::string_view head, form_part& into) {
 result<std::vector<form_part>> read_form(std::string_view body, std::string_view content_type,
                                          std::size_t parts_max) {
   CANDOR_TRY(boundary, parameter(content_type, "boundary"));
-  if (boundary.empty() || boundary.size() > boundary_bytes_max)
-    return fail(errc::malformed, "the Content-Type names no boundary of 1 to 70 characters");
+  if (boundary.empty() || boundary.size() > limits::form_boundary_bytes)
+    return fail(errc::malformed,
+                fmt::format("the Content-Type names no boundary of 1 to {} characters",
+                            limits::form_boundary_bytes));
   auto delimiter = "\r\n--" + boundary;
   auto broken = fail(errc::malformed, "the body does not end with the boundary's last line");
   auto rest = body;

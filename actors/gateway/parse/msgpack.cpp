@@ -39,8 +39,8 @@ public:
   }
 
   bool start_array(std::uint32_t count) {
-    if (count > list_items_max)
-      return refuse(errc::too_many, fmt::format("a list has at most {} items", list_items_max));
+    if (count > limits::list_items)
+      return refuse(errc::too_many, fmt::format("a list has at most {} items", limits::list_items));
     return open(value::kind::list);
   }
   bool start_array_item() { return true; }
@@ -48,9 +48,9 @@ public:
   bool end_array() { return close(); }
 
   bool start_map(std::uint32_t count) {
-    if (count > record_fields_max)
+    if (count > limits::record_fields)
       return refuse(errc::too_many,
-                    fmt::format("an object has at most {} fields", record_fields_max));
+                    fmt::format("an object has at most {} fields", limits::record_fields));
     return open(value::kind::record);
   }
   bool start_map_key() {

@@ -22,8 +22,6 @@ using model::targeting::attribute;
 using model::targeting::canonical;
 
 constexpr double micros_of_a_cpm_unit = 1000; ///< a CPM of 1.00 is 1 000 micros an impression
-constexpr double cpm_max = 1e9;
-constexpr std::size_t id_bytes_max = 256;
 
 /// One object; `path` names it in refusals. Nothing there reads as an empty one.
 class object {
@@ -106,7 +104,7 @@ public:
       return 0.0;
     if (found->is != value::kind::whole && found->is != value::kind::real)
       return refuse(name, fmt::format("is a number, not {}", kind_of(*found)));
-    if (!(found->real >= 0 && found->real <= cpm_max))
+    if (!(found->real >= 0 && found->real <= limits::bid_request_cpm))
       return refuse(name, "is an amount of 0 or more");
     return found->real;
   }
@@ -290,8 +288,8 @@ result<void> read_places(const object& request, bid_request& into) {
     return fail(errc::missing_field, "`imp`: at least one");
   for (const auto& imp : imps) {
     CANDOR_TRY(id, imp.text("id"));
-    if (id.empty() || id.size() > id_bytes_max)
-      return imp.refuse("id", fmt::format("has 1 to {} bytes", id_bytes_max));
+    if (id.empty() || id.size() > limits::bid_request_id_bytes)
+      return imp.refuse("id", fmt::format("has 1 to {} bytes", limits::bid_request_id_bytes));
     CANDOR_TRY(floor, imp.amount("bidfloor"));
     CANDOR_TRY(currency, imp.text("bidfloorcur"));
     CANDOR_TRY(banner, imp.record("banner"));
@@ -343,9 +341,10 @@ result<bid_request> parse_bid_request(std::string_view body) {
   object request{&content, {}};
   bid_request made;
   CANDOR_TRY(id, request.text("id"));
-  if (id.empty() || id.size() > id_bytes_max)
+  if (id.empty() || id.size() > limits::bid_request_id_bytes)
     return id.empty() ? fail(errc::missing_field, "`id`")
-                      : request.refuse("id", fmt::format("has at most {} bytes", id_bytes_max));
+                      : request.refuse("id", fmt::format("has at most {} bytes",
+                                                         limits::bid_request_id_bytes));
   made.id = id;
   CANDOR_TRY_VOID(read_places(request, made));
   CANDOR_TRY_VOID(read_page(request, made));

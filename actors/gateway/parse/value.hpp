@@ -12,11 +12,9 @@
 #include <vector>
 
 #include "storage/base/error.hpp"
+#include "storage/base/limits.hpp"
 
 namespace candor::parse {
-
-inline constexpr std::size_t record_fields_max = 32;
-inline constexpr std::size_t list_items_max = 64;
 
 struct value {
   enum class kind : std::uint8_t { null, boolean, whole, real, text, list, record, foreign };
@@ -68,8 +66,8 @@ std::string_view kind_of(const value& v) noexcept;
 
 /// How wide a document may be.
 struct json_shape {
-  std::size_t fields_max = record_fields_max;
-  std::size_t items_max = list_items_max;
+  std::size_t fields_max = limits::record_fields;
+  std::size_t items_max = limits::list_items;
 };
 
 /// One whole JSON document. The tree is good until this thread decodes the next one. Error:

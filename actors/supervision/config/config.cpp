@@ -10,10 +10,10 @@
 #include <iterator>
 #include <sstream>
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "actors/supervision/config/ip_address.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/model/toml_reader.hpp"
 
@@ -47,6 +47,10 @@ result<listen_at> parse_listener(const std::string& text) {
     return fail(errc::config_invalid, "is ADDRESS:PORT, such as 127.0.0.1:8080");
   CANDOR_TRY(port, number(std::string_view{text}.substr(colon + 1), 0, 65535));
   auto address = text.substr(0, colon);
+  // Names are not looked up: where one listens would depend on when it was asked.
+  if (!ip_address::read(address))
+    return fail(errc::config_invalid,
+                "is ADDRESS:PORT, such as 127.0.0.1:8080: an IP address, or localhost");
   if (address.front() == '[' && address.back() == ']')
     address = address.substr(1, address.size() - 2);
   return listen_at{std::move(address), static_cast<std::uint16_t>(port)};
@@ -67,14 +71,10 @@ result<void> set_admin(node_config& c, const std::string& text) {
 }
 
 /// The number of an address; of version 6 in brackets.
-bool is_ip(std::string text) {
-  in_addr v4{};
-  in6_addr v6{};
-  if (inet_pton(AF_INET, text.c_str(), &v4) == 1)
-    return true;
-  if (text.size() < 2 || text.front() != '[' || text.back() != ']')
-    return false;
-  return inet_pton(AF_INET6, text.substr(1, text.size() - 2).c_str(), &v6) == 1;
+bool is_ip(const std::string& text) {
+  auto is_v6 = text.find(':') != std::string::npos;
+  return text != "localhost" && is_v6 == text.starts_with('[') &&
+         ip_address::read(text).has_value();
 }
 
 /// What may stand in a key of etcd, in a certificate and in a metric's label alike.
@@ -483,6 +483,39 @@ result<void> read_config(node_config& c, const std::filesystem::path& path) {
   return {};
 }
 
+/// Of a URL whether its host is no address that one could reach.
+bool names_everywhere(std::string_view url) {
+  url.remove_prefix(std::min(url.size(), url.find("://") + 3));
+  auto host = url.starts_with('[') ? url.substr(0, url.find(']') + 1)
+                                   : url.substr(0, url.find_first_of(":/"));
+  auto address = ip_address::read(host);
+  return address && address->is_everywhere();
+}
+
+/// Where operators are served. Two listeners at one address and port are one, however they are
+/// written; two that the system would not let stand side by side are refused.
+result<void> settle_admin(node_config& c) {
+  auto is_implied = !c.admin && !is_loopback(c.http.address);
+  if (is_implied)
+    c.admin = listen_at{"127.0.0.1", admin_port};
+  if (!c.admin || c.admin->port != c.http.port)
+    return {};
+  auto http = ip_address::read(c.http.address), admin = ip_address::read(c.admin->address);
+  if (http == admin) {
+    c.admin.reset();
+    return {};
+  }
+  auto is_taken = http && admin && (http->takes_in(*admin) || admin->takes_in(*http));
+  if (!is_taken || c.http.port == 0) // of free ports each gets one of its own
+    return {};
+  return fail(errc::config_invalid,
+              fmt::format("{}: http ({}) and admin ({}) would take one port at the same address; "
+                          "give admin another port, or exactly the address of http",
+                          is_implied ? "admin is not given, so operators are served at 127.0.0.1"
+                                     : "admin is in the way of http",
+                          url_of(c, c.http), url_of(c, *c.admin)));
+}
+
 /// What of a cluster's keys belongs together. Defaults that hang on other keys come in here.
 result<void> settle_cluster(node_config& c) {
   if (c.in_sync_min == 0)
@@ -514,8 +547,7 @@ result<void> settle_cluster(node_config& c) {
   if (secure && (c.etcd_ca.empty() || c.etcd_certificate.empty() || c.etcd_key.empty()))
     return fail(errc::config_invalid,
                 "etcd has https: it needs etcd_ca, etcd_certificate and etcd_key");
-  auto everywhere = c.http.address == "0.0.0.0" || c.http.address == "::";
-  if (everywhere && c.advertise.find(c.http.address) != std::string::npos)
+  if (names_everywhere(c.advertise))
     return fail(errc::config_invalid, "http listens everywhere: advertise must name one URL");
   return {};
 }
@@ -564,10 +596,7 @@ result<node_config> load(const std::optional<std::filesystem::path>& file,
     c.notices = shipped / "notices";
   if (c.tls_certificate.empty() != c.tls_key.empty())
     return fail(errc::config_invalid, "tls_certificate and tls_key belong together");
-  if (!c.admin && !is_loopback(c.http.address))
-    c.admin = listen_at{"127.0.0.1", admin_port};
-  if (c.admin == c.http)
-    c.admin.reset();
+  CANDOR_TRY_VOID(settle_admin(c));
   for (auto [key, address] : {std::pair{"http", &c.http.address},
                               {"admin", c.admin ? &c.admin->address : &c.http.address}}) {
     if (is_loopback(*address))
@@ -677,10 +706,8 @@ std::string url_of(const node_config& c, const listen_at& at) {
 }
 
 bool is_loopback(const std::string& address) {
-  if (address == "localhost" || address == "::1" || address == "[::1]")
-    return true;
-  // A name may begin like that too, and lead anywhere.
-  return address.starts_with("127.") && address.find_first_not_of("0123456789.") == address.npos;
+  auto ip = ip_address::read(address);
+  return ip && ip->is_loopback();
 }
 
 } // namespace candor::config

@@ -134,6 +134,7 @@ result<std::string> read_file(const std::filesystem::path& file, std::size_t byt
 /// "https://10.0.0.1:8443": an address of version 6 stands in brackets.
 std::string url_of(const node_config& c, const listen_at& at);
 
+/// An address of this machine alone, or "localhost".
 bool is_loopback(const std::string& address);
 
 } // namespace candor::config

@@ -332,6 +332,26 @@ TEST_CASE("operators' messages go through as they are", "[gateway]") {
   CHECK(code_of(h.ask("POST", "/v1/admin/stop", "{", json_type)) == "malformed");
 }
 
+TEST_CASE("whatever an operator sends, the room behind gets a JSON object of bounded depth",
+          "[gateway]") {
+  house h;
+  std::string deep(100'000, '[');
+  deep = R"({"text":)" + deep + std::string(100'000, ']') + "}";
+  for (auto [method, path] : {std::pair{"PUT", "/v1/policies/1"},
+                              {"POST", "/v1/policies/1/simulate"},
+                              {"POST", "/v1/policies/1/apply"},
+                              {"POST", "/v1/admin/policy_put"}}) {
+    for (const auto& body : {deep, std::string{"[1]"}, std::string{R"({"late":true,"late":false})"},
+                             std::string{R"({"text":)"}}) {
+      INFO(path << " " << body.substr(0, 40));
+      CHECK(h.ask(method, path, body, json_type).status == 400);
+    }
+  }
+  CHECK(h.notes->lines().empty());
+  CHECK(h.ask("POST", "/v1/policies/1/apply", R"({"late":true})", json_type).status == 200);
+  CHECK(h.notes->lines().back() == R"(policy_apply {"late":true,"version":"1"} by loopback)");
+}
+
 TEST_CASE("addresses, methods and types that are not there are named", "[gateway]") {
   house h;
   CHECK(code_of(h.ask("GET", "/v1/nothing")) == "not_found");
@@ -459,6 +479,20 @@ TEST_CASE("with keys, a role opens its own doors only", "[gateway]") {
   CHECK(h.notes->lines().back() == "stop {} by boss");
   h.time.advance(std::chrono::hours{2});
   CHECK(status("GET", "/v1/users/u-42", me) == 401);
+}
+
+TEST_CASE("wrong keys from one address leave a valid one from another its tries", "[gateway]") {
+  house h{{}, {{"boss", "admin", *gateway::hash_api_key("admin-admin-admin")}}};
+  auto ask = [&](const char* from, const std::string& key) {
+    http_client client{h.port(), from};
+    client.send(request("GET", "/v1/cluster", {}, {}, "Authorization: Bearer " + key + "\r\n"));
+    return client.receive().status;
+  };
+  for (int i = 0; i < 10; ++i)
+    REQUIRE(ask("127.0.0.2", "wrong-wrong-wrong-" + std::to_string(i)) == 401);
+  CHECK(ask("127.0.0.2", "admin-admin-admin") == 429);
+  CHECK(ask("127.0.0.1", "admin-admin-admin") == 200);
+  CHECK(ask("127.0.0.2", "admin-admin-admin") == 200); // it was verified meanwhile
 }
 
 TEST_CASE("operators may have an address of their own, and then the other refuses them",

@@ -259,6 +259,25 @@ TEST_CASE("a gateway stops with its running requests answered", "[gateway]") {
   CHECK_FALSE(http_client{port}.connected());
 }
 
+TEST_CASE("both addresses of a gateway stop at once, not one after the other", "[gateway]") {
+  gateway::gateway_bounds bounds;
+  bounds.room_deadline = 4s;
+  house h{bounds};
+  h.config.operators = gateway::listener{"127.0.0.1", 0};
+  auto& gateway = h.open();
+  http_client busy{gateway.port()}, idle{gateway.operators_port()};
+  idle.send(request("GET", "/livez"));
+  CHECK(idle.receive().status == 200);
+  busy.send(request("GET", "/v1/users/slow"));
+  while (h.notes->lines().empty())
+    std::this_thread::sleep_for(5ms);
+  std::thread stopping{[&] { gateway.stop(); }};
+  CHECK(idle.ended(60'000));
+  CHECK(busy.receive(false, 1).status == 0); // its room has not given up yet
+  stopping.join();
+  CHECK(busy.receive().status == 504);
+}
+
 TEST_CASE("an address that is taken is named", "[gateway]") {
   house first, second;
   second.config.http.port = first.port();

@@ -23,8 +23,13 @@ struct response {
 
 class http_client {
 public:
-  explicit http_client(std::uint16_t port) {
+  /// `from`: which of this machine's loopback addresses it comes from.
+  explicit http_client(std::uint16_t port, const char* from = "127.0.0.1") {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in own{};
+    own.sin_family = AF_INET;
+    ::inet_pton(AF_INET, from, &own.sin_addr);
+    ::bind(fd_, reinterpret_cast<sockaddr*>(&own), sizeof own);
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(port);

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "actors/gateway/keys.hpp"
+#include "storage/base/limits.hpp"
 
 using namespace candor;
 using namespace std::chrono_literals;
@@ -10,6 +11,7 @@ namespace {
 const auto now = *parse_time("2025-12-20T12:00:00Z");
 const std::string secret(32, 's');
 const auto person = *user_id::parse("u-42");
+const std::string peer = "192.0.2.1";
 
 std::unique_ptr<gateway::key_ring> ring_of(std::string key, std::string role) {
   auto made = gateway::key_ring::make({{"k", role, *gateway::hash_api_key(key)}}, secret);
@@ -24,7 +26,7 @@ TEST_CASE("a key is known after it was verified once", "[gateway]") {
   auto before = ring->recall("correct horse battery", now);
   REQUIRE(before);
   CHECK_FALSE(before->has_value());
-  auto who = ring->verify("correct horse battery", 0ms);
+  auto who = ring->verify("correct horse battery", peer, 0ms);
   REQUIRE(who);
   CHECK(who->name == "k");
   CHECK(who->role == gateway::role::ingest);
@@ -36,13 +38,41 @@ TEST_CASE("a key is known after it was verified once", "[gateway]") {
 TEST_CASE("wrong keys are refused, and tried at a bounded rate", "[gateway]") {
   auto ring = ring_of("correct horse battery", "admin");
   CHECK(ring->recall("short", now).error().code == errc::unauthenticated);
-  for (int i = 0; i < 10; ++i)
-    CHECK(ring->verify("a wrong key, number " + std::to_string(i), 0ms).error().code ==
+  for (int i = 0; i < static_cast<int>(limits::key_tries_burst); ++i)
+    CHECK(ring->verify("a wrong key, number " + std::to_string(i), peer, 0ms).error().code ==
           errc::unauthenticated);
-  CHECK(ring->verify("correct horse battery", 0ms).error().code == errc::overloaded);
-  CHECK(ring->verify("correct horse battery", 1000ms).has_value());
-  CHECK(ring->verify("a wrong key again ......", 1001ms).error().code == errc::unauthenticated);
-  CHECK(ring->verify("a wrong key again ......", 1002ms).error().code == errc::overloaded);
+  CHECK(ring->verify("correct horse battery", peer, 0ms).error().code == errc::overloaded);
+  CHECK(ring->verify("correct horse battery", peer, 1000ms).has_value());
+  CHECK(ring->verify("a wrong key again ......", peer, 1001ms).error().code ==
+        errc::unauthenticated);
+  CHECK(ring->verify("a wrong key again ......", peer, 1002ms).error().code == errc::overloaded);
+}
+
+TEST_CASE("who tries wrong keys uses up nobody else's tries", "[gateway]") {
+  auto ring = ring_of("correct horse battery", "admin");
+  while (ring->verify("a wrong key, again and again", peer, 0ms).error().code != errc::overloaded) {
+  }
+  CHECK(ring->verify("correct horse battery", "192.0.2.2", 0ms).has_value());
+  // It is known now, and whoever brings it tries nothing.
+  CHECK(ring->verify("correct horse battery", peer, 0ms).has_value());
+}
+
+TEST_CASE("peers beyond the number that is kept share their tries, until others had time to pass",
+          "[gateway]") {
+  auto ring = *gateway::key_ring::make({}, secret); // without a key a try costs nothing
+  auto tried = [&](const std::string& by, millis when) {
+    return ring->verify("a wrong key, whose ever it is", by, when).error().code;
+  };
+  for (int i = 0; i < static_cast<int>(limits::key_tries_peers); ++i)
+    CHECK(tried("kept " + std::to_string(i), 0ms) == errc::unauthenticated);
+  for (int i = 0; i < static_cast<int>(limits::key_tries_burst); ++i)
+    CHECK(tried("one too many " + std::to_string(i), 0ms) == errc::unauthenticated);
+  CHECK(tried("one too many", 0ms) == errc::overloaded);
+  CHECK(tried("kept 7", 0ms) == errc::unauthenticated);
+  // After a second all but the seventh have their whole tries again, and are not kept.
+  for (int i = 0; i < static_cast<int>(limits::key_tries_burst); ++i)
+    CHECK(tried("a new one", 1000ms) == errc::unauthenticated);
+  CHECK(tried("a new one", 1000ms) == errc::overloaded);
 }
 
 TEST_CASE("a user token names one person until it expires", "[gateway]") {

@@ -108,6 +108,60 @@ TEST_CASE("operators are served on this machine, where nothing else is said", "[
   CHECK_THAT(load_text(least, {{"admin", "9"}}).error().detail, Catch::Contains("ADDRESS:PORT"));
 }
 
+TEST_CASE("that http and admin are one address is told by where they listen, not by the text",
+          "[config]") {
+  auto keys = least + "[[keys]]\nname = \"a\"\nrole = \"admin\"\nhash = \"$argon2id$x\"\n";
+  auto loaded = [&](const std::string& http, const std::string& admin) {
+    std::map<std::string, std::string> given = {
+        {"http", http}, {"tls_certificate", "c.pem"}, {"tls_key", "k.pem"}};
+    if (!admin.empty())
+      given["admin"] = admin;
+    return load_text(keys, given);
+  };
+  for (auto [http, admin] : std::vector<std::pair<const char*, const char*>>{
+           {"127.0.0.1:8080", "localhost:8080"},
+           {"localhost:8080", "127.0.0.1:8080"},
+           {"[::1]:8080", "[0:0:0:0:0:0:0:1]:8080"},
+           {"127.0.0.1:8080", "[::ffff:127.0.0.1]:8080"},
+           {"127.0.0.1:0", "localhost:0"},
+           {"[::]:8443", "[0::0]:8443"},
+       }) {
+    INFO(http << " " << admin);
+    auto c = loaded(http, admin);
+    REQUIRE(c);
+    CHECK(!c->admin); // one listener serves both
+  }
+  for (auto [http, admin] : std::vector<std::pair<const char*, const char*>>{
+           {"0.0.0.0:8443", "127.0.0.1:8443"},
+           {"127.0.0.1:8443", "0.0.0.0:8443"},
+           {"[::]:8443", "127.0.0.1:8443"},
+           {"[::]:8443", "[::1]:8443"},
+           {"[::]:8443", "0.0.0.0:8443"},
+           {"0.0.0.0:8081", ""}, // admin would be 127.0.0.1:8081
+           {"[::]:8081", ""},
+       }) {
+    INFO(http << " " << admin);
+    auto c = loaded(http, admin);
+    REQUIRE(!c);
+    CHECK(c.error().code == errc::config_invalid);
+    CHECK_THAT(c.error().detail, Catch::Contains("give admin another port"));
+  }
+  CHECK_THAT(loaded("0.0.0.0:8081", "").error().detail, Catch::Contains("admin is not given"));
+  for (auto [http, admin] : std::vector<std::pair<const char*, const char*>>{
+           {"0.0.0.0:8443", "127.0.0.1:8081"},
+           {"0.0.0.0:8443", "[::1]:8443"}, // all of version 4 are none of version 6
+           {"10.0.0.1:8081", ""},
+           {"0.0.0.0:0", "127.0.0.1:0"}, // each takes a free one
+       }) {
+    INFO(http << " " << admin);
+    auto c = loaded(http, admin);
+    REQUIRE(c);
+    CHECK(c->admin);
+  }
+  CHECK_THAT(loaded("node-1.example.org:8443", "").error().detail,
+             Catch::Contains("http is ADDRESS:PORT"));
+}
+
 TEST_CASE("a node alone needs nothing of a cluster's", "[config]") {
   auto c = load_text(least);
   REQUIRE(c);
@@ -215,6 +269,11 @@ TEST_CASE("who listens everywhere says by which URL", "[config]") {
   CHECK_THAT(load_text(keys, given).error().detail, Catch::Contains("advertise"));
   given["advertise"] = "https://node-1:8443";
   CHECK(load_text(keys, given));
+  given["http"] = "[::]:8443";
+  given["advertise"] = "https://[2001:db8::1]:8443";
+  CHECK(load_text(keys, given));
+  given["advertise"] = "https://[0::0]:8443/";
+  CHECK_THAT(load_text(keys, given).error().detail, Catch::Contains("advertise"));
   CHECK(load_text(least, {{"http", "[::1]:8080"}})->advertise == "http://[::1]:8080");
   CHECK(load_text(least, {{"http", "127.0.0.1:0"}})->advertise.empty());
 }
