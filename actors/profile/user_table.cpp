@@ -427,7 +427,8 @@ result<std::optional<verdict>> user_table::judge(const slot& s, const model::adm
   CANDOR_TRY(again, duplicate(s, a.event_id));
   if (again)
     return answer{verdict::duplicate()};
-  auto erased = s.grave && a.at < s.grave->erased_at;
+  // What has arrived by then is of the person who is gone, also where its own clock was ahead.
+  auto erased = s.grave && (a.at < s.grave->erased_at || a.received <= s.grave->erased_at);
   if (a.kind == model::event_kind::engagement)
     return erased ? answer{verdict::withheld(reason::erased)} : answer{};
   auto why = model::decide(policies_, around_.regions, s.base.person,

@@ -513,3 +513,20 @@ TEST_CASE("log time neither goes back with the wall clock nor follows it in a le
   s.time.advance(1h);
   CHECK(s.people->log_time() == before + 2h);
 }
+
+TEST_CASE(
+    "what arrived before an erasure starts no new person after it, whatever its own clock says",
+    "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  model::event e{"l1", user("ann"), after + 2min, model::event_kind::engagement};
+  e.object_topics = {food};
+  model::admission header{e.id, "ann", e.at, after, e.kind, {}, 0};
+  CHECK(s.commit(s.people->admit(header)) == verdict::accepted());
+  auto signal = s.filter->sanitize(header, e);
+  REQUIRE(signal);
+  s.time.advance(1min);
+  s.erase("ann");
+  CHECK(s.commit(s.people->learn(*signal)) == verdict::withheld(reason::erased));
+  CHECK(s.people->read(user("ann")).error().code == errc::user_not_found);
+}
