@@ -810,8 +810,10 @@ result<std::vector<replication::draft>> user_table::sweep(std::size_t persons,
     CANDOR_TRY(s, find(who));
     if (s->pinned_until > settled_)
       continue; // the row may be about to change: next time round
-    if (s->grave && !s->grave->final_at)
-      continue; // a key that a copy still holds must not be forgotten with the tombstone
+    // A key that a copy still holds must not be forgotten with the tombstone; and an import that is
+    // open may bring what was before the erasure.
+    if (s->grave && (!s->grave->final_at || !imports_.empty()))
+      continue;
     auto entry = begin_entry();
     entry.rows.push_back(erase_row(table::timer, timer));
     entry.rows.push_back(

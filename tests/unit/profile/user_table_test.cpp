@@ -530,3 +530,19 @@ TEST_CASE(
   CHECK(s.commit(s.people->learn(*signal)) == verdict::withheld(reason::erased));
   CHECK(s.people->read(user("ann")).error().code == errc::user_not_found);
 }
+
+TEST_CASE("a tombstone outlives its window while an import could bring the past back",
+          "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  s.commit(s.people->open_import(1, "history", "test"));
+  CHECK(s.like("l1", "ann", told, food, 1) == verdict::accepted());
+  s.time.advance(1min);
+  s.erase("ann");
+  s.time.advance(25h);
+  s.sweep();
+  CHECK(s.like("l1", "ann", told, food, 1) == verdict::withheld(reason::erased));
+  s.commit(s.people->close_import(1, "test"));
+  s.sweep();
+  CHECK(s.people->erase(user("ann"), "test").error().code == errc::user_not_found);
+}
