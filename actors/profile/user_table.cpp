@@ -355,10 +355,18 @@ result<void> user_table::create(slot& s, const user_id& user, replication::draft
 }
 
 model::half_lives user_table::half_lives() const {
-  model::half_lives periods;
+  // A version that was applied late decays nothing before its entry.
+  std::vector<std::pair<timestamp, const model::policy*>> versions;
   for (const auto& v : policies_.versions())
-    periods.push_back({v.policy.effective_at, v.policy.half_life});
-  std::ranges::stable_sort(periods, {}, &model::half_life_period::from);
+    versions.emplace_back(std::max(v.policy.effective_at, v.applied_at), &v.policy);
+  std::ranges::stable_sort(versions, {}, [](const auto& v) { return v.first; });
+  model::half_lives periods;
+  const model::policy* in_force = nullptr;
+  for (const auto& [from, p] : versions) {
+    if (!in_force || in_force->effective_at <= p->effective_at)
+      in_force = p;
+    periods.push_back({from, in_force->half_life});
+  }
   if (periods.empty())
     periods.push_back({timestamp{}, default_half_life});
   return periods;

@@ -546,3 +546,26 @@ TEST_CASE("a tombstone outlives its window while an import could bring the past 
   s.sweep();
   CHECK(s.people->erase(user("ann"), "test").error().code == errc::user_not_found);
 }
+
+TEST_CASE("a half-life of a policy that is applied late holds from then on", "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  CHECK(s.like("l1", "ann", after, food) == verdict::accepted());
+  s.time.advance(std::chrono::days{30});
+  s.commit(s.people->follow_clock(s.time.now(), "test"));
+  auto half = s.weight("ann", food, source::engagement);
+  CHECK(half == model::one_mention / 2);
+  auto text = shipped_policy();
+  auto put = [&](const std::string& key, const std::string& value) {
+    auto from = text.find("\n" + key + " = ") + 1;
+    text.replace(from, text.find('\n', from) - from, key + " = " + value);
+  };
+  put("version", "\"2025-12-17.1\"");
+  put("effective_at", "2025-12-17T00:00:00Z");
+  put("half_life", "\"1d\"");
+  s.commit(s.people->apply_policy(text, "test"));
+  for (auto round = 0; round < 2; ++round, s.reopen())
+    CHECK(s.weight("ann", food, source::engagement) == half);
+  s.time.advance(std::chrono::days{1});
+  CHECK(s.weight("ann", food, source::engagement) == half / 2);
+}
