@@ -857,7 +857,11 @@ result<std::vector<replication::draft>> user_table::sweep(std::size_t persons,
     auto is_ai = [](const model::interest& i) { return i.source == model::source::ai; };
     auto purge = excluded && in_force && *excluded + in_force->purge_grace <= now &&
                  std::ranges::any_of(record.interests, is_ai);
-    auto dropped = record.interests.size() < looked_at.base.interests.size();
+    auto dropped = std::ranges::any_of(looked_at.base.interests, [&](const model::interest& held) {
+      return std::ranges::none_of(record.interests, [&](const model::interest& i) {
+        return i.topic == held.topic && i.source == held.source;
+      });
+    });
     if (!purge && !dropped)
       continue;
     CANDOR_TRY(s, find(who));

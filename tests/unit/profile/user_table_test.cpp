@@ -569,3 +569,16 @@ TEST_CASE("a half-life of a policy that is applied late holds from then on", "[p
   s.time.advance(std::chrono::days{1});
   CHECK(s.weight("ann", food, source::engagement) == half / 2);
 }
+
+TEST_CASE("an interest that is too old goes, also where another one came meanwhile", "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  CHECK(s.like("l1", "ann", after, food) == verdict::accepted());
+  s.commit(s.people->put(user("ann"), {})); // folds
+  s.time.advance(std::chrono::days{500});
+  s.commit(s.people->follow_clock(s.time.now(), "test"));
+  CHECK(s.like("l2", "ann", s.time.now(), outdoors) == verdict::accepted());
+  auto swept = s.people->sweep(4, 0);
+  REQUIRE(swept);
+  CHECK(swept->size() == 1);
+}
