@@ -439,8 +439,13 @@ result<std::optional<verdict>> user_table::judge(const slot& s, const model::adm
   auto erased = s.grave && (a.at < s.grave->erased_at || a.received <= s.grave->erased_at);
   if (a.kind == model::event_kind::engagement)
     return erased ? answer{verdict::withheld(reason::erased)} : answer{};
-  auto why = model::decide(policies_, around_.regions, s.base.person,
-                           {a.at, a.received, a.region, false, erased, false});
+  auto decide_at = [&](timestamp received) {
+    return model::decide(policies_, around_.regions, s.base.person,
+                         {a.at, received, a.region, false, erased, false});
+  };
+  auto why = decide_at(a.received);
+  if (!why) // "now" is as late as this primary knows it to be: who moved since has moved
+    why = decide_at(std::max(a.received, stamp()));
   if (why == reason::not_notified && planted(bug::learned_untold))
     why.reset();
   // Of a person who is gone nothing is known that the reasons between could be asked of.
@@ -518,7 +523,7 @@ result<decided<bool>> user_table::put(const user_id& user, const model::user_det
   auto is_new = !s->exists;
   if (is_new)
     CANDOR_TRY_VOID(create(*s, user, entry));
-  model::merge(s->base, details, around_.time.now());
+  model::merge(s->base, details, stamp());
   put_base(*s, entry);
   return decided<bool>{is_new, std::move(entry)};
 }
@@ -526,27 +531,51 @@ result<decided<bool>> user_table::put(const user_id& user, const model::user_det
 region_state user_table::state_of_region(const model::person& who, timestamp now) const {
   if (who.regions.empty())
     return region_state::unknown;
-  return model::excluded_since(policies_, around_.regions, who, now) ? region_state::excluded
-                                                                     : region_state::allowed;
+  auto excluded = [&](timestamp t) {
+    return model::excluded_since(policies_, around_.regions, who, t).has_value();
+  };
+  return excluded(now) || excluded(stamp()) ? region_state::excluded : region_state::allowed;
+}
+
+std::vector<interest_state> user_table::states_of(const std::vector<model::interest>& interests,
+                                                  const model::person& who, timestamp now) const {
+  auto periods = half_lives();
+  auto latest = stamp();
+  auto why_not = [&](model::source from, model::use what) {
+    auto why = model::decide_use(policies_, around_.regions, who, from, what, now);
+    // A move counts from when it was stated, also where this node's clock is behind.
+    if (!why && latest > now)
+      why = model::decide_use(policies_, around_.regions, who, from, what, latest);
+    return why;
+  };
+  struct answers {
+    std::optional<model::reason> ads, content;
+  };
+  std::map<model::source, answers> by_source;
+  std::vector<interest_state> states;
+  for (const auto& i : interests) {
+    auto known = by_source.find(i.source);
+    if (known == by_source.end())
+      known = by_source
+                  .emplace(i.source, answers{why_not(i.source, model::use::ads),
+                                             why_not(i.source, model::use::content)})
+                  .first;
+    auto weight = model::decay(i.weight, i.as_of, now, periods);
+    states.push_back(
+        {i, weight, model::strength(weight), known->second.ads, known->second.content});
+  }
+  return states;
 }
 
 user_view user_table::view(const slot& s) const {
   auto now = around_.time.now();
-  auto periods = half_lives();
   user_view v;
   v.at = now;
   v.record = folded(s);
   v.region = state_of_region(v.record.person, now);
   if (auto in_force = policies_.in_force(now))
     v.policy_version = in_force->version;
-  auto may = [&](model::source from, model::use what) {
-    return model::decide_use(policies_, around_.regions, v.record.person, from, what, now);
-  };
-  for (const auto& i : v.record.interests) {
-    auto weight = model::decay(i.weight, i.as_of, now, periods);
-    v.interests.push_back({i, weight, model::strength(weight), may(i.source, model::use::ads),
-                           may(i.source, model::use::content)});
-  }
+  v.interests = states_of(v.record.interests, v.record.person, now);
   return v;
 }
 
@@ -560,7 +589,9 @@ result<user_view> user_table::read(const user_id& user) {
 result<user_view> user_table::read_copy(const engine::snapshot& tables, timestamp log_time,
                                         const user_id& user) {
   CANDOR_TRY_VOID(read_rules(tables));
-  log_clock_ = {log_time, around_.time.monotonic()};
+  certain_monotonic_ = around_.time.monotonic();
+  certain_ = log_time;
+  log_clock_ = {log_time, certain_monotonic_};
   CANDOR_TRY(s, load_from(tables, stores::derive_storage_key(around_.secrets, user)));
   if (!s.exists)
     return fail(errc::user_not_found);

@@ -308,6 +308,8 @@ private:
   void put_base(slot& s, replication::draft& entry);
   replication::draft_row sealed_put(const slot& s, std::string key, std::string value) const;
   model::half_lives half_lives() const;
+  std::vector<interest_state> states_of(const std::vector<model::interest>& interests,
+                                        const model::person& who, timestamp now) const;
   user_view view(const slot& s) const;
   use_view use_of(const slot& s, model::use what) const;
   void note_unreadable(const error& why) const;

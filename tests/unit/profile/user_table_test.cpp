@@ -547,6 +547,39 @@ TEST_CASE("a tombstone outlives its window while an import could bring the past 
   CHECK(s.people->erase(user("ann"), "test").error().code == errc::user_not_found);
 }
 
+TEST_CASE("a move counts at once, also where a clock was set back meanwhile", "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  CHECK(s.say("e1", "ann", after, "hiking") == verdict::accepted());
+  s.time.advance(1min);
+  model::user_details moved;
+  moved.region = *s.regions.find("DE");
+  s.commit(s.people->put(user("ann"), moved)); // since now
+  s.time.set(after + 30s);
+  if (GENERATE(false, true))
+    s.reopen(); // or another, whose clock is behind, leads the shard next
+  CHECK(s.people->read(user("ann"))->region == profile::region_state::excluded);
+  CHECK(s.people->read(user("ann"))->interests.at(0).ads == reason::region_excluded);
+  CHECK(s.people->read_use(user("ann"), model::use::ads)->topics.empty());
+  CHECK(s.say("e2", "ann", s.time.now(), "hiking") == verdict::withheld(reason::region_excluded));
+}
+
+TEST_CASE(
+    "what was said before a move out of an excluded region is not used where a clock is behind",
+    "[profile]") {
+  shard s{after};
+  s.introduce("ann", "DE", told);
+  s.time.advance(1h);
+  s.like("l1", "ann", s.time.now(), food); // the log knows how late it is
+  s.time.set(after);
+  model::user_details moved;
+  moved.region = *s.regions.find("US");
+  s.commit(s.people->put(user("ann"), moved)); // since now
+  s.time.set(after + 1h + 1min);
+  CHECK(s.say("e1", "ann", after + 30min, "hiking") == verdict::withheld(reason::region_excluded));
+  CHECK(s.say("e2", "ann", s.time.now(), "hiking") == verdict::accepted());
+}
+
 TEST_CASE("a half-life of a policy that is applied late holds from then on", "[profile]") {
   shard s{after};
   s.introduce("ann", "US", told);
