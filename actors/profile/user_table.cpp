@@ -374,6 +374,11 @@ model::half_lives user_table::half_lives() const {
 
 model::user_record user_table::folded(const slot& s) const {
   auto record = s.base;
+  fold_into(record, s);
+  return record;
+}
+
+void user_table::fold_into(model::user_record& record, const slot& s) const {
   auto periods = half_lives();
   for (const auto& delta : s.unfolded)
     model::fold(record, delta, periods);
@@ -384,7 +389,6 @@ model::user_record user_table::folded(const slot& s) const {
   model::prune(record, now, in_force ? in_force->retention : default_retention,
                log_time() - limits::dedupe_window, periods,
                [&](std::uint32_t run) { return imports_.contains(run); });
-  return record;
 }
 
 void user_table::fold(slot& s) const {

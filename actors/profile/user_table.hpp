@@ -303,6 +303,7 @@ private:
   result<void> create(slot& s, const user_id& user, replication::draft& entry);
   /// The record with its deltas folded in, and without what is too old.
   model::user_record folded(const slot& s) const;
+  void fold_into(model::user_record& record, const slot& s) const;
   void fold(slot& s) const;
   /// Folds, and puts the base row in place of the deltas.
   void put_base(slot& s, replication::draft& entry);
