@@ -358,10 +358,18 @@ result<void> user_table::create(slot& s, const user_id& user, replication::draft
 }
 
 model::half_lives user_table::half_lives() const {
-  model::half_lives periods;
+  // A version that was applied late decays nothing before its entry.
+  std::vector<std::pair<timestamp, const model::policy*>> versions;
   for (const auto& v : policies_.versions())
-    periods.push_back({v.policy.effective_at, v.policy.half_life});
-  std::ranges::stable_sort(periods, {}, &model::half_life_period::from);
+    versions.emplace_back(std::max(v.policy.effective_at, v.applied_at), &v.policy);
+  std::ranges::stable_sort(versions, {}, [](const auto& v) { return v.first; });
+  model::half_lives periods;
+  const model::policy* in_force = nullptr;
+  for (const auto& [from, p] : versions) {
+    if (!in_force || in_force->effective_at <= p->effective_at)
+      in_force = p;
+    periods.push_back({from, in_force->half_life});
+  }
   if (periods.empty())
     periods.push_back({timestamp{}, default_half_life});
   return periods;
@@ -369,6 +377,11 @@ model::half_lives user_table::half_lives() const {
 
 model::user_record user_table::folded(const slot& s) const {
   auto record = s.base;
+  fold_into(record, s);
+  return record;
+}
+
+void user_table::fold_into(model::user_record& record, const slot& s) const {
   auto periods = half_lives();
   for (const auto& delta : s.unfolded)
     model::fold(record, delta, periods);
@@ -379,7 +392,6 @@ model::user_record user_table::folded(const slot& s) const {
   model::prune(record, now, in_force ? in_force->retention : default_retention,
                log_time() - limits::dedupe_window, periods,
                [&](std::uint32_t run) { return imports_.contains(run); });
-  return record;
 }
 
 void user_table::fold(slot& s) const {
@@ -430,11 +442,17 @@ result<std::optional<verdict>> user_table::judge(const slot& s, const model::adm
   CANDOR_TRY(again, duplicate(s, a.event_id));
   if (again)
     return answer{verdict::duplicate()};
-  auto erased = s.grave && a.at < s.grave->erased_at;
+  // What has arrived by then is of the person who is gone, also where its own clock was ahead.
+  auto erased = s.grave && (a.at < s.grave->erased_at || a.received <= s.grave->erased_at);
   if (a.kind == model::event_kind::engagement)
     return erased ? answer{verdict::withheld(reason::erased)} : answer{};
-  auto why = model::decide(policies_, around_.regions, s.base.person,
-                           {a.at, a.received, a.region, false, erased, false});
+  auto decide_at = [&](timestamp received) {
+    return model::decide(policies_, around_.regions, s.base.person,
+                         {a.at, received, a.region, false, erased, false});
+  };
+  auto why = decide_at(a.received);
+  if (!why) // "now" is as late as this primary knows it to be: who moved since has moved
+    why = decide_at(std::max(a.received, stamp()));
   if (why == reason::not_notified && planted(bug::learned_untold))
     why.reset();
   // Of a person who is gone nothing is known that the reasons between could be asked of.
@@ -512,7 +530,7 @@ result<decided<bool>> user_table::put(const user_id& user, const model::user_det
   auto is_new = !s->exists;
   if (is_new)
     CANDOR_TRY_VOID(create(*s, user, entry));
-  model::merge(s->base, details, around_.time.now());
+  model::merge(s->base, details, stamp());
   put_base(*s, entry);
   return decided<bool>{is_new, std::move(entry)};
 }
@@ -520,27 +538,51 @@ result<decided<bool>> user_table::put(const user_id& user, const model::user_det
 region_state user_table::state_of_region(const model::person& who, timestamp now) const {
   if (who.regions.empty())
     return region_state::unknown;
-  return model::excluded_since(policies_, around_.regions, who, now) ? region_state::excluded
-                                                                     : region_state::allowed;
+  auto excluded = [&](timestamp t) {
+    return model::excluded_since(policies_, around_.regions, who, t).has_value();
+  };
+  return excluded(now) || excluded(stamp()) ? region_state::excluded : region_state::allowed;
+}
+
+std::vector<interest_state> user_table::states_of(const std::vector<model::interest>& interests,
+                                                  const model::person& who, timestamp now) const {
+  auto periods = half_lives();
+  auto latest = stamp();
+  auto why_not = [&](model::source from, model::use what) {
+    auto why = model::decide_use(policies_, around_.regions, who, from, what, now);
+    // A move counts from when it was stated, also where this node's clock is behind.
+    if (!why && latest > now)
+      why = model::decide_use(policies_, around_.regions, who, from, what, latest);
+    return why;
+  };
+  struct answers {
+    std::optional<model::reason> ads, content;
+  };
+  std::map<model::source, answers> by_source;
+  std::vector<interest_state> states;
+  for (const auto& i : interests) {
+    auto known = by_source.find(i.source);
+    if (known == by_source.end())
+      known = by_source
+                  .emplace(i.source, answers{why_not(i.source, model::use::ads),
+                                             why_not(i.source, model::use::content)})
+                  .first;
+    auto weight = model::decay(i.weight, i.as_of, now, periods);
+    states.push_back(
+        {i, weight, model::strength(weight), known->second.ads, known->second.content});
+  }
+  return states;
 }
 
 user_view user_table::view(const slot& s) const {
   auto now = around_.time.now();
-  auto periods = half_lives();
   user_view v;
   v.at = now;
   v.record = folded(s);
   v.region = state_of_region(v.record.person, now);
   if (auto in_force = policies_.in_force(now))
     v.policy_version = in_force->version;
-  auto may = [&](model::source from, model::use what) {
-    return model::decide_use(policies_, around_.regions, v.record.person, from, what, now);
-  };
-  for (const auto& i : v.record.interests) {
-    auto weight = model::decay(i.weight, i.as_of, now, periods);
-    v.interests.push_back({i, weight, model::strength(weight), may(i.source, model::use::ads),
-                           may(i.source, model::use::content)});
-  }
+  v.interests = states_of(v.record.interests, v.record.person, now);
   return v;
 }
 
@@ -554,7 +596,9 @@ result<user_view> user_table::read(const user_id& user) {
 result<user_view> user_table::read_copy(const engine::snapshot& tables, timestamp log_time,
                                         const user_id& user) {
   CANDOR_TRY_VOID(read_rules(tables));
-  log_clock_ = {log_time, around_.time.monotonic()};
+  certain_monotonic_ = around_.time.monotonic();
+  certain_ = log_time;
+  log_clock_ = {log_time, certain_monotonic_};
   CANDOR_TRY(s, load_from(tables, stores::derive_storage_key(around_.secrets, user)));
   if (!s.exists)
     return fail(errc::user_not_found);
@@ -812,8 +856,10 @@ result<std::vector<replication::draft>> user_table::sweep(std::size_t persons,
     CANDOR_TRY(s, find(who));
     if (s->pinned_until > settled_)
       continue; // the row may be about to change: next time round
-    if (s->grave && !s->grave->final_at)
-      continue; // a key that a copy still holds must not be forgotten with the tombstone
+    // A key that a copy still holds must not be forgotten with the tombstone; and an import that is
+    // open may bring what was before the erasure.
+    if (s->grave && (!s->grave->final_at || !imports_.empty()))
+      continue;
     auto entry = begin_entry();
     entry.rows.push_back(erase_row(table::timer, timer));
     entry.rows.push_back(
@@ -849,7 +895,11 @@ result<std::vector<replication::draft>> user_table::sweep(std::size_t persons,
     auto is_ai = [](const model::interest& i) { return i.source == model::source::ai; };
     auto purge = excluded && in_force && *excluded + in_force->purge_grace <= now &&
                  std::ranges::any_of(record.interests, is_ai);
-    auto dropped = record.interests.size() < looked_at.base.interests.size();
+    auto dropped = std::ranges::any_of(looked_at.base.interests, [&](const model::interest& held) {
+      return std::ranges::none_of(record.interests, [&](const model::interest& i) {
+        return i.topic == held.topic && i.source == held.source;
+      });
+    });
     if (!purge && !dropped)
       continue;
     CANDOR_TRY(s, find(who));

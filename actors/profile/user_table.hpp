@@ -303,11 +303,14 @@ private:
   result<void> create(slot& s, const user_id& user, replication::draft& entry);
   /// The record with its deltas folded in, and without what is too old.
   model::user_record folded(const slot& s) const;
+  void fold_into(model::user_record& record, const slot& s) const;
   void fold(slot& s) const;
   /// Folds, and puts the base row in place of the deltas.
   void put_base(slot& s, replication::draft& entry);
   replication::draft_row sealed_put(const slot& s, std::string key, std::string value) const;
   model::half_lives half_lives() const;
+  std::vector<interest_state> states_of(const std::vector<model::interest>& interests,
+                                        const model::person& who, timestamp now) const;
   user_view view(const slot& s) const;
   use_view use_of(const slot& s, model::use what) const;
   void note_unreadable(const error& why) const;

@@ -46,8 +46,7 @@ use_view user_table::use_of(const slot& s, model::use what) const {
     made.why_not_personal = "unknown";
     return made;
   }
-  auto seen = view(s);
-  const auto& who = seen.record.person;
+  const auto& who = s.base.person;
   if (auto why = model::decide_personal(policies_, who, what, now)) {
     made.why_not_personal = to_string(*why);
     return made;
@@ -55,9 +54,12 @@ use_view user_table::use_of(const slot& s, model::use what) const {
   made.personal = true;
   if (!who.regions.empty())
     made.country = who.regions.back().region.view();
-  made.lang = seen.record.lang.substr(0, seen.record.lang.find('-'));
+  made.lang = s.base.lang.substr(0, s.base.lang.find('-'));
   made.age_band = age_band(who.birth_year, now);
-  for (const auto& i : seen.interests)
+  model::user_record folded; // of the interests alone: a record may remember thousands of events
+  folded.interests = s.base.interests;
+  fold_into(folded, s);
+  for (const auto& i : states_of(folded.interests, who, now))
     if (!(what == model::use::ads ? i.ads : i.content) && i.strength_now > 0)
       made.topics.push_back(
           {i.interest.topic, i.interest.source, i.interest.since, i.strength_now});

@@ -16,6 +16,10 @@ using model::channel;
 using model::notice;
 using model::notice_state;
 
+/// The longest that a mail waits by any rule: for the end of quiet hours, on a day that a zone left
+/// out. What is further away was reckoned by a clock that was ahead.
+constexpr millis longest_wait = std::chrono::hours{49};
+
 bool is_of(const notice& n, const model::policy& p) {
   return n.policy == p.id && n.revision == p.notice_revision;
 }
@@ -126,8 +130,14 @@ result<notice_round> user_table::find_notices(std::size_t persons, std::size_t l
     if (s->pinned_until > settled_)
       continue;
     for (const auto& n : s->base.notices)
-      if (n.state == notice_state::intended && n.next_try <= now)
-        if (auto p = std::ranges::find_if(announced, [&](auto a) { return is_of(n, *a); });
+      if (n.state == notice_state::intended &&
+          (n.next_try <= now || n.next_try > now + longest_wait))
+        if (auto p = std::ranges::find_if(announced,
+                                          [&](auto a) {
+                                            return is_of(n, *a) &&
+                                                   model::in_audience(*a, around_.regions,
+                                                                      s->base.person, now);
+                                          });
             p != announced.end())
           found.mails.push_back({s->base.user, n.id, s->base.email, n.lang, s->base.zone,
                                  s->base.app, (*p)->version, n.attempts, n.created});

@@ -356,5 +356,25 @@ TEST_CASE("a simulation counts whom a policy would change, and changes nothing",
   CHECK(effect->audience == 2);
   CHECK(effect->notices_needed == 2);
   CHECK(s.people->policies().versions().size() == 1);
-  CHECK(s.people->simulate("nonsense").error().code == errc::policy_invalid);
+  CHECK(s.people->begin_simulation("nonsense").error().code == errc::policy_invalid);
+}
+
+TEST_CASE("a mail whose time was set by a clock that was ahead is due all the same", "[notices]") {
+  shard s{announced + std::chrono::days{700}};
+  put(s, "ann", "US", "ann@example.org");
+  go_round(s);
+  s.time.set(announced);
+  CHECK(go_round(s).mails.size() == 1);
+}
+
+TEST_CASE("who left the audience after a mail was intended gets none, unless they come back",
+          "[notices]") {
+  shard s{announced};
+  put(s, "ann", "US", "ann@example.org");
+  go_round(s);
+  s.move("ann", "DE", announced);
+  CHECK(go_round(s).mails.empty());
+  s.time.advance(1s);
+  s.move("ann", "US", s.time.now());
+  CHECK(go_round(s).mails.size() == 1);
 }

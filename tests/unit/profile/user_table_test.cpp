@@ -513,3 +513,105 @@ TEST_CASE("log time neither goes back with the wall clock nor follows it in a le
   s.time.advance(1h);
   CHECK(s.people->log_time() == before + 2h);
 }
+
+TEST_CASE(
+    "what arrived before an erasure starts no new person after it, whatever its own clock says",
+    "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  model::event e{"l1", user("ann"), after + 2min, model::event_kind::engagement};
+  e.object_topics = {food};
+  model::admission header{e.id, "ann", e.at, after, e.kind, {}, 0};
+  CHECK(s.commit(s.people->admit(header)) == verdict::accepted());
+  auto signal = s.filter->sanitize(header, e);
+  REQUIRE(signal);
+  s.time.advance(1min);
+  s.erase("ann");
+  CHECK(s.commit(s.people->learn(*signal)) == verdict::withheld(reason::erased));
+  CHECK(s.people->read(user("ann")).error().code == errc::user_not_found);
+}
+
+TEST_CASE("a tombstone outlives its window while an import could bring the past back",
+          "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  s.commit(s.people->open_import(1, "history", "test"));
+  CHECK(s.like("l1", "ann", told, food, 1) == verdict::accepted());
+  s.time.advance(1min);
+  s.erase("ann");
+  s.time.advance(25h);
+  s.sweep();
+  CHECK(s.like("l1", "ann", told, food, 1) == verdict::withheld(reason::erased));
+  s.commit(s.people->close_import(1, "test"));
+  s.sweep();
+  CHECK(s.people->erase(user("ann"), "test").error().code == errc::user_not_found);
+}
+
+TEST_CASE("a move counts at once, also where a clock was set back meanwhile", "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  CHECK(s.say("e1", "ann", after, "hiking") == verdict::accepted());
+  s.time.advance(1min);
+  model::user_details moved;
+  moved.region = *s.regions.find("DE");
+  s.commit(s.people->put(user("ann"), moved)); // since now
+  s.time.set(after + 30s);
+  if (GENERATE(false, true))
+    s.reopen(); // or another, whose clock is behind, leads the shard next
+  CHECK(s.people->read(user("ann"))->region == profile::region_state::excluded);
+  CHECK(s.people->read(user("ann"))->interests.at(0).ads == reason::region_excluded);
+  CHECK(s.people->read_use(user("ann"), model::use::ads)->topics.empty());
+  CHECK(s.say("e2", "ann", s.time.now(), "hiking") == verdict::withheld(reason::region_excluded));
+}
+
+TEST_CASE(
+    "what was said before a move out of an excluded region is not used where a clock is behind",
+    "[profile]") {
+  shard s{after};
+  s.introduce("ann", "DE", told);
+  s.time.advance(1h);
+  s.like("l1", "ann", s.time.now(), food); // the log knows how late it is
+  s.time.set(after);
+  model::user_details moved;
+  moved.region = *s.regions.find("US");
+  s.commit(s.people->put(user("ann"), moved)); // since now
+  s.time.set(after + 1h + 1min);
+  CHECK(s.say("e1", "ann", after + 30min, "hiking") == verdict::withheld(reason::region_excluded));
+  CHECK(s.say("e2", "ann", s.time.now(), "hiking") == verdict::accepted());
+}
+
+TEST_CASE("a half-life of a policy that is applied late holds from then on", "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  CHECK(s.like("l1", "ann", after, food) == verdict::accepted());
+  s.time.advance(std::chrono::days{30});
+  s.commit(s.people->follow_clock(s.time.now(), "test"));
+  auto half = s.weight("ann", food, source::engagement);
+  CHECK(half == model::one_mention / 2);
+  auto text = shipped_policy();
+  auto put = [&](const std::string& key, const std::string& value) {
+    auto from = text.find("\n" + key + " = ") + 1;
+    text.replace(from, text.find('\n', from) - from, key + " = " + value);
+  };
+  put("version", "\"2025-12-17.1\"");
+  put("effective_at", "2025-12-17T00:00:00Z");
+  put("half_life", "\"1d\"");
+  s.commit(s.people->apply_policy(text, "test"));
+  for (auto round = 0; round < 2; ++round, s.reopen())
+    CHECK(s.weight("ann", food, source::engagement) == half);
+  s.time.advance(std::chrono::days{1});
+  CHECK(s.weight("ann", food, source::engagement) == half / 2);
+}
+
+TEST_CASE("an interest that is too old goes, also where another one came meanwhile", "[profile]") {
+  shard s{after};
+  s.introduce("ann", "US", told);
+  CHECK(s.like("l1", "ann", after, food) == verdict::accepted());
+  s.commit(s.people->put(user("ann"), {})); // folds
+  s.time.advance(std::chrono::days{500});
+  s.commit(s.people->follow_clock(s.time.now(), "test"));
+  CHECK(s.like("l2", "ann", s.time.now(), outdoors) == verdict::accepted());
+  auto swept = s.people->sweep(4, 0);
+  REQUIRE(swept);
+  CHECK(swept->size() == 1);
+}
