@@ -24,6 +24,10 @@ enum class role : std::uint8_t { ingest, decision, user, editor, admin, auditor,
 std::string_view to_string(role r) noexcept;
 std::optional<role> find_role(std::string_view name) noexcept;
 
+/// The role of a key: any but `user`, which only a signed token gives. Error: `config_invalid`,
+/// naming those there are.
+result<role> find_key_role(std::string_view name);
+
 /// As the configuration has it.
 struct api_key {
   std::string name; ///< stands in the audit log

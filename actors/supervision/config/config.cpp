@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "actors/gateway/keys.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/model/toml_reader.hpp"
 
@@ -409,8 +410,6 @@ std::optional<std::string> scalar(const toml::node& node) {
 }
 
 result<void> read_keys(const model::toml_file& file, const toml::node& node, node_config& c) {
-  static constexpr std::string_view roles[] = {"ingest", "decision", "user",   "editor",
-                                               "admin",  "auditor",  "monitor"};
   auto list = node.as_array();
   if (!list || !list->is_homogeneous<toml::table>())
     return file.refuse(node.source().begin, "keys is an array of tables: [[keys]]");
@@ -420,9 +419,8 @@ result<void> read_keys(const model::toml_file& file, const toml::node& node, nod
     CANDOR_TRY(name, section.text("name"));
     CANDOR_TRY(role, section.text("role"));
     CANDOR_TRY(hash, section.text("hash"));
-    if (std::ranges::find(roles, role.text) == std::end(roles))
-      return file.refuse(role.where,
-                         "role is ingest, decision, user, editor, admin, auditor or monitor");
+    if (auto known = gateway::find_key_role(role.text); !known)
+      return file.refuse(role.where, known.error().detail);
     if (!hash.text.starts_with("$argon2id$"))
       return file.refuse(hash.where, "hash is an argon2id hash, never the key itself");
     c.keys.push_back({name.text, role.text, hash.text});

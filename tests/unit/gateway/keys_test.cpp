@@ -94,3 +94,14 @@ TEST_CASE("keys that cannot be meant are refused at the start", "[gateway]") {
   CHECK(gateway::key_ring::make({}, "short").error().code == errc::config_invalid);
   CHECK(gateway::hash_api_key("short").error().code == errc::bad_value);
 }
+
+TEST_CASE("who may have a key is one list, and the role user is not on it", "[gateway]") {
+  using gateway::role;
+  for (auto r :
+       {role::ingest, role::decision, role::editor, role::admin, role::auditor, role::monitor})
+    CHECK(*gateway::find_key_role(to_string(r)) == r);
+  auto said = gateway::find_key_role("boss").error().detail;
+  CHECK(said == "role is ingest, decision, editor, admin, auditor or monitor");
+  CHECK_THAT(gateway::find_key_role("user").error().detail,
+             Catch::Contains(said) && Catch::Contains("candorctl key user-token"));
+}

@@ -74,6 +74,7 @@ TEST_CASE("what is wrong is refused with its place", "[config]") {
            {"log_level = 3", "log_level"},
            {"policies = []", "redefine"},
            {"[[keys]]\nname = \"a\"\nrole = \"king\"\nhash = \"$argon2id$x\"", "role is"},
+           {"[[keys]]\nname = \"a\"\nrole = \"user\"\nhash = \"$argon2id$x\"", "user-token"},
            {"[[keys]]\nname = \"a\"\nrole = \"admin\"\nhash = \"secret\"", "never the key itself"},
            {"= 4", "node.toml:3:"},
        }) {
