@@ -234,8 +234,8 @@ private:
     settings.http = {config.http.address, config.http.port};
     if (config.admin)
       settings.operators = {config.admin->address, config.admin->port};
-    settings.tls_certificate = config.tls_certificate;
-    settings.tls_key = config.tls_key;
+    settings.tls_certificate = config.tls_certificate.string();
+    settings.tls_key = config.tls_key.string();
     for (const auto& key : config.keys)
       settings.keys.push_back({key.name, key.role, key.hash});
     settings.user_token_secret = files_.user_token_secret;

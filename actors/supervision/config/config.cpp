@@ -473,8 +473,9 @@ result<void> read_config(node_config& c, const std::filesystem::path& path) {
   resolve(c.user_token_secret_file);
   resolve(c.smtp_password_file);
   for (auto member :
-       {&node_config::etcd_ca, &node_config::etcd_certificate, &node_config::etcd_key,
-        &node_config::node_ca, &node_config::node_certificate, &node_config::node_key})
+       {&node_config::tls_certificate, &node_config::tls_key, &node_config::etcd_ca,
+        &node_config::etcd_certificate, &node_config::etcd_key, &node_config::node_ca,
+        &node_config::node_certificate, &node_config::node_key, &node_config::testing_disk_faults})
     resolve(c.*member);
   for (auto& p : c.policies)
     resolve(p);

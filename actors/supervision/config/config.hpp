@@ -36,12 +36,12 @@ struct node_config {
   std::filesystem::path file; ///< where it came from
 
   std::string name = "node-1";
-  std::filesystem::path data = "candor-data";
+  std::filesystem::path data = "candor-data"; ///< relative: to where the node is started
   listen_at http;
   /// Of operators; nothing where `http` serves them too.
   std::optional<listen_at> admin;
-  std::string tls_certificate, tls_key;         ///< PEM files; both or none
-  std::filesystem::path user_token_secret_file; ///< signs people's tokens; empty: none is valid
+  std::filesystem::path tls_certificate, tls_key; ///< PEM files; both or none
+  std::filesystem::path user_token_secret_file;   ///< signs people's tokens; empty: none is valid
   std::string log_level = "info";
   bool settable_clock = false;
   std::optional<timestamp> clock_start; ///< of a settable clock, where the data is new
@@ -100,8 +100,9 @@ struct property {
 const std::vector<property>& properties();
 
 /// Reads `file`, or the shipped node.toml of `shipped` where none is named; then lays `overrides`
-/// (name -> text) over it. Paths in a file are relative to the file. An explicit file must name its
-/// policies and regions. Error: `config_invalid`.
+/// (name -> text) over it. Paths in a file are relative to the file, but that of `data`, which is
+/// relative to where the node is started, as all are that `overrides` name. An explicit file must
+/// name its policies and regions. Error: `config_invalid`, of the first fault.
 result<node_config> load(const std::optional<std::filesystem::path>& file,
                          const std::filesystem::path& shipped,
                          const std::map<std::string, std::string>& overrides);
