@@ -168,6 +168,16 @@ class WithoutNode(process_case.ProcessCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("config_invalid: ", done.stderr)
 
+    def test_a_configuration_is_not_valid_where_a_file_that_takes_long_to_read_is_none(self):
+        configs = process_case.SOURCE / "configs"
+        file = self.folder / "node.toml"
+        for key in ("lexicon", "topics_model", "notices"):
+            file.write_text(f'regions = "{configs}/regions.toml"\n{key} = "nowhere"\n'
+                            f'policies = ["{configs}/policies/ai-interactions-2025-12-16.1.toml"]\n')
+            done = self.ctl("config", "check", file)
+            self.assertEqual(done.returncode, 1, key)
+            self.assertRegex(done.stderr, "^config_invalid: .*nowhere")
+
     def test_a_key_is_hashed_from_stdin_and_a_new_one_is_shown_once(self):
         done = self.ctl("key", "hash", stdin="a-key-of-some-length\n")
         self.assertRegex(done.stdout, r'^hash = "\$argon2id\$.+"\n$')

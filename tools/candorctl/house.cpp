@@ -6,6 +6,7 @@
 
 #include "actors/gateway/keys.hpp"
 #include "actors/supervision/config/config.hpp"
+#include "actors/supervision/config/rehearsal.hpp"
 #include "storage/base/rng.hpp"
 #include "tools/candorctl/session.hpp"
 
@@ -153,6 +154,8 @@ int check_config(const session& with, const std::string& file) {
   auto files = config::check(*config);
   if (!files)
     return with.complain(files.error());
+  if (auto tried = config::rehearse(*config, *files); !tried)
+    return with.complain(tried.error());
   json policies = json::array();
   for (const auto& p : files->policies)
     policies.push_back(p.id + " " + p.version);

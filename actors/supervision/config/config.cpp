@@ -610,9 +610,17 @@ result<checked> check(const node_config& config) {
       password.pop_back();
     files.smtp_password = std::move(password);
   }
-  if (!config.transcriber.empty() && ::access(config.transcriber.front().c_str(), X_OK) != 0)
-    return fail(errc::config_invalid,
-                "transcriber: " + config.transcriber.front() + " is no program that can be run");
+  for (auto [key, command] :
+       {std::pair{"transcriber", &config.transcriber}, {"topics_hook", &config.topics_hook}})
+    if (!command->empty() && ::access(command->front().c_str(), X_OK) != 0)
+      return fail(errc::config_invalid,
+                  fmt::format("{}: {} is no program that can be run", key, command->front()));
+  std::vector<gateway::api_key> keys;
+  for (const auto& key : config.keys)
+    keys.push_back({key.name, key.role, key.hash});
+  CANDOR_TRY_VOID(gateway::key_ring::make(std::move(keys), files.user_token_secret));
+  CANDOR_TRY_VOID(check_pem("tls_certificate", config.tls_certificate, "CERTIFICATE"));
+  CANDOR_TRY_VOID(check_pem("tls_key", config.tls_key, "PRIVATE KEY"));
   CANDOR_TRY_VOID(check_pem("etcd_ca", config.etcd_ca, "CERTIFICATE"));
   CANDOR_TRY_VOID(check_pem("etcd_certificate", config.etcd_certificate, "CERTIFICATE"));
   CANDOR_TRY_VOID(check_pem("etcd_key", config.etcd_key, "PRIVATE KEY"));

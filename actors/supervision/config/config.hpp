@@ -1,7 +1,7 @@
 /// What a node is told at its start: one value, from a TOML file, the environment and the command
 /// line (the later wins). Guarantees: an unknown key, a wrong type or a value out of its bounds is
-/// refused with file, line and column; every file it names has been read and checked (`check`), so
-/// that a node never starts on half a configuration.
+/// refused with file, line and column; every file it names has been looked at (`check`), so that a
+/// node never starts on half a configuration. What takes seconds to read is tried in rehearsal.hpp.
 #pragma once
 
 #include <chrono>
@@ -115,7 +115,8 @@ struct checked {
   std::string smtp_password;     ///< of its file
 };
 
-/// Error: `config_invalid`, `policy_invalid`.
+/// Reads them all but notices, lexicon and model; also looks whether programs can be run and keys
+/// are such. Error: `config_invalid`, `policy_invalid`; of the first fault.
 result<checked> check(const node_config& config);
 
 /// What is allowed and yet worth a line in the log, as sentences: a choice that gives up safety.
