@@ -63,15 +63,18 @@ std::optional<role> find_role(std::string_view name) noexcept {
   return static_cast<role>(it - std::begin(role_names));
 }
 
+std::string key_roles() {
+  std::vector<std::string_view> known;
+  std::ranges::remove_copy(role_names, std::back_inserter(known), to_string(role::user));
+  return fmt::format("{} or {}", fmt::join(known.begin(), known.end() - 1, ", "), known.back());
+}
+
 result<role> find_key_role(std::string_view name) {
   auto found = find_role(name);
   if (found && *found != role::user)
     return *found;
-  std::vector<std::string_view> known;
-  std::ranges::remove_copy(role_names, std::back_inserter(known), to_string(role::user));
   return fail(errc::config_invalid,
-              fmt::format("role is {} or {}{}", fmt::join(known.begin(), known.end() - 1, ", "),
-                          known.back(),
+              fmt::format("role is {}{}", key_roles(),
                           found ? "; user is given by a signed token that names one person "
                                   "(`candorctl key user-token`), not by a key"
                                 : ""));

@@ -5,6 +5,7 @@ import datetime
 import json
 import re
 import subprocess
+import textwrap
 import threading
 import time
 
@@ -185,6 +186,25 @@ class WithoutNode(process_case.ProcessCase):
         self.assertEqual(self.ctl("key", "hash", stdin="short\n").returncode, 1)
         made = json.loads(self.ctl("key", "hash", "--new", "-o", "json").stdout)
         self.assertGreaterEqual(len(made["key"]), 32)
+
+    def test_a_user_token_is_signed_as_the_interface_s_description_says(self):
+        secret = self.folder / "secret"
+        secret.write_bytes(bytes(range(40)) + b"\n")
+        begun = int(time.time() * 1000)
+        arguments = ("key", "user-token", "u-42", "--for", "1h", "--secret", secret)
+        made = json.loads(self.ctl(*arguments, "-o", "json").stdout)
+        description = (process_case.SOURCE / "actors/gateway/openapi.yaml").read_text()
+        lines = re.search(r"^ *import base64, hashlib\n.*?rstrip\(.*?\n", description, re.M | re.S)
+        example = {}
+        exec(textwrap.dedent(lines.group()), example)
+        expires = int(datetime.datetime.fromisoformat(made["expires"].replace("Z", "+00:00")).timestamp() * 1000 + 0.5)
+        self.assertEqual(made["token"], example["user_token"](secret.read_bytes(), "u-42", expires))
+        self.assertGreaterEqual(expires, begun + 3600 * 1000)
+        self.assertRegex(self.ctl(*arguments).stdout, r"^u\.[A-Za-z0-9_-]+\n$")
+        self.assertEqual(self.ctl(*arguments[:5], "--secret", self.folder / "none").returncode, 1)
+        secret.write_bytes(b"short")
+        self.assertEqual(self.ctl(*arguments).returncode, 1)
+        self.assertEqual(self.ctl("key", "user-token", "u-42", "--for", "soon", "--secret", secret).returncode, 2)
 
 
 class WithNode(process_case.ProcessCase):

@@ -598,10 +598,7 @@ result<checked> check(const node_config& config) {
     files.policies.push_back(std::move(policy));
   }
   if (!config.user_token_secret_file.empty()) {
-    CANDOR_TRY(secret, read_file(config.user_token_secret_file, 256));
-    if (secret.size() < 32)
-      return fail(errc::config_invalid,
-                  config.user_token_secret_file.string() + ": has less than 32 bytes");
+    CANDOR_TRY(secret, read_user_token_secret(config.user_token_secret_file));
     files.user_token_secret = std::move(secret);
   }
   if (!config.smtp_password_file.empty()) {
@@ -675,6 +672,13 @@ result<std::string> read_file(const std::filesystem::path& file, std::size_t byt
     return fail(errc::config_invalid,
                 fmt::format("{}: is larger than {} bytes", file.string(), bytes_max));
   return text;
+}
+
+result<std::string> read_user_token_secret(const std::filesystem::path& file) {
+  CANDOR_TRY(secret, read_file(file, 256));
+  if (secret.size() < 32)
+    return fail(errc::config_invalid, file.string() + ": has less than 32 bytes");
+  return std::move(secret);
 }
 
 std::string url_of(const node_config& c, const listen_at& at) {

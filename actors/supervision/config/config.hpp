@@ -133,6 +133,9 @@ std::filesystem::path shipped_topics_model();
 /// A whole file. Error: `config_invalid` where it can't be read or is larger than `bytes_max`.
 result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max);
 
+/// What signs people's tokens: all of a file of 32 to 256 bytes. Error: `config_invalid`.
+result<std::string> read_user_token_secret(const std::filesystem::path& file);
+
 /// "https://10.0.0.1:8443": an address of version 6 stands in brackets.
 std::string url_of(const node_config& c, const listen_at& at);
 
