@@ -9,6 +9,7 @@
 #include "actors/supervision/config/rehearsal.hpp"
 #include "storage/base/clock.hpp"
 #include "storage/base/rng.hpp"
+#include "tools/candorctl/reference.hpp"
 #include "tools/candorctl/session.hpp"
 
 namespace candor::ctl {
@@ -44,13 +45,6 @@ std::string option_names(const CLI::Option& o) {
   if (o.get_items_expected_max() > 0 && !o.get_type_name().empty())
     made += " " + o.get_type_name();
   return made;
-}
-
-/// A "|" would end a table's cell.
-std::string cell(std::string text) {
-  for (std::size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2)
-    text.insert(i, "\\");
-  return text;
 }
 
 void write_options(const CLI::App& app) {
@@ -295,10 +289,20 @@ void add_house(CLI::App& app, session& with, command& chosen) {
       ->required()
       ->check(CLI::IsMember({"bash"}).description(""));
   completion->callback([&app, &chosen] { chosen = [&app] { return write_bash_completion(app); }; });
-  auto* reference = add_command(app, "reference", "Print docs/reference/cli.md",
+  auto* reference = add_command(app, "reference", "Print a page of docs/reference",
                                 "  candorctl reference > docs/reference/cli.md");
-  reference->group(""); // hidden: only whoever changes candorctl needs it
-  reference->callback([&app, &chosen] { chosen = [&app] { return write_reference(app); }; });
+  reference->group(""); // hidden: only whoever changes Candor needs it
+  auto page = std::make_shared<std::string>("cli");
+  reference->add_option("PAGE", *page, "cli, config or errors [cli]")
+      ->check(CLI::IsMember({"cli", "config", "errors"}).description(""));
+  reference->callback([=, &app, &chosen] {
+    chosen = [=, &app] {
+      if (*page == "cli")
+        return write_reference(app);
+      fmt::print("{}", *page == "config" ? config_page() : errors_page());
+      return int{exit_fine};
+    };
+  });
 }
 
 } // namespace candor::ctl

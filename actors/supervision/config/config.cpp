@@ -533,6 +533,18 @@ result<void> check_pem(const char* key, const std::filesystem::path& file, std::
 
 } // namespace
 
+std::string property::flag() const {
+  auto made = "--" + name;
+  std::ranges::replace(made, '_', '-');
+  return made;
+}
+
+std::string property::variable() const {
+  auto made = "CANDOR_" + name;
+  std::ranges::transform(made, made.begin(), [](unsigned char c) { return std::toupper(c); });
+  return made;
+}
+
 const std::vector<property>& properties() {
   static const auto all = [] {
     std::vector<property> list;

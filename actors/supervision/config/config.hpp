@@ -94,9 +94,12 @@ struct property {
   std::string name;
   std::string sentence;
   std::string fallback; ///< as text
+
+  std::string flag() const;     ///< "--in-sync-min"
+  std::string variable() const; ///< "CANDOR_IN_SYNC_MIN"
 };
 
-/// All of them but tables ([[keys]]).
+/// All of them but lists (policies, [[keys]]).
 const std::vector<property>& properties();
 
 /// Reads `file`, or the shipped node.toml of `shipped` where none is named; then lays `overrides`

@@ -322,3 +322,14 @@ TEST_CASE("paths in a file are relative to it, all but the data's", "[config]") 
   CHECK(c->data == "d");
   CHECK(load_text(least, {{"tls_certificate", "c.pem"}, {"tls_key", "k.pem"}})->tls_key == "k.pem");
 }
+
+TEST_CASE("the shipped file names every key that a node of people may have", "[config]") {
+  std::ifstream from{shipped / "node.toml"};
+  std::string text{std::istreambuf_iterator<char>{from}, {}};
+  for (const auto& p : properties()) {
+    INFO(p.name);
+    auto is_there = text.find("\n" + p.name + " = ") != text.npos ||
+                    text.find("\n# " + p.name + " = ") != text.npos;
+    CHECK(is_there != p.name.starts_with("testing"));
+  }
+}
