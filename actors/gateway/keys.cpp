@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <sodium.h>
@@ -59,6 +60,23 @@ std::optional<role> find_role(std::string_view name) noexcept {
   return static_cast<role>(it - std::begin(role_names));
 }
 
+std::string key_roles() {
+  std::vector<std::string_view> known;
+  std::ranges::remove_copy(role_names, std::back_inserter(known), to_string(role::user));
+  return fmt::format("{} or {}", fmt::join(known.begin(), known.end() - 1, ", "), known.back());
+}
+
+result<role> find_key_role(std::string_view name) {
+  auto found = find_role(name);
+  if (found && *found != role::user)
+    return *found;
+  return fail(errc::config_invalid,
+              fmt::format("role is {}{}", key_roles(),
+                          found ? "; user is given by a signed token that names one person "
+                                  "(`candorctl key user-token`), not by a key"
+                                : ""));
+}
+
 result<std::string> hash_api_key(std::string_view key) {
   start_sodium();
   if (key.size() < limits::api_key_bytes_min || key.size() > limits::api_key_bytes)
@@ -98,15 +116,9 @@ result<std::unique_ptr<key_ring>> key_ring::make(std::vector<api_key> keys,
     return fail(errc::config_invalid, fmt::format("there are more than {} keys", keys_max));
   std::vector<known_key> known;
   for (auto& key : keys) {
-    auto role = find_role(key.role);
+    auto role = find_key_role(key.role);
     if (!role)
-      return fail(errc::config_invalid,
-                  fmt::format("key {}: \"{}\" is not a role", key.name, key.role));
-    if (*role == role::user)
-      return fail(errc::config_invalid,
-                  fmt::format("key {}: the role user is given by a signed token that names one "
-                              "person, not by a key",
-                              key.name));
+      return fail(errc::config_invalid, fmt::format("key {}: {}", key.name, role.error().detail));
     auto is_argon2id = key.hash.starts_with("$argon2id$") && key.hash.find('\0') == key.hash.npos &&
                        key.hash.size() < crypto_pwhash_STRBYTES;
     if (!is_argon2id || crypto_pwhash_str_needs_rehash(key.hash.c_str(), 0, 0) < 0)

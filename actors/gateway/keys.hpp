@@ -26,6 +26,13 @@ enum class role : std::uint8_t { ingest, decision, user, editor, admin, auditor,
 std::string_view to_string(role r) noexcept;
 std::optional<role> find_role(std::string_view name) noexcept;
 
+/// "ingest, decision, … or monitor": those that a key may have.
+std::string key_roles();
+
+/// The role of a key: any but `user`, which only a signed token gives. Error: `config_invalid`,
+/// naming those there are.
+result<role> find_key_role(std::string_view name);
+
 /// As the configuration has it.
 struct api_key {
   std::string name; ///< stands in the audit log

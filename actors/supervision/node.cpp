@@ -7,6 +7,7 @@
 
 #include "actors/gateway/gateway.hpp"
 #include "actors/messages/messages.hpp"
+#include "actors/supervision/config/mail.hpp"
 #include "actors/supervision/node_rooms.hpp"
 #include "actors/topic_filter/hook.hpp"
 #include "actors/topic_filter/live_filter.hpp"
@@ -105,7 +106,7 @@ private:
     alone_ = config.cluster.empty();
     CANDOR_TRY(files, config::check(config));
     files_ = std::move(files);
-    CANDOR_TRY_VOID(check_mail(config));
+    CANDOR_TRY_VOID(config::check_mail(config, files_));
     CANDOR_TRY_VOID(open_filter(config));
 
     std::error_code ec;
@@ -194,39 +195,16 @@ private:
     return latest ? clock_->set(*latest) : result<void>{};
   }
 
-  notification::smtp_options smtp_of(const config::node_config& config) const {
-    using encryption = notification::smtp_options::encryption;
-    notification::smtp_options o;
-    o.host = config.smtp_host;
-    o.port = config.smtp_port;
-    o.tls = config.smtp_tls == "none"       ? encryption::none
-            : config.smtp_tls == "implicit" ? encryption::implicit
-                                            : encryption::starttls;
-    o.user = config.smtp_user;
-    o.password = files_.smtp_password;
-    o.greeting = sender_of(config).domain;
-    return o;
-  }
-
   /// Nothing where no server is named. `check_mail` made sure that the options are good.
   std::function<std::unique_ptr<notification::mailer>()>
   mailer_of(const config::node_config& config) const {
     if (config.smtp_host.empty())
       return {};
-    return [options = smtp_of(config)] {
+    return [options = config::smtp_of(config, files_)] {
       auto made = notification::make_smtp_mailer(options);
       CANDOR_ASSERT(made);
       return std::move(*made);
     };
-  }
-
-  result<void> check_mail(const config::node_config& config) const {
-    if (!notification::is_address(config.mail_from))
-      return fail(errc::config_invalid, "mail_from is not an e-mail address");
-    if (!config.smtp_host.empty())
-      if (auto made = notification::make_smtp_mailer(smtp_of(config)); !made)
-        return tl::unexpected<error>{made.error()};
-    return {};
   }
 
   result<void> open_gateway(const config::node_config& config) {
@@ -234,8 +212,8 @@ private:
     settings.http = {config.http.address, config.http.port};
     if (config.admin)
       settings.operators = {config.admin->address, config.admin->port};
-    settings.tls_certificate = config.tls_certificate;
-    settings.tls_key = config.tls_key;
+    settings.tls_certificate = config.tls_certificate.string();
+    settings.tls_key = config.tls_key.string();
     for (const auto& key : config.keys)
       settings.keys.push_back({key.name, key.role, key.hash});
     settings.user_token_secret = files_.user_token_secret;

@@ -12,6 +12,7 @@
 #include "actors/recommendation/recommendation_actor.hpp"
 #include "actors/routing/node_door_actor.hpp"
 #include "actors/routing/router_actor.hpp"
+#include "actors/supervision/config/mail.hpp"
 #include "actors/transcription/transcription_actor.hpp"
 #include "cluster/transport/spawn_waiting.hpp"
 #include "storage/base/log.hpp"
@@ -130,7 +131,7 @@ public:
                                          ground_.activated);
     notification_ = notification::spawn_notification_actor(
         system, {shards_, policy_, files.regions, time, where, config_.notices, config_.app,
-                 config_.link, sender_of(config_), ground_.make_mailer});
+                 config_.link, config::sender_of(config_), ground_.make_mailer});
 
     ingestion::transcription_door hearing;
     if (!config_.transcriber.empty()) {
@@ -277,10 +278,6 @@ private:
 };
 
 } // namespace
-
-notification::sender sender_of(const config::node_config& config) {
-  return {config.mail_from, config.app, config.mail_from.substr(config.mail_from.rfind('@') + 1)};
-}
 
 transcription::transcriber_options transcriber_of(const config::node_config& config) {
   transcription::transcriber_options made;

@@ -40,9 +40,6 @@ struct node_ground {
   std::function<void(result<void>)> stop_asked;
 };
 
-/// Whom a node's mails are from.
-notification::sender sender_of(const config::node_config& config);
-
 /// Of a configuration that names one.
 transcription::transcriber_options transcriber_of(const config::node_config& config);
 

@@ -5,6 +5,7 @@ import datetime
 import json
 import re
 import subprocess
+import textwrap
 import threading
 import time
 
@@ -58,10 +59,13 @@ class WithoutNode(process_case.ProcessCase):
             example = done.stdout.split("Example:\n")[1]
             self.assertIn(f"candorctl {command[0]}", example, command)
 
-    def test_the_reference_page_is_what_candorctl_says_now(self):
-        page = process_case.SOURCE / "docs/reference/cli.md"
-        self.assertEqual(page.read_text(), self.ctl("reference").stdout,
-                         "stale: run `candorctl reference > docs/reference/cli.md`")
+    def test_the_reference_pages_are_what_candorctl_says_now(self):
+        for page in ("cli", "config", "errors"):
+            file = process_case.SOURCE / f"docs/reference/{page}.md"
+            with self.subTest(page):
+                self.assertEqual(file.read_text(), self.ctl("reference", page).stdout,
+                                 f"stale: run `candorctl reference {page} > docs/reference/{page}.md`")
+        self.assertEqual(self.ctl("reference").stdout, self.ctl("reference", "cli").stdout)
 
     def test_wrong_usage_exits_2(self):
         for wrong in ([], ["bogus"], ["user", "show"], ["user", "show", "ann", "--bogus"], ["version", "-o", "xml"],
@@ -168,6 +172,16 @@ class WithoutNode(process_case.ProcessCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("config_invalid: ", done.stderr)
 
+    def test_a_configuration_is_not_valid_where_a_file_that_takes_long_to_read_is_none(self):
+        configs = process_case.SOURCE / "configs"
+        file = self.folder / "node.toml"
+        for key in ("lexicon", "topics_model", "notices"):
+            file.write_text(f'regions = "{configs}/regions.toml"\n{key} = "nowhere"\n'
+                            f'policies = ["{configs}/policies/ai-interactions-2025-12-16.1.toml"]\n')
+            done = self.ctl("config", "check", file)
+            self.assertEqual(done.returncode, 1, key)
+            self.assertRegex(done.stderr, "^config_invalid: .*nowhere")
+
     def test_a_key_is_hashed_from_stdin_and_a_new_one_is_shown_once(self):
         done = self.ctl("key", "hash", stdin="a-key-of-some-length\n")
         self.assertRegex(done.stdout, r'^hash = "\$argon2id\$.+"\n$')
@@ -175,6 +189,25 @@ class WithoutNode(process_case.ProcessCase):
         self.assertEqual(self.ctl("key", "hash", stdin="short\n").returncode, 1)
         made = json.loads(self.ctl("key", "hash", "--new", "-o", "json").stdout)
         self.assertGreaterEqual(len(made["key"]), 32)
+
+    def test_a_user_token_is_signed_as_the_interface_s_description_says(self):
+        secret = self.folder / "secret"
+        secret.write_bytes(bytes(range(40)) + b"\n")
+        begun = int(time.time() * 1000)
+        arguments = ("key", "user-token", "u-42", "--for", "1h", "--secret", secret)
+        made = json.loads(self.ctl(*arguments, "-o", "json").stdout)
+        description = (process_case.SOURCE / "actors/gateway/openapi.yaml").read_text()
+        lines = re.search(r"^ *import base64, hashlib\n.*?rstrip\(.*?\n", description, re.M | re.S)
+        example = {}
+        exec(textwrap.dedent(lines.group()), example)
+        expires = int(datetime.datetime.fromisoformat(made["expires"].replace("Z", "+00:00")).timestamp() * 1000 + 0.5)
+        self.assertEqual(made["token"], example["user_token"](secret.read_bytes(), "u-42", expires))
+        self.assertGreaterEqual(expires, begun + 3600 * 1000)
+        self.assertRegex(self.ctl(*arguments).stdout, r"^u\.[A-Za-z0-9_-]+\n$")
+        self.assertEqual(self.ctl(*arguments[:5], "--secret", self.folder / "none").returncode, 1)
+        secret.write_bytes(b"short")
+        self.assertEqual(self.ctl(*arguments).returncode, 1)
+        self.assertEqual(self.ctl("key", "user-token", "u-42", "--for", "soon", "--secret", secret).returncode, 2)
 
 
 class WithNode(process_case.ProcessCase):

@@ -6,7 +6,10 @@
 
 #include "actors/gateway/keys.hpp"
 #include "actors/supervision/config/config.hpp"
+#include "actors/supervision/config/rehearsal.hpp"
+#include "storage/base/clock.hpp"
 #include "storage/base/rng.hpp"
+#include "tools/candorctl/reference.hpp"
 #include "tools/candorctl/session.hpp"
 
 namespace candor::ctl {
@@ -42,13 +45,6 @@ std::string option_names(const CLI::Option& o) {
   if (o.get_items_expected_max() > 0 && !o.get_type_name().empty())
     made += " " + o.get_type_name();
   return made;
-}
-
-/// A "|" would end a table's cell.
-std::string cell(std::string text) {
-  for (std::size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2)
-    text.insert(i, "\\");
-  return text;
 }
 
 void write_options(const CLI::App& app) {
@@ -153,6 +149,8 @@ int check_config(const session& with, const std::string& file) {
   auto files = config::check(*config);
   if (!files)
     return with.complain(files.error());
+  if (auto tried = config::rehearse(*config, *files); !tried)
+    return with.complain(tried.error());
   json policies = json::array();
   for (const auto& p : files->policies)
     policies.push_back(p.id + " " + p.version);
@@ -216,6 +214,27 @@ int hash_key(const session& with, bool make) {
   return exit_fine;
 }
 
+struct token_order {
+  std::string user, lifetime, secret_file;
+};
+
+/// As a platform signs them; nothing is asked of a node.
+int make_token(const session& with, const token_order& o) {
+  auto user = user_id::parse(o.user);
+  if (!user)
+    return with.complain(user.error());
+  auto secret = config::read_user_token_secret(o.secret_file);
+  if (!secret)
+    return with.complain(secret.error());
+  auto expires = make_system_clock()->now() + *parse_duration(o.lifetime);
+  auto token = gateway::make_user_token(*secret, *user, expires);
+  if (!token)
+    return with.complain(token.error());
+  with.print({{"token", *token}, {"expires", format_time(expires)}},
+             [](const json& a) { fmt::print("{}\n", field(a, "token")); });
+  return exit_fine;
+}
+
 } // namespace
 
 void add_config(CLI::App& app, session& with, command& chosen) {
@@ -236,6 +255,23 @@ void add_key(CLI::App& app, session& with, command& chosen) {
   auto make = std::make_shared<bool>(false);
   c->add_flag("--new", *make, "make a key first, and show it once");
   c->callback([=, &with, &chosen] { chosen = [=, &with] { return hash_key(with, *make); }; });
+  auto* t = add_command(
+      *group, "user-token", "Sign a token with which one person's own client may ask for them",
+      "  candorctl key user-token u-42 --for 1h --secret /etc/candor/user-tokens.secret");
+  auto o = std::make_shared<token_order>();
+  t->add_option("USER", o->user, "the person, as the platform names them")->required();
+  t->add_option("--for", o->lifetime, "how long from now it is valid, by this machine's clock")
+      ->type_name("TIME")
+      ->required()
+      ->check([](const std::string& text) {
+        auto given = parse_duration(text);
+        return given && given->count() > 0 ? std::string{}
+                                           : "a duration such as 1h is needed, not " + text;
+      });
+  t->add_option("--secret", o->secret_file, "the nodes' user_token_secret_file")
+      ->type_name("FILE")
+      ->required();
+  t->callback([=, &with, &chosen] { chosen = [=, &with] { return make_token(with, *o); }; });
 }
 
 void add_house(CLI::App& app, session& with, command& chosen) {
@@ -253,10 +289,20 @@ void add_house(CLI::App& app, session& with, command& chosen) {
       ->required()
       ->check(CLI::IsMember({"bash"}).description(""));
   completion->callback([&app, &chosen] { chosen = [&app] { return write_bash_completion(app); }; });
-  auto* reference = add_command(app, "reference", "Print docs/reference/cli.md",
+  auto* reference = add_command(app, "reference", "Print a page of docs/reference",
                                 "  candorctl reference > docs/reference/cli.md");
-  reference->group(""); // hidden: only whoever changes candorctl needs it
-  reference->callback([&app, &chosen] { chosen = [&app] { return write_reference(app); }; });
+  reference->group(""); // hidden: only whoever changes Candor needs it
+  auto page = std::make_shared<std::string>("cli");
+  reference->add_option("PAGE", *page, "cli, config or errors [cli]")
+      ->check(CLI::IsMember({"cli", "config", "errors"}).description(""));
+  reference->callback([=, &app, &chosen] {
+    chosen = [=, &app] {
+      if (*page == "cli")
+        return write_reference(app);
+      fmt::print("{}", *page == "config" ? config_page() : errors_page());
+      return int{exit_fine};
+    };
+  });
 }
 
 } // namespace candor::ctl

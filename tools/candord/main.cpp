@@ -78,16 +78,6 @@ private:
   std::optional<error> failed_;
 };
 
-std::string flag_of(std::string name) {
-  std::ranges::replace(name, '_', '-');
-  return "--" + name;
-}
-
-std::string variable_of(std::string name) {
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::toupper(c); });
-  return "CANDOR_" + name;
-}
-
 void print_banner(const config::node_config& c, const config::checked& files,
                   const supervision::node& node, bool shipped) {
   model::timeline policies;
@@ -134,9 +124,9 @@ int main(int argc, char** argv) {
   for (const auto& p : config::properties()) {
     auto sentence = p.fallback.empty() ? p.sentence : p.sentence + " [" + p.fallback + "]";
     app.add_option_function<std::string>(
-           flag_of(p.name),
-           [&given, name = p.name](const std::string& value) { given[name] = value; }, sentence)
-        ->envname(variable_of(p.name));
+           p.flag(), [&given, name = p.name](const std::string& value) { given[name] = value; },
+           sentence)
+        ->envname(p.variable());
   }
   try {
     app.parse(argc, argv);

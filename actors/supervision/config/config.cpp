@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "actors/gateway/keys.hpp"
 #include "actors/supervision/config/ip_address.hpp"
 #include "storage/base/limits.hpp"
 #include "storage/model/toml_reader.hpp"
@@ -409,8 +410,6 @@ std::optional<std::string> scalar(const toml::node& node) {
 }
 
 result<void> read_keys(const model::toml_file& file, const toml::node& node, node_config& c) {
-  static constexpr std::string_view roles[] = {"ingest", "decision", "user",   "editor",
-                                               "admin",  "auditor",  "monitor"};
   auto list = node.as_array();
   if (!list || !list->is_homogeneous<toml::table>())
     return file.refuse(node.source().begin, "keys is an array of tables: [[keys]]");
@@ -420,9 +419,8 @@ result<void> read_keys(const model::toml_file& file, const toml::node& node, nod
     CANDOR_TRY(name, section.text("name"));
     CANDOR_TRY(role, section.text("role"));
     CANDOR_TRY(hash, section.text("hash"));
-    if (std::ranges::find(roles, role.text) == std::end(roles))
-      return file.refuse(role.where,
-                         "role is ingest, decision, user, editor, admin, auditor or monitor");
+    if (auto known = gateway::find_key_role(role.text); !known)
+      return file.refuse(role.where, known.error().detail);
     if (!hash.text.starts_with("$argon2id$"))
       return file.refuse(hash.where, "hash is an argon2id hash, never the key itself");
     c.keys.push_back({name.text, role.text, hash.text});
@@ -475,8 +473,9 @@ result<void> read_config(node_config& c, const std::filesystem::path& path) {
   resolve(c.user_token_secret_file);
   resolve(c.smtp_password_file);
   for (auto member :
-       {&node_config::etcd_ca, &node_config::etcd_certificate, &node_config::etcd_key,
-        &node_config::node_ca, &node_config::node_certificate, &node_config::node_key})
+       {&node_config::tls_certificate, &node_config::tls_key, &node_config::etcd_ca,
+        &node_config::etcd_certificate, &node_config::etcd_key, &node_config::node_ca,
+        &node_config::node_certificate, &node_config::node_key, &node_config::testing_disk_faults})
     resolve(c.*member);
   for (auto& p : c.policies)
     resolve(p);
@@ -566,6 +565,18 @@ result<void> check_pem(const char* key, const std::filesystem::path& file, std::
 
 } // namespace
 
+std::string property::flag() const {
+  auto made = "--" + name;
+  std::ranges::replace(made, '_', '-');
+  return made;
+}
+
+std::string property::variable() const {
+  auto made = "CANDOR_" + name;
+  std::ranges::transform(made, made.begin(), [](unsigned char c) { return std::toupper(c); });
+  return made;
+}
+
 const std::vector<property>& properties() {
   static const auto all = [] {
     std::vector<property> list;
@@ -628,10 +639,7 @@ result<checked> check(const node_config& config) {
     files.policies.push_back(std::move(policy));
   }
   if (!config.user_token_secret_file.empty()) {
-    CANDOR_TRY(secret, read_file(config.user_token_secret_file, 256));
-    if (secret.size() < 32)
-      return fail(errc::config_invalid,
-                  config.user_token_secret_file.string() + ": has less than 32 bytes");
+    CANDOR_TRY(secret, read_user_token_secret(config.user_token_secret_file));
     files.user_token_secret = std::move(secret);
   }
   if (!config.smtp_password_file.empty()) {
@@ -640,9 +648,17 @@ result<checked> check(const node_config& config) {
       password.pop_back();
     files.smtp_password = std::move(password);
   }
-  if (!config.transcriber.empty() && ::access(config.transcriber.front().c_str(), X_OK) != 0)
-    return fail(errc::config_invalid,
-                "transcriber: " + config.transcriber.front() + " is no program that can be run");
+  for (auto [key, command] :
+       {std::pair{"transcriber", &config.transcriber}, {"topics_hook", &config.topics_hook}})
+    if (!command->empty() && ::access(command->front().c_str(), X_OK) != 0)
+      return fail(errc::config_invalid,
+                  fmt::format("{}: {} is no program that can be run", key, command->front()));
+  std::vector<gateway::api_key> keys;
+  for (const auto& key : config.keys)
+    keys.push_back({key.name, key.role, key.hash});
+  CANDOR_TRY_VOID(gateway::key_ring::make(std::move(keys), files.user_token_secret));
+  CANDOR_TRY_VOID(check_pem("tls_certificate", config.tls_certificate, "CERTIFICATE"));
+  CANDOR_TRY_VOID(check_pem("tls_key", config.tls_key, "PRIVATE KEY"));
   CANDOR_TRY_VOID(check_pem("etcd_ca", config.etcd_ca, "CERTIFICATE"));
   CANDOR_TRY_VOID(check_pem("etcd_certificate", config.etcd_certificate, "CERTIFICATE"));
   CANDOR_TRY_VOID(check_pem("etcd_key", config.etcd_key, "PRIVATE KEY"));
@@ -697,6 +713,13 @@ result<std::string> read_file(const std::filesystem::path& file, std::size_t byt
     return fail(errc::config_invalid,
                 fmt::format("{}: is larger than {} bytes", file.string(), bytes_max));
   return text;
+}
+
+result<std::string> read_user_token_secret(const std::filesystem::path& file) {
+  CANDOR_TRY(secret, read_file(file, 256));
+  if (secret.size() < 32)
+    return fail(errc::config_invalid, file.string() + ": has less than 32 bytes");
+  return std::move(secret);
 }
 
 std::string url_of(const node_config& c, const listen_at& at) {

@@ -1,7 +1,7 @@
 /// What a node is told at its start: one value, from a TOML file, the environment and the command
 /// line (the later wins). Guarantees: an unknown key, a wrong type or a value out of its bounds is
-/// refused with file, line and column; every file it names has been read and checked (`check`), so
-/// that a node never starts on half a configuration.
+/// refused with file, line and column; every file it names has been looked at (`check`), so that a
+/// node never starts on half a configuration. What takes seconds to read is tried in rehearsal.hpp.
 #pragma once
 
 #include <chrono>
@@ -36,12 +36,12 @@ struct node_config {
   std::filesystem::path file; ///< where it came from
 
   std::string name = "node-1";
-  std::filesystem::path data = "candor-data";
+  std::filesystem::path data = "candor-data"; ///< relative: to where the node is started
   listen_at http;
   /// Of operators; nothing where `http` serves them too.
   std::optional<listen_at> admin;
-  std::string tls_certificate, tls_key;         ///< PEM files; both or none
-  std::filesystem::path user_token_secret_file; ///< signs people's tokens; empty: none is valid
+  std::filesystem::path tls_certificate, tls_key; ///< PEM files; both or none
+  std::filesystem::path user_token_secret_file;   ///< signs people's tokens; empty: none is valid
   std::string log_level = "info";
   bool settable_clock = false;
   std::optional<timestamp> clock_start; ///< of a settable clock, where the data is new
@@ -94,14 +94,18 @@ struct property {
   std::string name;
   std::string sentence;
   std::string fallback; ///< as text
+
+  std::string flag() const;     ///< "--in-sync-min"
+  std::string variable() const; ///< "CANDOR_IN_SYNC_MIN"
 };
 
-/// All of them but tables ([[keys]]).
+/// All of them but lists (policies, [[keys]]).
 const std::vector<property>& properties();
 
 /// Reads `file`, or the shipped node.toml of `shipped` where none is named; then lays `overrides`
-/// (name -> text) over it. Paths in a file are relative to the file. An explicit file must name its
-/// policies and regions. Error: `config_invalid`.
+/// (name -> text) over it. Paths in a file are relative to the file, but that of `data`, which is
+/// relative to where the node is started, as all are that `overrides` name. An explicit file must
+/// name its policies and regions. Error: `config_invalid`, of the first fault.
 result<node_config> load(const std::optional<std::filesystem::path>& file,
                          const std::filesystem::path& shipped,
                          const std::map<std::string, std::string>& overrides);
@@ -114,7 +118,8 @@ struct checked {
   std::string smtp_password;     ///< of its file
 };
 
-/// Error: `config_invalid`, `policy_invalid`.
+/// Reads them all but notices, lexicon and model; also looks whether programs can be run and keys
+/// are such. Error: `config_invalid`, `policy_invalid`; of the first fault.
 result<checked> check(const node_config& config);
 
 /// What is allowed and yet worth a line in the log, as sentences: a choice that gives up safety.
@@ -130,6 +135,9 @@ std::filesystem::path shipped_topics_model();
 
 /// A whole file. Error: `config_invalid` where it can't be read or is larger than `bytes_max`.
 result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max);
+
+/// What signs people's tokens: all of a file of 32 to 256 bytes. Error: `config_invalid`.
+result<std::string> read_user_token_secret(const std::filesystem::path& file);
 
 /// "https://10.0.0.1:8443": an address of version 6 stands in brackets.
 std::string url_of(const node_config& c, const listen_at& at);

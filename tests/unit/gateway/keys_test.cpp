@@ -87,6 +87,12 @@ TEST_CASE("a user token names one person until it expires", "[gateway]") {
   CHECK(ring->recall(*token, now + 1h).error().code == errc::unauthenticated);
 }
 
+TEST_CASE("a user token is what openapi.yaml says, so that platforms can sign them", "[gateway]") {
+  // Made by the lines of Python that stand there, for u-42 until 2025-12-20T13:00:00Z.
+  CHECK(*gateway::make_user_token(secret, person, now + 1h) ==
+        "u.AAABmzvYdIB1LTQyoOqyQig9bu4TiHY0lQhN2jk-B8c7VOYfRUQJOM3eRyg");
+}
+
 TEST_CASE("a user token that was altered or signed by another does not hold", "[gateway]") {
   auto ring = ring_of("correct horse battery", "admin");
   auto token = *gateway::make_user_token(secret, person, now + 1h);
@@ -123,4 +129,15 @@ TEST_CASE("keys that cannot be meant are refused at the start", "[gateway]") {
   CHECK(refusal("admin", "$argon2id$nonsense") == errc::config_invalid);
   CHECK(gateway::key_ring::make({}, "short").error().code == errc::config_invalid);
   CHECK(gateway::hash_api_key("short").error().code == errc::bad_value);
+}
+
+TEST_CASE("who may have a key is one list, and the role user is not on it", "[gateway]") {
+  using gateway::role;
+  for (auto r :
+       {role::ingest, role::decision, role::editor, role::admin, role::auditor, role::monitor})
+    CHECK(*gateway::find_key_role(to_string(r)) == r);
+  auto said = gateway::find_key_role("boss").error().detail;
+  CHECK(said == "role is ingest, decision, editor, admin, auditor or monitor");
+  CHECK_THAT(gateway::find_key_role("user").error().detail,
+             Catch::Contains(said) && Catch::Contains("candorctl key user-token"));
 }

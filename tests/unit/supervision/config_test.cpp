@@ -74,6 +74,7 @@ TEST_CASE("what is wrong is refused with its place", "[config]") {
            {"log_level = 3", "log_level"},
            {"policies = []", "redefine"},
            {"[[keys]]\nname = \"a\"\nrole = \"king\"\nhash = \"$argon2id$x\"", "role is"},
+           {"[[keys]]\nname = \"a\"\nrole = \"user\"\nhash = \"$argon2id$x\"", "user-token"},
            {"[[keys]]\nname = \"a\"\nrole = \"admin\"\nhash = \"secret\"", "never the key itself"},
            {"= 4", "node.toml:3:"},
        }) {
@@ -321,7 +322,7 @@ TEST_CASE("a disk misbehaves only where the node is one for trials, and that is 
   CHECK_THAT(refused.error().detail, Catch::Contains("testing"));
   auto taken = load_text(least + "testing = \"yes\"\ntesting_disk_faults = \"disk\"\n");
   REQUIRE(taken);
-  CHECK(taken->testing_disk_faults == "disk");
+  CHECK(taken->testing_disk_faults == taken->file.parent_path() / "disk");
   CHECK(warnings(*taken).size() == 1);
   CHECK_FALSE(load_text(least + "testing = \"perhaps\"\n"));
 }
@@ -357,5 +358,37 @@ TEST_CASE("a transcriber that cannot be run is found before a node starts on it"
     REQUIRE(!refused);
     CHECK(refused.error().code == errc::config_invalid);
     CHECK(refused.error().detail.find(program) != std::string::npos);
+  }
+}
+
+TEST_CASE("paths in a file are relative to it, all but the data's", "[config]") {
+  const std::string files[] = {
+      "tls_certificate", "tls_key", "user_token_secret_file", "etcd_ca",  "etcd_certificate",
+      "etcd_key",        "node_ca", "node_certificate",       "node_key", "lexicon",
+      "topics_model",    "notices", "smtp_password_file"};
+  auto text = least + "data = \"d\"\n";
+  for (const auto& key : files)
+    text += key + " = \"" + key + ".x\"\n";
+  auto c = load_text(text);
+  REQUIRE(c);
+  auto folder = c->file.parent_path();
+  std::vector<std::filesystem::path> read = {
+      c->tls_certificate, c->tls_key, c->user_token_secret_file, c->etcd_ca,  c->etcd_certificate,
+      c->etcd_key,        c->node_ca, c->node_certificate,       c->node_key, c->lexicon,
+      c->topics_model,    c->notices, c->smtp_password_file};
+  for (std::size_t i = 0; i < read.size(); ++i)
+    CHECK(read[i] == folder / (files[i] + ".x"));
+  CHECK(c->data == "d");
+  CHECK(load_text(least, {{"tls_certificate", "c.pem"}, {"tls_key", "k.pem"}})->tls_key == "k.pem");
+}
+
+TEST_CASE("the shipped file names every key that a node of people may have", "[config]") {
+  std::ifstream from{shipped / "node.toml"};
+  std::string text{std::istreambuf_iterator<char>{from}, {}};
+  for (const auto& p : properties()) {
+    INFO(p.name);
+    auto is_there = text.find("\n" + p.name + " = ") != text.npos ||
+                    text.find("\n# " + p.name + " = ") != text.npos;
+    CHECK(is_there != p.name.starts_with("testing"));
   }
 }
