@@ -89,6 +89,25 @@ def library_faults(path, included):
                 yield f"{path} includes <{name}>: {library} has no place here"
 
 
+def readme_of(path):
+    """The README that stands nearest above a file; None: there is none."""
+    for folder in list(pathlib.PurePosixPath(path).parents)[:-1]:
+        if (SOURCE / folder / "README.md").exists():
+            return read(f"{folder}/README.md")
+    return None
+
+
+def is_named(stem, readme):
+    """As a word, in any of the ways that people write names: `disk_watch.hpp`, disk_watch, `disk_watch`."""
+    return re.search(rf"(?<![A-Za-z0-9_]){re.escape(stem)}(?![A-Za-z0-9_])", readme) is not None
+
+
+def readme_faults(path):
+    readme, stem = readme_of(path), pathlib.PurePosixPath(path).stem
+    if readme is not None and not is_named(stem, readme):
+        yield f"{path}: the README of its folder does not say what {stem} is for"
+
+
 class Tidy(unittest.TestCase):
     def none(self, faults):
         faults = list(faults)
@@ -121,6 +140,9 @@ class Tidy(unittest.TestCase):
                 self.assertTrue(readme.exists(), f"{folder} has no README.md")
                 self.assertLessEqual(len(readme.read_text().splitlines()), README_LINES_MOST)
 
+    def test_a_readme_names_the_public_headers_beside_it(self):
+        self.none(fault for path in files(*FLOORS) if path.endswith(".hpp") for fault in readme_faults(path))
+
     def test_lines_are_not_too_long(self):
         def long_lines(path):
             for number, line in enumerate(read(path).splitlines(), 1):
@@ -147,6 +169,10 @@ class TheRulesThemselves(unittest.TestCase):
         self.assertTrue(list(include_faults("actors/gateway/keys.cpp", ["actors/profile/user_table.hpp"])))
         self.assertTrue(list(include_faults("actors/ingestion/ingest_job.cpp", ["actors/profile/user_table.hpp"])))
         self.assertFalse(list(include_faults("actors/ingestion/ingest_job.cpp", ["actors/topic_filter/filter.hpp"])))
+
+    def test_a_header_that_no_readme_names_is_found(self):
+        self.assertTrue(is_named("disk_watch", "`disk_watch.hpp` looks at the disk."))
+        self.assertFalse(is_named("disk", "`disk_watch.hpp` looks at the disks."))
 
     def test_a_library_out_of_its_place_is_found(self):
         self.assertTrue(list(library_faults("actors/profile/user_table.cpp", ["caf/all.hpp"])))
