@@ -9,6 +9,8 @@ import pathlib
 import re
 import unittest
 
+import metrics_reference
+
 SOURCE = pathlib.Path(os.environ.get("CANDOR_SOURCE_DIR") or pathlib.Path(__file__).resolve().parents[2])
 
 # Includes go strictly downward.
@@ -143,6 +145,13 @@ class Tidy(unittest.TestCase):
     def test_a_readme_names_the_public_headers_beside_it(self):
         self.none(fault for path in files(*FLOORS) if path.endswith(".hpp") for fault in readme_faults(path))
 
+    def test_the_reference_of_the_metrics_is_what_the_code_says_now(self):
+        self.assertEqual(read("docs/reference/metrics.md"), metrics_reference.page(),
+                         "stale: run `tests/tidy/metrics_reference.py > docs/reference/metrics.md`")
+        made = {f"{name} {kind}" for name, (kind, _, _) in metrics_reference.metrics().items()}
+        promised = {line for line in read("tests/golden/metrics.txt").splitlines() if line and line[0] != "#"}
+        self.assertEqual(promised - made, set(), "what a node says and the reference does not")
+
     def test_lines_are_not_too_long(self):
         def long_lines(path):
             for number, line in enumerate(read(path).splitlines(), 1):
@@ -173,6 +182,11 @@ class TheRulesThemselves(unittest.TestCase):
     def test_a_header_that_no_readme_names_is_found(self):
         self.assertTrue(is_named("disk_watch", "`disk_watch.hpp` looks at the disk."))
         self.assertFalse(is_named("disk", "`disk_watch.hpp` looks at the disks."))
+
+    def test_a_metric_is_read_as_it_is_written(self):
+        text = 'metrics::counter("candor_a_total", "One, " "and (two).", {{"why", name(x, 1)}, {"how", "b"}});'
+        self.assertEqual(list(metrics_reference.metrics_in(text)),
+                         [("candor_a_total", "counter", ["why", "how"], "One, and (two).")])
 
     def test_a_library_out_of_its_place_is_found(self):
         self.assertTrue(list(library_faults("actors/profile/user_table.cpp", ["caf/all.hpp"])))
