@@ -301,7 +301,9 @@ private:
     made["clock"] = around_.time.settable() ? "settable" : "system";
     made["data"] = {{"folder", around_.data_folder},
                     {"bytes", around_.db.size_bytes()},
-                    {"free_bytes", ec ? 0 : space.available}};
+                    {"free_bytes", ec ? 0 : space.available},
+                    {"low_bytes", around_.disk_low_bytes},
+                    {"low_on_disk", around_.low_on_disk && around_.low_on_disk()}};
     return made;
   }
 
@@ -823,7 +825,7 @@ private:
     if (auto node = elsewhere())
       return forward(*node, "policy_readiness", json::object(), caller, to);
     if (!around_.notification)
-      return fail(errc::unavailable, "this node sends no notices");
+      return fail(errc::conflict, "this node sends no notices");
     request(around_.notification, limits::room_deadline, show_readiness{})
         .then(
             [this, to](const readiness_shown& shown) mutable {
@@ -874,7 +876,7 @@ private:
     if (auto node = elsewhere())
       return forward(*node, "notices_pause", {{"paused", paused}}, caller, to);
     if (!around_.notification)
-      return fail(errc::unavailable, "this node sends no notices");
+      return fail(errc::conflict, "this node sends no notices");
     request(around_.notification, limits::room_deadline, pause_notices{paused, caller})
         .then(
             [to, paused](const acknowledged&) mutable {

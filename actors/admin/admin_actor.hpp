@@ -3,6 +3,7 @@
 /// changes something is audited by the shard that logs it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -40,6 +41,8 @@ struct surroundings {
   /// Nothing in it before the node has joined.
   std::shared_ptr<const membership::membership_handle> membership;
   replication::replication_handle replication;
+  std::uint64_t disk_low_bytes = 0; ///< with less free no new data is taken; 0: never looked at
+  std::function<bool()> low_on_disk = {}; ///< by the node's own judgement; empty: never
 };
 
 /// On a thread of its own: verifying a chain reads it whole.

@@ -417,7 +417,7 @@ private:
     switch (x.route->body) {
       case body_form::none:
         x.body_bytes_max = 0;
-        return x.head.has_body ? fail(errc::too_large, "this route takes no body") : result<void>{};
+        return x.head.has_body ? fail(errc::bad_value, "this route takes no body") : result<void>{};
       case body_form::json_or_none:
         if (!x.head.has_body)
           return {};
@@ -451,12 +451,16 @@ private:
     return {};
   }
 
-  /// Refuses query keys that a route does not know.
+  /// Refuses query keys that a route does not know, and says which it knows.
   static result<void> check_query(const exchange& x,
                                   std::initializer_list<std::string_view> known) {
     for (const auto& [name, _] : x.target.query)
       if (std::ranges::find(known, name) == known.end())
-        return fail(errc::unknown_field, "a key of the query");
+        return fail(errc::unknown_field,
+                    fmt::format("{} in the query, where this route knows {}", parse::quoted(name),
+                                known.size() == 0
+                                    ? "no key"
+                                    : fmt::format("{}", fmt::join(std::set(known), ", "))));
     return {};
   }
 
@@ -1463,7 +1467,7 @@ private:
   asio::awaitable<reply> get_cluster_events(exchange& x) {
     if (auto known = check_query(x, {}); !known)
       co_return problem(x, known.error());
-    error none{errc::unavailable, "this node writes no events down"};
+    error none{errc::conflict, "this node writes no events down"};
     if (!doors_.events)
       co_return problem(x, none);
     auto stream = std::make_shared<event_stream>(streams_);

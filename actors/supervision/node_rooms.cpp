@@ -157,7 +157,8 @@ public:
         system, {shards_, policy_, notification_, db(), time, ground_.random, where, config_.name,
                  CANDOR_VERSION, config_.data.string(), [stop = ground_.stop_asked] { stop({}); },
                  [filter = ground_.filter] { return reload(*filter); }, config_.cluster,
-                 config_.etcd, membership_, cluster_->door().actor});
+                 config_.etcd, membership_, cluster_->door().actor, config_.disk_low_bytes,
+                 [disk = cluster_->door().disk] { return *disk != disk_room::ample; }});
 
     auto others = all_but_profiles();
     others.push_back(caf::actor_cast<caf::actor>(cluster_->door().actor));

@@ -360,6 +360,18 @@ class WithNode(process_case.ProcessCase):
         self.ctl("node", "stop")
         self.assertEqual(self.node.process.wait(30), 0)
 
+    def test_the_doctor_judges_a_disk_by_the_node_s_own_mark(self):
+        low = self.start_node("low", flags=["--disk-low-bytes", str(1 << 45)])
+        until = time.monotonic() + 30
+        while (done := low.candorctl("doctor", "-o", "json", check=False)).returncode == 0:
+            self.assertLess(time.monotonic(), until, "the node takes no data, and the doctor finds nothing")
+            time.sleep(0.2)
+        self.assertEqual(done.returncode, 10)
+        wrong = [c for c in json.loads(done.stdout)["checks"] if not c["ok"] and c["check"] == "disk space"]
+        self.assertIn("no new data", wrong[0]["remedy"])
+        status = low.admin("status")
+        self.assertEqual((status["data"]["low_on_disk"], status["data"]["low_bytes"]), (True, 1 << 45))
+
     def test_the_topic_filter_is_reloaded_while_events_come_and_none_goes_unfiltered(self):
         lexicon = self.folder / "lexicon"
         (lexicon / "sensitive").mkdir(parents=True)

@@ -83,6 +83,11 @@ class RealActors(unittest.TestCase):
 
     def test_an_unknown_scenario_is_wrong_usage(self):
         self.assertEqual(sim("candor-sim", "--scenario", "nothing-like-it")[0], 2)
+        self.assertEqual(sim("candor-sim", "--scenario", SCENARIOS / "nothing-like-it.toml")[0], 2)
+
+    def test_a_scenario_is_a_file_too(self):
+        code, said = sim("candor-sim", "--scenario", SCENARIOS / "quiet.toml")
+        self.assertEqual((code, said["runs"]), (0, 1), said)
 
 
 class PlantedBugs(unittest.TestCase):

@@ -9,6 +9,8 @@ import pathlib
 import re
 import unittest
 
+import metrics_reference
+
 SOURCE = pathlib.Path(os.environ.get("CANDOR_SOURCE_DIR") or pathlib.Path(__file__).resolve().parents[2])
 
 # Includes go strictly downward.
@@ -89,6 +91,25 @@ def library_faults(path, included):
                 yield f"{path} includes <{name}>: {library} has no place here"
 
 
+def readme_of(path):
+    """The README that stands nearest above a file; None: there is none."""
+    for folder in list(pathlib.PurePosixPath(path).parents)[:-1]:
+        if (SOURCE / folder / "README.md").exists():
+            return read(f"{folder}/README.md")
+    return None
+
+
+def is_named(stem, readme):
+    """As a word, in any of the ways that people write names: `disk_watch.hpp`, disk_watch, `disk_watch`."""
+    return re.search(rf"(?<![A-Za-z0-9_]){re.escape(stem)}(?![A-Za-z0-9_])", readme) is not None
+
+
+def readme_faults(path):
+    readme, stem = readme_of(path), pathlib.PurePosixPath(path).stem
+    if readme is not None and not is_named(stem, readme):
+        yield f"{path}: the README of its folder does not say what {stem} is for"
+
+
 class Tidy(unittest.TestCase):
     def none(self, faults):
         faults = list(faults)
@@ -121,6 +142,16 @@ class Tidy(unittest.TestCase):
                 self.assertTrue(readme.exists(), f"{folder} has no README.md")
                 self.assertLessEqual(len(readme.read_text().splitlines()), README_LINES_MOST)
 
+    def test_a_readme_names_the_public_headers_beside_it(self):
+        self.none(fault for path in files(*FLOORS) if path.endswith(".hpp") for fault in readme_faults(path))
+
+    def test_the_reference_of_the_metrics_is_what_the_code_says_now(self):
+        self.assertEqual(read("docs/reference/metrics.md"), metrics_reference.page(),
+                         "stale: run `tests/tidy/metrics_reference.py > docs/reference/metrics.md`")
+        made = {f"{name} {kind}" for name, (kind, _, _) in metrics_reference.metrics().items()}
+        promised = {line for line in read("tests/golden/metrics.txt").splitlines() if line and line[0] != "#"}
+        self.assertEqual(promised - made, set(), "what a node says and the reference does not")
+
     def test_lines_are_not_too_long(self):
         def long_lines(path):
             for number, line in enumerate(read(path).splitlines(), 1):
@@ -147,6 +178,15 @@ class TheRulesThemselves(unittest.TestCase):
         self.assertTrue(list(include_faults("actors/gateway/keys.cpp", ["actors/profile/user_table.hpp"])))
         self.assertTrue(list(include_faults("actors/ingestion/ingest_job.cpp", ["actors/profile/user_table.hpp"])))
         self.assertFalse(list(include_faults("actors/ingestion/ingest_job.cpp", ["actors/topic_filter/filter.hpp"])))
+
+    def test_a_header_that_no_readme_names_is_found(self):
+        self.assertTrue(is_named("disk_watch", "`disk_watch.hpp` looks at the disk."))
+        self.assertFalse(is_named("disk", "`disk_watch.hpp` looks at the disks."))
+
+    def test_a_metric_is_read_as_it_is_written(self):
+        text = 'metrics::counter("candor_a_total", "One, " "and (two).", {{"why", name(x, 1)}, {"how", "b"}});'
+        self.assertEqual(list(metrics_reference.metrics_in(text)),
+                         [("candor_a_total", "counter", ["why", "how"], "One, and (two).")])
 
     def test_a_library_out_of_its_place_is_found(self):
         self.assertTrue(list(library_faults("actors/profile/user_table.cpp", ["caf/all.hpp"])))

@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
   i->add_option("--repeats", ingest.repeats, "runs; medians are of these")
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
-  i->add_flag("--json", ingest.json, "print JSON");
+  add_output(i, ingest.json);
   add_folder(i, ingest.folder);
 
   bench::store_options store;
@@ -58,7 +58,7 @@ int main(int argc, char** argv) {
   s->add_option("--seconds", seconds, "for each batch size")
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
-  s->add_flag("--json", store.json, "print JSON");
+  add_output(s, store.json);
   add_folder(s, store.folder);
 
   bench::feed_options feed;
@@ -151,7 +151,7 @@ int main(int argc, char** argv) {
   t->add_option("--seconds", topics.seconds, "of each part in each round")
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
-  t->add_flag("--json", topics.json, "print JSON");
+  add_output(t, topics.json);
 
   try {
     app.parse(argc, argv);

@@ -188,9 +188,7 @@ table summary_rows(const json& cluster) {
     rows.push_back(
         {"now", fmt::format("{} ({} clock)", field(cluster, "now"), field(cluster, "clock"))});
   if (const auto& data = at(cluster, "data"); data.is_object())
-    rows.push_back({"data", fmt::format("{}: {:.3f} GB, {:.1f} GB free", field(data, "folder"),
-                                        static_cast<double>(number(data, "bytes")) / 1e9,
-                                        static_cast<double>(number(data, "free_bytes")) / 1e9)});
+    rows.push_back({"data", field(data, "folder") + ": " + disk_line(data)});
   if (const auto& c = at(cluster, "coordinator"); c.is_object())
     rows.push_back(
         {"etcd", fmt::format("{}: {}", at(c, "reachable") == true ? "reachable" : "NOT REACHABLE",
@@ -226,6 +224,15 @@ table summary_rows(const json& cluster) {
       {"policies", policies.empty() ? "none" : fmt::format("{}", fmt::join(policies, ", "))});
   rows.push_back({"imports", fmt::format("{} open", runs)});
   return rows;
+}
+
+std::string disk_line(const json& data) {
+  auto gb = [&](const char* name) { return static_cast<double>(number(data, name)) / 1e9; };
+  auto mark = number(data, "low_bytes") == 0
+                  ? std::string{}
+                  : fmt::format(" (its mark: {:.3f} GB)", gb("low_bytes"));
+  return fmt::format("{:.3f} GB, {:.3f} GB free{}{}", gb("bytes"), gb("free_bytes"), mark,
+                     at(data, "low_on_disk") == true ? ": NO NEW DATA IS TAKEN" : "");
 }
 
 std::string event_line(const std::string& name, const json& data) {

@@ -37,6 +37,10 @@ table shard_rows(const nlohmann::ordered_json& cluster, bool only_troubled);
 /// "name  value" lines of the whole: who was asked, health, time, data, shards, policies.
 table summary_rows(const nlohmann::ordered_json& cluster);
 
+/// What a node says of its disk (`data` of the whole), in words: free, used, and below which mark
+/// it takes no new data.
+std::string disk_line(const nlohmann::ordered_json& data);
+
 /// An event of /v1/cluster/events as a line: when, what, and its fields.
 std::string event_line(const std::string& name, const nlohmann::ordered_json& data);
 

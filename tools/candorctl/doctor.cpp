@@ -12,8 +12,6 @@ namespace candor::ctl {
 
 namespace {
 
-constexpr std::uint64_t free_bytes_least = 1ull << 30;
-
 struct finding {
   std::string check;
   bool holds;
@@ -54,11 +52,9 @@ std::vector<finding> judge(const json& status, timestamp machine_now) {
   }
 
   const auto& data = status.at("data");
-  auto free = data.value("free_bytes", std::uint64_t{0});
-  made.push_back({"disk space", free >= free_bytes_least,
-                  fmt::format("{:.1f} GB free, {:.3f} GB used", static_cast<double>(free) / 1e9,
-                              static_cast<double>(data.value("bytes", std::uint64_t{0})) / 1e9),
-                  "Free space on the disk of the data folder; at zero the node is read-only."});
+  made.push_back({"disk space", !data.value("low_on_disk", false), disk_line(data),
+                  "Free space on the disk of the data folder: the node takes no new data, while "
+                  "reads and erasures go on."});
   auto folder = field(data, "folder");
   auto fleeting = folder.starts_with("/tmp/") || folder.starts_with("/dev/shm/");
   made.push_back({"data folder",

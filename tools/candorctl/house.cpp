@@ -89,8 +89,8 @@ void write_command(const CLI::App& app, const std::string& path) {
 int write_reference(const CLI::App& app) {
   fmt::print("# candorctl\n\n"
              "<!-- Made by `candorctl reference`; a stale file fails a test. -->\n\n"
-             "Exit codes: 0 fine, 1 failed, 2 wrong usage, 10 the cluster is unhealthy or a check "
-             "does not hold.\n\nEvery command takes, before or after its name:\n");
+             "{}\n\nEvery command takes, before or after its name:\n",
+             exit_codes_line);
   write_options(app);
   for (const auto* c : shown_commands(app))
     write_command(*c, {});

@@ -1,5 +1,5 @@
 /// candorctl: the operator's and auditor's command line.
-/// Exit codes: 0 fine, 1 failed, 2 wrong usage, 10 a check does not hold.
+/// Exit codes: `exit_code` in session.hpp.
 
 #include <map>
 
@@ -47,9 +47,9 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough(); // common options may stand after the command too
   add_common_options(app, with);
-  app.footer("Every command takes these options, before or after its name.\n"
-             "Exit codes: 0 fine, 1 failed, 2 wrong usage, 10 a check does not hold.\n"
-             "\nExample:\n  candorctl doctor\n  candorctl user interests u-42 -o json");
+  app.footer("Every command takes these options, before or after its name.\n" +
+             std::string{exit_codes_line} +
+             "\n\nExample:\n  candorctl doctor\n  candorctl user interests u-42 -o json");
   add_ingest(app, with, chosen);
   add_user(app, with, chosen);
   add_topics(app, with, chosen);

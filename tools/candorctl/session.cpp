@@ -119,6 +119,15 @@ std::string field(const json& object, std::string_view name) {
   return it == object.end() ? "-" : plain(*it);
 }
 
+int call_and_print(const session& with, std::string_view verb, const json& arguments,
+                   const std::function<void(const json&)>& text) {
+  auto answer = with.admin(verb, arguments);
+  if (!answer)
+    return with.complain(answer.error());
+  with.print(*answer, text);
+  return exit_fine;
+}
+
 void print_fields(const json& object) {
   std::size_t width = 0;
   for (const auto& [name, _] : object.items())

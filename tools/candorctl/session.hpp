@@ -29,6 +29,11 @@ enum exit_code : int {
   exit_unhealthy = 10, ///< the cluster is unhealthy or a check does not hold
 };
 
+/// The same for people: of --help and of the reference.
+inline constexpr std::string_view exit_codes_line =
+    "Exit codes: 0 fine, 1 failed, 2 wrong usage, 10 the cluster is unhealthy or a check does not "
+    "hold.";
+
 struct session {
   output as = output::text;
   std::string node;               ///< as named; empty where `nodes` are
@@ -58,6 +63,10 @@ struct session {
   /// POST /v1/admin/{verb}
   http_client::outcome<json> admin(std::string_view verb, const json& arguments) const;
 };
+
+/// Calls the admin verb and prints its answer; an exit code.
+int call_and_print(const session& with, std::string_view verb, const json& arguments,
+                   const std::function<void(const json&)>& text);
 
 /// The command that the command line chose.
 using command = std::function<int()>;

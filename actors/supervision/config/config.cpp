@@ -687,21 +687,24 @@ std::vector<std::string> warnings(const node_config& config) {
   return made;
 }
 
+/// Beside the program: bin/candord, share/candor.
+static std::filesystem::path share_folder() {
+  std::error_code ec;
+  auto program = std::filesystem::read_symlink("/proc/self/exe", ec);
+  return program.parent_path().parent_path() / "share/candor";
+}
+
 std::filesystem::path shipped_folder() {
   if (auto named = std::getenv("CANDOR_CONFIGS"))
     return named;
-  if (std::filesystem::exists(CANDOR_SOURCE_CONFIGS))
-    return CANDOR_SOURCE_CONFIGS;
-  return "/usr/share/candor/configs";
+  auto installed = share_folder() / "configs";
+  return std::filesystem::exists(installed) ? installed : CANDOR_SOURCE_CONFIGS;
 }
 
 std::filesystem::path shipped_topics_model() {
   if (auto named = std::getenv("CANDOR_TOPICS_MODEL"))
     return named;
-  // Beside the program: bin/candord, share/candor/topics.model.
-  std::error_code ec;
-  auto program = std::filesystem::read_symlink("/proc/self/exe", ec);
-  return program.parent_path().parent_path() / "share/candor/topics.model";
+  return share_folder() / "topics.model";
 }
 
 result<std::string> read_file(const std::filesystem::path& file, std::size_t bytes_max) {

@@ -125,8 +125,8 @@ result<checked> check(const node_config& config);
 /// What is allowed and yet worth a line in the log, as sentences: a choice that gives up safety.
 std::vector<std::string> warnings(const node_config& config);
 
-/// The folder of the shipped configuration: CANDOR_CONFIGS, the source tree it was built from, or
-/// /usr/share/candor/configs; the first that exists.
+/// The folder of the shipped configuration: CANDOR_CONFIGS, or share/candor/configs where the
+/// program is installed, or that of the source tree it was built from.
 std::filesystem::path shipped_folder();
 
 /// The topic filter's model: made by the build beside the programs, or where CANDOR_TOPICS_MODEL

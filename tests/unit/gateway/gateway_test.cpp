@@ -328,7 +328,11 @@ TEST_CASE("operators' messages go through as they are", "[gateway]") {
                                  R"(log_level {"level":"debug"} by loopback)",
                                  "stop {} by loopback", "nonsense {} by loopback"});
   CHECK(code_of(h.ask("GET", "/v1/audit?shard=x")) == "bad_value");
-  CHECK(code_of(h.ask("GET", "/v1/audit?colour=red")) == "unknown_field");
+  auto unknown = h.ask("GET", "/v1/audit?colour=red");
+  CHECK(code_of(unknown) == "unknown_field");
+  CHECK_THAT(unknown.body, Catch::Contains(R"(\"colour\" in the query)"));
+  CHECK_THAT(unknown.body, Catch::Contains("knows action, from, limit, shard, subject"));
+  CHECK_THAT(h.ask("GET", "/v1/cluster?colour=red").body, Catch::Contains("knows no key"));
   CHECK(code_of(h.ask("POST", "/v1/admin/stop", "{", json_type)) == "malformed");
 }
 
@@ -361,8 +365,18 @@ TEST_CASE("addresses, methods and types that are not there are named", "[gateway
   CHECK(code_of(method) == "method_not_allowed");
   CHECK(h.ask("POST", "/v1/events", "<event/>", "text/xml").status == 415);
   CHECK(h.ask("POST", "/v1/events", chat).status == 415);
-  CHECK(h.ask("GET", "/v1/users/u-42", "{}", json_type).status == 413);
+  auto body = h.ask("GET", "/v1/users/u-42", "{}", json_type);
+  CHECK(body.status == 400);
+  CHECK(code_of(body) == "bad_value");
+  CHECK_THAT(body.body, Catch::Contains("takes no body"));
   CHECK(code_of(h.ask("POST", "/v1/events?colour=red", chat, json_type)) == "unknown_field");
+}
+
+TEST_CASE("what a node does not have is no passing trouble that a client waits for", "[gateway]") {
+  house h; // without a record of events
+  auto r = h.ask("GET", "/v1/cluster/events");
+  CHECK(r.status == 409);
+  CHECK(code_of(r) == "conflict");
 }
 
 TEST_CASE("HEAD gives a GET's head alone", "[gateway]") {

@@ -120,11 +120,22 @@ TEST_CASE("a node alone has no faults of a cluster", "[candorctl]") {
              Catch::StartsWith("1, ") && Catch::Contains("5 log entries, 3 audit entries"));
 }
 
+TEST_CASE("a disk is judged by the node whose it is", "[candorctl]") {
+  auto data = json::parse(R"({"folder":"/d","bytes":1000000,"free_bytes":2000000000,
+    "low_bytes":268435456,"low_on_disk":false})");
+  CHECK(disk_line(data) == "0.001 GB, 2.000 GB free (its mark: 0.268 GB)");
+  data["low_on_disk"] = true; // above its mark still, until a quarter more is free
+  CHECK_THAT(disk_line(data), Catch::EndsWith("NO NEW DATA IS TAKEN"));
+  CHECK(disk_line(json::parse(R"({"bytes":0,"free_bytes":5000000,"low_bytes":0})")) ==
+        "0.000 GB, 0.005 GB free");
+}
+
 TEST_CASE("what is no state of a cluster is laid out without falling over", "[candorctl]") {
   for (auto text : {"{}", "null", "[]", R"({"nodes":7,"shards":[3,null,{}],"coordinator":[]})",
                     R"({"nodes":[null],"shards":[{"in_sync":3,"wanted":{}}],"problems":"x"})"}) {
     INFO(text);
     auto c = json::parse(text);
+    CHECK_NOTHROW(disk_line(c));
     CHECK_NOTHROW(find_problems(c));
     CHECK_NOTHROW(summary_rows(c));
     CHECK_NOTHROW(node_rows(c));

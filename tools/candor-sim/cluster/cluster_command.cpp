@@ -102,6 +102,22 @@ void print_failure(const scenario& s, std::uint64_t seed, const cluster_outcome&
   fmt::print("again: candor-sim --scenario {} --seed {} --trace\n", s.name, seed);
 }
 
+/// "all" and names are of the folder; what ends with .toml is a file. Error: `config_invalid`.
+result<std::vector<scenario>> choose_scenarios(const std::string& name,
+                                               const std::filesystem::path& folder) {
+  if (name.ends_with(".toml")) {
+    CANDOR_TRY(one, load_scenario(name));
+    one.name = name; // as "again: candor-sim --scenario" needs it
+    return std::vector<scenario>{std::move(one)};
+  }
+  CANDOR_TRY(all, load_scenarios(folder));
+  if (name != "all")
+    std::erase_if(all, [&](const scenario& s) { return s.name != name; });
+  if (all.empty())
+    return fail(errc::config_invalid, "there is no scenario " + name + " in " + folder.string());
+  return all;
+}
+
 struct totals {
   std::uint64_t runs = 0, events = 0, acknowledged = 0, withheld = 0, reads = 0, mails = 0, ads = 0,
                 erased = 0, leaderships = 0, messages = 0, given_up = 0, session_reads = 0,
@@ -137,12 +153,14 @@ int cluster_command(int argc, char** argv) {
   app.footer("\nExample:\n"
              "  candor-sim --seeds 100\n"
              "  candor-sim --scenario partitions --seed 17 --trace\n"
+             "  candor-sim --scenario my/flood.toml --seeds 20\n"
              "  candor-sim --scenario replica --seeds 10000");
   app.add_option("--scenario", name,
-                 "one of tests/sim, all, or replica: one shard's protocol, a million times faster "
-                 "than real (its own --help: --scenario replica --help)")
+                 "one of tests/sim by its name, a file (.toml), all, or replica: one shard's "
+                 "protocol, a million times faster than real (its own --help: --scenario replica "
+                 "--help)")
       ->capture_default_str()
-      ->type_name("NAME");
+      ->type_name("NAME|FILE");
   app.add_option("--scenarios", folder, "the folder of scenarios")->type_name("FOLDER");
   app.add_option("--configs", configs, "the shipped configuration: lexica, regions, notices")
       ->type_name("FOLDER");
@@ -179,15 +197,9 @@ int cluster_command(int argc, char** argv) {
     return 2;
   }
   log::set_level(loud ? log::level::info : log::level::off);
-  auto all = load_scenarios(folder);
+  auto all = choose_scenarios(name, folder);
   if (!all) {
     fmt::print(stderr, "{}\n", all.error().to_string());
-    return 2;
-  }
-  if (name != "all")
-    std::erase_if(*all, [&](const scenario& s) { return s.name != name; });
-  if (all->empty()) {
-    fmt::print(stderr, "there is no scenario {} in {}\n", name, folder.string());
     return 2;
   }
   std::signal(SIGABRT, tell_what_ran);
