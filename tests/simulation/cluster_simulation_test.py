@@ -130,7 +130,7 @@ class PlantedBugs(unittest.TestCase):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin-dir", required=True, type=pathlib.Path)
-    parser.add_argument("--seeds", type=int, default=seeds, help="of each scenario; the long form: 910")
+    parser.add_argument("--seeds", type=int, default=seeds, help="of each scenario; the long form: 670")
     options, rest = parser.parse_known_args()
     bin_dir, seeds = options.bin_dir, options.seeds
     unittest.main(argv=sys.argv[:1] + rest, verbosity=2)
