@@ -18,6 +18,7 @@ std::uint64_t load(const std::uint64_t& word) {
 
 searcher::searcher()
   : interest_(no_topic + 1)
+  , found_(batch_blocks * block_slots)
   , masks_(batch_blocks * block_words + 8) {}
 
 searcher::~searcher() = default;
@@ -139,41 +140,46 @@ void searcher::forget(const request& asked) {
     left_out_mixes_[mix64(id) % left_out_mixes_.size()] = false;
 }
 
-/// Keeps best_ in order: it is short.
+/// Keeps best_ in order: it is short, and what comes seldom goes far up.
 void searcher::insert(const candidate& c) {
   auto better = [](const candidate& a, const candidate& b) {
     return a.rank != b.rank ? a.rank > b.rank : a.id < b.id;
   };
-  auto full = best_.size() == wanted_;
-  if (full && !better(c, best_.back()))
+  if (best_.size() < wanted_)
+    best_.push_back(c);
+  else if (!better(c, best_.back()))
     return;
-  if (full)
-    best_.pop_back();
-  best_.insert(std::upper_bound(best_.begin(), best_.end(), c, better), c);
+  auto at = best_.size() - 1;
+  for (; at > 0 && better(c, best_[at - 1]); --at)
+    best_[at] = best_[at - 1];
+  best_[at] = c;
   if (best_.size() == wanted_)
     threshold_ = best_.back().rank;
 }
 
 std::uint32_t searcher::relevance_in(const ad_index& of, std::size_t at) const {
-  const auto& s = of.slots_[at];
+  const auto& row = of.rows_[at];
   std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < 4; ++i)
-    sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
-  if (s.topics[4] != no_topic)
-    for (std::size_t i = 4; i < 8; ++i)
-      sum += std::uint32_t{s.weights[i]} * interest_[s.topics[i]];
-  if (s.more != 0) {
-    const auto* more = of.pool_.at(s.more);
-    for (std::uint32_t i = 0; i < *more; ++i)
-      for (auto [topic, weight] : prepared_.asked->interests)
-        if (topic == more[1 + 2 * i])
-          sum += std::uint64_t{more[2 + 2 * i]} * weight;
+  for (std::size_t i = 0; i < of.inline_topics; ++i)
+    sum += std::uint32_t{row.weights[i]} * interest_[row.topics[i]];
+  if (row.more != 0) {
+    const auto* more = of.pool_.at(row.more);
+    for (std::uint32_t i = 0; i < *more; ++i) {
+      auto topic = more[1 + 2 * i], weight = more[2 + 2 * i];
+      if (topic < no_topic)
+        sum += weight * interest_[topic];
+      else
+        for (const auto& interest : prepared_.asked->interests)
+          if (interest.topic == topic)
+            sum += std::uint64_t{weight} * interest.weight;
+    }
   }
   return relevance_of(sum);
 }
 
 bool searcher::wants(const ad_index& of, std::size_t at) const {
-  return of.programs_[at] == 0 || holds(of.pool_.at(of.programs_[at]), prepared_);
+  auto program = of.rows_[at].program;
+  return program == 0 || holds(of.pool_.at(program), prepared_);
 }
 
 bool searcher::is_left_out(std::uint64_t id) const {
@@ -182,35 +188,65 @@ bool searcher::is_left_out(std::uint64_t id) const {
 }
 
 /// The best of those that pass.
-void searcher::look_at(const ad_index& of, std::uint32_t block, const std::uint64_t* passing) {
-  auto first = std::size_t{block} * block_slots;
-  const auto* bases = of.bases_.data();
+void searcher::look_at(const ad_index& of, std::span<const std::uint32_t> blocks,
+                       const std::uint64_t* passing) {
+  const auto* rows = of.rows_.data();
   // First who they are, so that what is read of them is under way when its turn comes.
-  std::array<std::uint32_t, block_slots> found;
+  auto* found = found_.data();
   std::size_t count = 0;
-  for (std::size_t w = 0; w < block_words; ++w)
-    for (auto word = passing[w]; word != 0; word &= word - 1) {
-      auto at = first + w * 64 + static_cast<std::size_t>(std::countr_zero(word));
-      if (at >= readable_)
-        break;
-      found[count++] = static_cast<std::uint32_t>(at);
-      __builtin_prefetch(&bases[at]);
-      __builtin_prefetch(&of.slots_[at]);
+  for (auto block : blocks) {
+    const auto* bounds = of.word_bound_.data() + block * block_words;
+    for (std::size_t w = 0; w < block_words; ++w, ++passing) {
+      auto word = *passing;
+      if (word == 0 || load(bounds[w]) < threshold_)
+        continue;
+      auto first = block * std::uint32_t{block_slots} + static_cast<std::uint32_t>(w) * 64;
+      for (; word != 0; word &= word - 1) {
+        auto at = first + static_cast<std::uint32_t>(std::countr_zero(word));
+        found[count++] = at;
+        __builtin_prefetch(&rows[at]);
+      }
     }
+  }
+  // What was added since this began stands last.
+  while (count != 0 && found[count - 1] >= readable_)
+    --count;
   answer_.looked_at += count;
   for (std::size_t i = 0; i < count; ++i) {
-    std::size_t at = found[i];
-    auto base = load(bases[at]);
-    if (base * relevance_bound_ < threshold_)
-      continue;
+    auto at = found[i];
+    auto base = load(rows[at].base);
     auto relevance = relevance_in(of, at);
     auto rank = base * relevance;
-    if (rank < threshold_ || !wants(of, at) || is_left_out(of.ids_[at]))
-      continue;
-    if (admits_ != nullptr && !(*admits_)(at, base))
-      continue;
-    insert({rank, of.ids_[at], base, static_cast<std::uint32_t>(at), relevance});
+    // Put there in any case, and left there if it could enter: nobody foresees which one could.
+    hopeful_[hopeful_count_] = {rank, base, at, relevance, 0};
+    hopeful_ranks_[hopeful_count_] = rank;
+    hopeful_count_ += rank >= threshold_;
+    if (hopeful_count_ == keys_max)
+      settle(of);
   }
+  settle(of);
+}
+
+/// Puts what is hopeful among the best, if it matches.
+void searcher::settle(const ad_index& of) {
+  for (std::size_t i = 0; i < hopeful_count_; ++i) {
+    auto at = hopeful_[i].slot;
+    if (auto program = of.rows_[at].program; program != 0)
+      __builtin_prefetch(of.pool_.at(program));
+    __builtin_prefetch(&of.ids_[at]);
+  }
+  std::array<std::uint8_t, keys_max> order;
+  order_falling(hopeful_ranks_.data(), hopeful_count_, order.data());
+  for (std::size_t i = 0; i < hopeful_count_; ++i) {
+    auto& c = hopeful_[order[i]];
+    if (c.rank < threshold_)
+      break;
+    c.id = of.ids_[c.slot];
+    if (wants(of, c.slot) && !is_left_out(c.id) &&
+        (admits_ == nullptr || (*admits_)(c.slot, c.base)))
+      insert(c);
+  }
+  hopeful_count_ = 0;
 }
 
 /// Counts those that match among those that pass; ranks them only where one could enter the best.
@@ -243,12 +279,12 @@ void searcher::count(const ad_index& of, std::uint32_t block, const std::uint64_
       ++answer_.uncapped;
       if (!ranks)
         continue;
-      auto base = load(of.bases_[at]);
+      auto base = load(of.rows_[at].base);
       if (base * relevance_bound_ < threshold_)
         continue;
       auto relevance = relevance_in(of, at);
       if (base * relevance >= threshold_)
-        insert({base * relevance, of.ids_[at], base, static_cast<std::uint32_t>(at), relevance});
+        insert({base * relevance, base, static_cast<std::uint32_t>(at), relevance, of.ids_[at]});
     }
   }
 }
@@ -280,11 +316,11 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
         plan_.group_ends.push_back(static_cast<std::uint32_t>(any_columns_.size() + n));
     }
     mask_blocks(plan_, {batch.data(), gathered}, masks);
-    for (std::size_t i = 0; i < gathered; ++i)
-      if constexpr (All)
+    if constexpr (All)
+      for (std::size_t i = 0; i < gathered; ++i)
         count(of, batch[i], masks + i * block_words);
-      else
-        look_at(of, batch[i], masks + i * block_words);
+    else
+      look_at(of, {batch.data(), gathered}, masks);
     gathered = 0;
     batch_size = std::min(batch_blocks, batch_size * 2);
   };
@@ -316,7 +352,7 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
     flush();
   answer_.best.clear();
   for (const auto& c : best_) {
-    const auto& s = of.slots_[c.slot];
+    const auto& s = of.rows_[c.slot];
     answer_.best.push_back({c.id, c.rank, static_cast<std::int64_t>(c.base / s.quality),
                             c.relevance, s.quality, c.slot});
   }
