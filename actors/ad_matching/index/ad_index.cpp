@@ -436,7 +436,7 @@ std::optional<std::size_t> ad_index::find(std::uint64_t id) const {
   for (auto i = mix64(id) & mask; places_[i] != 0; i = (i + 1) & mask)
     if (ids_[places_[i] - 1] == id)
       return rows_[places_[i] - 1].state == state::removed ? std::nullopt
-                                                            : std::optional{places_[i] - 1u};
+                                                           : std::optional{places_[i] - 1u};
   return std::nullopt;
 }
 
@@ -542,7 +542,8 @@ std::size_t ad_index::bytes() const noexcept {
          pool_.bytes() + full_.size() + population_.size() * sizeof(std::uint32_t) +
          (2 * block_bound_.size() + group_bound_.size() + word_bound_.size()) *
              sizeof(std::uint64_t) +
-         rows_.bytes() + ids_.bytes() + places_.size() * sizeof(std::uint32_t) + topic_weight_most_.size() * sizeof(std::uint32_t);
+         rows_.bytes() + ids_.bytes() + places_.size() * sizeof(std::uint32_t) +
+         topic_weight_most_.size() * sizeof(std::uint32_t);
 }
 
 } // namespace candor::ad_matching::index

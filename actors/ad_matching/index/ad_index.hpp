@@ -229,6 +229,8 @@ private:
   bool wants(const ad_index& of, std::size_t at) const;
   bool is_left_out(std::uint64_t id) const;
   void prepare(const ad_index& of, const request& asked);
+  void prepare_list(const ad_index& of, std::size_t attribute);
+  void order_topics(const ad_index& of);
   void forget(const request& asked);
 
   struct candidate {
@@ -238,23 +240,24 @@ private:
   };
   void insert(const candidate& c);
   const admission* admits_ = nullptr;
-  std::size_t topics_needed(std::uint64_t base) const;
+  std::size_t topics_needed(const ad_index& of, std::uint64_t base);
 
   prepared_request prepared_;
   mask_plan plan_;
-  std::vector<std::uint32_t> every_columns_, any_columns_;
-  std::vector<std::uint32_t> values_;           ///< set in list_bits
-  std::vector<std::uint64_t> open_, satisfied_; ///< of clause_lists
-  std::vector<std::uint8_t> interest_;          ///< by topic
-  /// By mix64 of the id: one of them may be left out. Most that match are told at once that they
-  /// are not.
+  std::vector<std::uint32_t> every_columns_, any_columns_; ///< of plan_, without the topics'
+  std::vector<std::uint32_t> values_;                      ///< set in list_bits
+  std::vector<std::uint64_t> open_, satisfied_;            ///< of clause_lists
+  std::vector<std::uint8_t> interest_;                     ///< by topic
+  /// For `all`, by mix64 of the id: one of them may be left out. Most that match are told at once
+  /// that they are not.
   std::array<bool, 1024> left_out_mixes_{};
   std::uint64_t relevance_bound_ = relevance_least;
   struct topic_bound {
-    std::uint64_t sum; ///< the most that this topic and those after it give
-    std::uint32_t column;
+    std::uint64_t sum; ///< the most that this topic (and, ordered, those after it) gives
+    std::uint32_t topic;
   };
-  std::vector<topic_bound> topic_bounds_; ///< the strongest first
+  std::vector<topic_bound> topic_bounds_; ///< the strongest first, once they are ordered
+  bool topics_ordered_ = false;
   std::vector<candidate> best_;
   /// What could enter the best. Of them the highest rank is tested first: once enough of them
   /// match, the rest is not.

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::uint32_t no_topic = 0xffff;
 constexpr std::size_t batch_blocks = 8;
+constexpr std::size_t few_left_out = 16;
 
 std::uint64_t load(const std::uint64_t& word) {
   return std::atomic_ref{const_cast<std::uint64_t&>(word)}.load(std::memory_order_relaxed);
@@ -41,87 +42,106 @@ bool is_set(const std::uint8_t& flag) {
 
 } // namespace
 
+/// What a list allows. What depends on the single value is put down in any case, and kept or not
+/// without a branch: nobody foresees what the next value is.
+void searcher::prepare_list(const ad_index& of, std::size_t a) {
+  const auto& columns = of.columns_[a];
+  const auto& list = prepared_.asked->lists[a];
+  auto newly_named = is_set(of.newly_named_[a]);
+  auto first = of.first_column_[a];
+  auto first_shared = static_cast<std::uint32_t>(columns.first_shared());
+  auto any = any_columns_.size(), values = values_.size();
+  auto begin = any;
+  any_columns_.resize(any + 1 + list.size());
+  values_.resize(values + list.size());
+  any_columns_[any++] = first;
+  std::uint32_t shared = 0; ///< those that stand in the group already
+  for (auto v : list) {
+    auto known_as = columns.known_as(v);
+    auto known = known_as != 0;
+    auto column = columns.column_of_known(v, known_as);
+    auto bit = column < first_shared ? 0 : 1u << ((column - first_shared) % 32);
+    auto kept = known | newly_named; // else no campaign names it
+    any_columns_[any] = first + column;
+    any += static_cast<std::size_t>(kept & ((shared & bit) == 0));
+    shared |= kept ? bit : 0;
+    auto value = known ? of.bits_begin_[a] * 64 + known_as - 1 : 0;
+    prepared_.list_bits[value / 64] |= std::uint64_t{known} << (value % 64);
+    values_[values] = value;
+    values += known;
+  }
+  values_.resize(values);
+  any_columns_.resize(is_set(of.full_[first]) ? begin : any);
+  if (any_columns_.size() != begin)
+    plan_.group_ends.push_back(static_cast<std::uint32_t>(any));
+}
+
 void searcher::prepare(const ad_index& of, const request& asked) {
   prepared_.asked = &asked;
   prepared_.columns.resize(of.schema_.size());
-  prepared_.list_bits.resize(of.list_words_);
-  every_columns_.clear();
+  prepared_.list_bits.resize(of.list_words_ + 1);
+  every_columns_.resize(of.schema_.size());
   any_columns_.clear();
   plan_.group_ends.clear();
+  std::size_t every = 0;
   for (std::size_t a = 0; a < of.schema_.size(); ++a) {
     const auto& columns = of.columns_[a];
-    auto first = of.first_column_[a];
-    if (columns.kind() != value_kind::list) {
-      const auto& number = asked.numbers[a];
-      auto c = number ? columns.column_of(*number) : columns.absent();
-      prepared_.columns[a] = static_cast<std::uint32_t>(c);
-      if (!is_set(of.full_[first + c]))
-        every_columns_.push_back(static_cast<std::uint32_t>(first + c));
+    if (columns.kind() == value_kind::list) {
+      prepare_list(of, a);
       continue;
     }
-    auto begin = any_columns_.size();
-    any_columns_.push_back(first);
-    auto newly_named = is_set(of.newly_named_[a]);
-    std::uint32_t shared = 0; ///< those that stand in the group already
-    for (auto v : asked.lists[a]) {
-      auto [column, dense] = columns.list_place_of(v);
-      if (!dense && !newly_named) // no campaign names it
-        continue;
-      if (column < columns.first_shared()) {
-        any_columns_.push_back(first + column);
-      } else if (auto bit = 1u << (column - columns.first_shared()); (shared & bit) == 0) {
-        shared |= bit;
-        any_columns_.push_back(first + column);
-      }
-      if (dense) {
-        auto value = of.bits_begin_[a] * 64 + *dense;
-        prepared_.list_bits[value / 64] |= std::uint64_t{1} << (value % 64);
-        values_.push_back(value);
-      }
-    }
-    if (is_set(of.full_[first])) {
-      any_columns_.resize(begin);
-      continue;
-    }
-    plan_.group_ends.push_back(static_cast<std::uint32_t>(any_columns_.size()));
+    const auto& number = asked.numbers[a];
+    auto c = static_cast<std::uint32_t>(number ? columns.column_of(*number) : columns.absent());
+    prepared_.columns[a] = c;
+    every_columns_[every] = of.first_column_[a] + c;
+    every += !is_set(of.full_[of.first_column_[a] + c]);
   }
-  plan_.every.assign(1, of.column(0));
-  for (auto c : every_columns_)
-    plan_.every.push_back(of.column(c));
-  plan_.any.clear();
-  for (auto c : any_columns_)
-    plan_.any.push_back(of.column(c));
+  every_columns_.resize(every);
+  plan_.every.resize(1 + every);
+  plan_.every[0] = of.column(0);
+  for (std::size_t i = 0; i < every; ++i)
+    plan_.every[1 + i] = of.column(every_columns_[i]);
+  plan_.any.resize(any_columns_.size());
+  for (std::size_t i = 0; i < any_columns_.size(); ++i)
+    plan_.any[i] = of.column(any_columns_[i]);
 
   auto most = [](const std::uint32_t& weight) {
     return std::atomic_ref{const_cast<std::uint32_t&>(weight)}.load(std::memory_order_relaxed);
   };
   topic_bounds_.clear();
+  topics_ordered_ = false;
+  std::uint64_t sum = 0;
   for (auto [topic, weight] : asked.interests) {
     if (topic < no_topic)
       interest_[topic] = weight;
     auto gives = std::uint64_t{weight} * most(of.topic_weight_most_[std::min(topic, no_topic)]);
+    sum += gives;
     if (gives != 0)
-      topic_bounds_.push_back(
-          {gives, of.first_column_.back() + of.columns_.back().list_place_of(topic).column});
+      topic_bounds_.push_back({gives, topic});
   }
+  relevance_bound_ = relevance_of(sum);
+}
+
+/// Few requests over few campaigns come to where it is needed.
+void searcher::order_topics(const ad_index& of) {
+  topics_ordered_ = true;
   std::ranges::sort(topic_bounds_, std::greater{}, &topic_bound::sum);
   for (auto i = topic_bounds_.size(); i-- > 1;)
     topic_bounds_[i - 1].sum += topic_bounds_[i].sum;
-  auto sum = topic_bounds_.empty() ? 0 : topic_bounds_.front().sum;
-  relevance_bound_ = relevance_of(sum);
-  for (auto id : asked.left_out)
-    left_out_mixes_[mix64(id) % left_out_mixes_.size()] = true;
   for (const auto& t : topic_bounds_)
-    plan_.any.push_back(of.column(t.column));
+    plan_.any.push_back(
+        of.column(of.first_column_.back() + of.columns_.back().list_place_of(t.topic).column));
 }
 
 /// Of campaigns with at most this `base`, only one that shares one of the first so many topics can
 /// reach the threshold: all the others together don't give enough (MaxScore, Turtle and Flood
 /// 1995). 0: every campaign can.
-std::size_t searcher::topics_needed(std::uint64_t base) const {
+std::size_t searcher::topics_needed(const ad_index& of, std::uint64_t base) {
   auto relevance = base == 0 ? 0 : threshold_ / base; // at least
   if (relevance < relevance_least + 1)
     return 0;
+  if (!topics_ordered_)
+    order_topics(of);
   auto needed = (relevance - relevance_least) << 8;
   std::size_t n = 0;
   while (n < topic_bounds_.size() && topic_bounds_[n].sum >= needed)
@@ -136,8 +156,6 @@ void searcher::forget(const request& asked) {
   for (auto [topic, _] : asked.interests)
     if (topic < no_topic)
       interest_[topic] = 0;
-  for (auto id : asked.left_out)
-    left_out_mixes_[mix64(id) % left_out_mixes_.size()] = false;
 }
 
 /// Keeps best_ in order: it is short, and what comes seldom goes far up.
@@ -184,7 +202,12 @@ bool searcher::wants(const ad_index& of, std::size_t at) const {
 
 bool searcher::is_left_out(std::uint64_t id) const {
   const auto& left_out = prepared_.asked->left_out;
-  return !left_out.empty() && std::ranges::binary_search(left_out, id);
+  if (left_out.size() > few_left_out)
+    return std::ranges::binary_search(left_out, id);
+  auto found = false; // without a branch for each
+  for (auto x : left_out)
+    found |= x == id;
+  return found;
 }
 
 /// The best of those that pass.
@@ -231,8 +254,7 @@ void searcher::look_at(const ad_index& of, std::span<const std::uint32_t> blocks
 void searcher::settle(const ad_index& of) {
   for (std::size_t i = 0; i < hopeful_count_; ++i) {
     auto at = hopeful_[i].slot;
-    if (auto program = of.rows_[at].program; program != 0)
-      __builtin_prefetch(of.pool_.at(program));
+    __builtin_prefetch(of.pool_.at(of.rows_[at].program));
     __builtin_prefetch(&of.ids_[at]);
   }
   std::array<std::uint8_t, keys_max> order;
@@ -299,6 +321,9 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
   threshold_ = 0;
   if (All && of.clauses_)
     of.clauses_->leave_open(values_, open_, satisfied_);
+  if (All)
+    for (auto id : asked.left_out)
+      left_out_mixes_[mix64(id) % left_out_mixes_.size()] = true;
   answer_.count = answer_.id_mix = answer_.uncapped = answer_.looked_at = 0;
   auto* masks = masks_.data();
   while (reinterpret_cast<std::uintptr_t>(masks) % 64 != 0)
@@ -312,7 +337,7 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
       for (std::size_t i = 0; i < gathered; ++i)
         base = std::max(base, load(of.block_base_[batch[i]]));
       plan_.group_ends.resize(groups);
-      if (auto n = topics_needed(base); n != 0)
+      if (auto n = topics_needed(of, base); n != 0)
         plan_.group_ends.push_back(static_cast<std::uint32_t>(any_columns_.size() + n));
     }
     mask_blocks(plan_, {batch.data(), gathered}, masks);
@@ -357,6 +382,9 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
                             c.relevance, s.quality, c.slot});
   }
   forget(asked);
+  if (All)
+    for (auto id : asked.left_out)
+      left_out_mixes_[mix64(id) % left_out_mixes_.size()] = false;
   return answer_;
 }
 
