@@ -154,8 +154,10 @@ result<std::unique_ptr<ad_index>> ad_index::make(schema attributes,
   named.clear();
   x.newly_named_.assign(x.schema_.size(), 0);
   x.reserve(campaigns.size() + spare);
-  if (what == asked_for::all)
+  if (what == asked_for::all) {
     x.clauses_.emplace(x.columns_, x.bits_begin_, x.list_words_);
+    x.mixes_ = field<std::uint64_t>{x.capacity()};
+  }
   x.choose_cluster_attributes(campaigns);
   std::vector<laid_out> order;
   for (const auto& c : campaigns)
@@ -296,6 +298,8 @@ result<void> ad_index::describe(std::size_t at, const campaign& x) {
     return refuse("its targeting is too large");
   into.base = static_cast<std::uint64_t>(x.bid_micros) * x.quality;
   ids_[at] = x.id;
+  if (clauses_)
+    mixes_[at] = mix64(x.id);
   into.quality = x.quality;
   into.state = x.paused ? state::paused : state::live;
   into.program = program->empty() ? 0 : pool_.add(*program);
@@ -493,7 +497,9 @@ bool ad_index::remove(std::uint64_t id) {
   return true;
 }
 
-/// Until then who asks passes over values that no campaign names.
+/// Of a request's list values those that no campaign named when the index was made are passed over.
+/// From the first addition on that names another one, what is unknown of that list is looked up
+/// too, in the columns that such values share.
 void ad_index::note_new_values(const wish& w) {
   for (const auto& n : w.nodes)
     if (n.is_leaf() && columns_[n.attribute].kind() == value_kind::list)
@@ -542,7 +548,7 @@ std::size_t ad_index::bytes() const noexcept {
          pool_.bytes() + full_.size() + population_.size() * sizeof(std::uint32_t) +
          (2 * block_bound_.size() + group_bound_.size() + word_bound_.size()) *
              sizeof(std::uint64_t) +
-         rows_.bytes() + ids_.bytes() + places_.size() * sizeof(std::uint32_t) +
+         rows_.bytes() + ids_.bytes() + mixes_.bytes() + places_.size() * sizeof(std::uint32_t) +
          topic_weight_most_.size() * sizeof(std::uint32_t);
 }
 

@@ -75,7 +75,8 @@ private:
 /// What an index is asked.
 enum class asked_for : std::uint8_t {
   best,
-  all, ///< all matches too: it takes more memory then (clause_lists.hpp)
+  /// All matches too: it takes more memory then (clause_lists.hpp). For the bench and tests.
+  all,
 };
 
 /// One place of the best.
@@ -196,6 +197,7 @@ private:
   std::vector<std::uint32_t> places_;                      ///< slot + 1 by hash of the id
   word_pool pool_;
   std::optional<clause_lists> clauses_;          ///< for all matches
+  field<std::uint64_t> mixes_;                   ///< mix64 of the ids, by slot; for all matches
   std::vector<std::uint32_t> topic_weight_most_; ///< by topic: of any campaign
   std::atomic<std::size_t> used_{0};             ///< places that may be read; published last
   std::size_t size_ = 0;
@@ -215,7 +217,8 @@ public:
   const matched& best(const ad_index& of, const request& asked, std::size_t k,
                       const admission& admits = {});
 
-  /// All matches counted, and the best `k` + 1.
+  /// All matches counted, and the best `k` + 1. The bench asks for this, and tests that hold it
+  /// against the oracle; the product does not.
   const matched& all(const ad_index& of, const request& asked, std::size_t k);
 
 private:
@@ -246,7 +249,7 @@ private:
   mask_plan plan_;
   std::vector<std::uint32_t> every_columns_, any_columns_; ///< of plan_, without the topics'
   std::vector<std::uint32_t> values_;                      ///< set in list_bits
-  std::vector<std::uint64_t> open_, satisfied_;            ///< of clause_lists
+  std::vector<std::uint64_t> open_, tested_, satisfied_;   ///< of clause_lists
   std::vector<std::uint8_t> interest_;                     ///< by topic
   /// For `all`, by mix64 of the id: one of them may be left out. Most that match are told at once
   /// that they are not.

@@ -35,6 +35,27 @@ bool is_veto(const wish& w, std::uint32_t at) {
   return n.what == operation::none_of || (n.what == operation::negation && is_clause(w, at + 1));
 }
 
+/// It certainly `holds` (or does not) for a request whose lists have nothing that it names.
+bool is_certain(const wish& w, std::uint32_t at, bool holds) {
+  const auto& n = w.nodes[at];
+  if (n.what == operation::negation)
+    return is_certain(w, at + 1, !holds);
+  if (n.what == operation::none_of)
+    return holds;
+  if (n.what == operation::one_of)
+    return !holds;
+  if (n.what == operation::all_of)
+    return holds == (n.count == 0);
+  if (n.is_leaf()) // of numbers nothing is known
+    return false;
+  // One member decides, or all of them do.
+  auto one_decides = (n.what == operation::any) == holds;
+  for (auto c = at + 1; c < n.end; c = w.nodes[c].end)
+    if (is_certain(w, c, holds) == one_decides)
+      return one_decides;
+  return !one_decides;
+}
+
 } // namespace
 
 clause_lists::clause_lists(const std::vector<attribute_columns>& columns,
@@ -45,9 +66,9 @@ clause_lists::clause_lists(const std::vector<attribute_columns>& columns,
 
 void clause_lists::put(const wish& w, std::uint32_t part, lists& into) {
   for (auto i = part; i < w.nodes[part].end; ++i)
-    if (w.nodes[i].is_leaf())
+    if (auto a = w.nodes[i].attribute;
+        w.nodes[i].is_leaf() && columns_[a].kind() == value_kind::list)
       for (auto v : w.values_of(w.nodes[i])) {
-        auto a = w.nodes[i].attribute;
         auto value = bits_begin_[a] * 64 + *columns_[a].list_place_of(v).dense;
         into.added.emplace_back(value, static_cast<std::uint32_t>(size_));
       }
@@ -70,6 +91,8 @@ void clause_lists::add(const wish& w) {
     if (clause < clauses_max && is_clause(w, part)) {
       reset(without_[clause], size_);
       put(w, part, lists_[clause++]);
+    } else if (is_certain(w, part, true)) {
+      put(w, part, lists_[triggers]);
     } else {
       set(unsaid_, size_);
     }
@@ -128,9 +151,12 @@ void clause_lists::lists::put(std::uint32_t value, std::size_t words,
 }
 
 void clause_lists::leave_open(std::span<const std::uint32_t> values,
-                              std::vector<std::uint64_t>& into,
+                              std::vector<std::uint64_t>& into, std::vector<std::uint64_t>& tested,
                               std::vector<std::uint64_t>& satisfied) const {
   auto words = unsaid_.size();
+  tested = unsaid_;
+  for (auto v : values)
+    lists_[triggers].put(v, words, tested);
   into.assign(words, 0);
   for (auto v : values)
     lists_[vetoes].put(v, words, into);

@@ -274,9 +274,7 @@ void searcher::settle(const ad_index& of) {
 /// Counts those that match among those that pass; ranks them only where one could enter the best.
 void searcher::count(const ad_index& of, std::uint32_t block, const std::uint64_t* passing) {
   auto first = std::size_t{block} * block_slots;
-  const auto* tested = of.tested_.data();
-  if (of.clauses_)
-    tested = of.clauses_->unsaid().data();
+  const auto* tested = of.clauses_ ? tested_.data() : of.tested_.data();
   auto ranks = std::min(load(of.block_bound_[block]),
                         load(of.block_base_[block]) * relevance_bound_) >= threshold_;
   for (std::size_t w = 0; w < block_words && first + w * 64 < readable_; ++w) {
@@ -286,19 +284,34 @@ void searcher::count(const ad_index& of, std::uint32_t block, const std::uint64_
       matching &= open_[from / 64];
     if (readable_ - from < 64)
       matching &= (std::uint64_t{1} << (readable_ - from)) - 1;
-    answer_.looked_at += static_cast<std::uint64_t>(std::popcount(matching));
+    if (matching == 0)
+      continue;
     // Of most the columns say all.
     for (auto word = matching & load(tested[from / 64]); word != 0; word &= word - 1)
-      if (!wants(of, from + static_cast<std::size_t>(std::countr_zero(word))))
+      if (!wants(of, from + static_cast<std::size_t>(std::countr_zero(word)))) {
         matching &= ~(word & -word);
-    answer_.count += static_cast<std::uint64_t>(std::popcount(matching));
+        ++answer_.looked_at;
+      }
+    auto matches = static_cast<std::uint64_t>(std::popcount(matching));
+    answer_.looked_at += matches;
+    answer_.count += matches;
+    answer_.uncapped += matches;
+    auto mix_of = [&](std::size_t at) { return of.clauses_ ? of.mixes_[at] : mix64(of.ids_[at]); };
+    if (!ranks && prepared_.asked->left_out.empty()) { // which is so of most
+      std::uint64_t mixes = 0;
+      for (auto word = matching; word != 0; word &= word - 1)
+        mixes ^= mix_of(from + static_cast<std::size_t>(std::countr_zero(word)));
+      answer_.id_mix ^= mixes;
+      continue;
+    }
     for (auto word = matching; word != 0; word &= word - 1) {
       auto at = from + static_cast<std::size_t>(std::countr_zero(word));
-      auto mix = mix64(of.ids_[at]);
+      auto mix = mix_of(at);
       answer_.id_mix ^= mix;
-      if (left_out_mixes_[mix % left_out_mixes_.size()] && is_left_out(of.ids_[at]))
+      if (left_out_mixes_[mix % left_out_mixes_.size()] && is_left_out(of.ids_[at])) {
+        --answer_.uncapped;
         continue;
-      ++answer_.uncapped;
+      }
       if (!ranks)
         continue;
       auto base = load(of.rows_[at].base);
@@ -320,7 +333,7 @@ const matched& searcher::search(const ad_index& of, const request& asked, std::s
   wanted_ = std::max<std::size_t>(k, 1) + 1;
   threshold_ = 0;
   if (All && of.clauses_)
-    of.clauses_->leave_open(values_, open_, satisfied_);
+    of.clauses_->leave_open(values_, open_, tested_, satisfied_);
   if (All)
     for (auto id : asked.left_out)
       left_out_mixes_[mix64(id) % left_out_mixes_.size()] = true;
