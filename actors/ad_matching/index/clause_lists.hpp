@@ -5,12 +5,12 @@
 /// best and pays nothing for this.
 ///
 /// A clause is a part of a wish of which one value suffices (`topics one of (a) or ctx one of
-/// (b)`); of each campaign two are kept. A veto is a part of which one value is too much (`none
-/// of`). What certainly holds while a request has no value of it (`device = 1 or not (segments one
-/// of (a) and lang = 2)`) is tested only where a request has one, which triggers it. For each value
-/// that campaigns name there is the list of those whose clause, veto or trigger names it: their
-/// places, or a bitmap where that is smaller (as in Roaring, Chambi, Lemire and others
-/// 2016).
+/// (b)`), or one value of `all of`; of each campaign two are kept. A veto is a part of which one
+/// value is too much (`none of`). What certainly holds while a request has no value of it (`device
+/// = 1 or not (segments one of (a) and lang = 2)`) is tested only where a request has one, which
+/// triggers it. For each value that campaigns name there is the list of those whose clause, veto or
+/// trigger names it: their places, or where there are many a bitmap (as in Roaring, Chambi, Lemire
+/// and others 2016).
 ///
 /// Guarantees: exact for the places that it was made of, and says nothing of later ones; immutable,
 /// so readers need no lock. Must never be asked of a value that was not named when it was made: no
@@ -31,7 +31,7 @@ public:
 
   /// The wish at the next place.
   void add(const wish& w);
-  /// All were added; places up to that many are asked of.
+  /// All were added; places up to that many are asked of: whole blocks.
   void close(std::size_t capacity);
 
   /// The places that a request with these values (by their numbers in prepared_request::list_bits)
@@ -60,6 +60,7 @@ private:
     std::size_t bytes() const noexcept;
   };
 
+  void put(std::uint16_t attribute, std::int64_t value, lists& into);
   void put(const wish& w, std::uint32_t part, lists& into);
 
   const std::vector<attribute_columns>& columns_;
