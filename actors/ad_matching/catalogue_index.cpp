@@ -40,18 +40,18 @@ bool catalogue_index::follow(const model::campaigns_change& change) {
     return false;
   edition_->follow(change); // (replaced only by who holds `writing_`)
   followed_ = change.number;
-  if (making_) {
+  if (collecting_) {
     since_.push_back(change);
   } else if (edition_->is_worn()) {
     if (edition_->size() <= at_once_) {
       make_at_once();
-      return true;
+    } else if (!making_) { // (else the maker looks at it before it ends)
+      if (maker_.joinable())
+        maker_.join(); // there is nothing left that it does
+      making_ = true;
+      begin_making();
+      maker_ = std::thread{[this] { make_beside(); }};
     }
-    if (maker_.joinable())
-      maker_.join(); // it is done
-    since_.clear();
-    making_ = true;
-    maker_ = std::thread{[this] { make_beside(); }};
   }
   return true;
 }
@@ -62,6 +62,12 @@ std::size_t catalogue_index::room_for(std::size_t campaigns) const {
   auto before = edition_->size_when_made();
   auto came = before == 0 ? 0 : campaigns - std::min(campaigns, before);
   return room_least + std::max(campaigns / 4, std::min(campaigns / 2, came));
+}
+
+/// By who holds `writing_`.
+void catalogue_index::begin_making() {
+  since_.clear();
+  collecting_ = true;
 }
 
 /// By who holds `writing_`.
@@ -111,21 +117,25 @@ void catalogue_index::make_beside() {
     for (auto i = 0; i < catch_up_most && catch_up(*made); ++i)
       ;
     std::shared_ptr<index_edition> worn;
-    auto done = false;
     {
       std::lock_guard guard{writing_};
       for (const auto& change : std::exchange(since_, {}))
         made->follow(change);
-      worn = put(made);
-      done = !made->is_worn();
-      making_ = !done; // while nobody can find the next one worn
+      worn = put(std::move(made));
+      collecting_ = false;
     }
     // It is taken apart here and not by a decision that was the last to read it.
     while (worn.use_count() > 1 && !stopping_)
       std::this_thread::sleep_for(readers_done_after);
     worn.reset();
-    if (done)
+    // The next one may be worn by now: a follower leaves that to the maker as long as there is one,
+    // and would else wait here for what it is still taking apart.
+    std::lock_guard guard{writing_};
+    if (!edition_->is_worn()) {
+      making_ = false;
       return;
+    }
+    begin_making();
   }
 }
 

@@ -26,8 +26,11 @@ public:
   ~catalogue_index();
 
   /// Takes a change over; when it returns, decisions see it. False: it is not the one after the
-  /// last, and nothing of it was taken (model::campaigns_follower). From any thread, in order. May
-  /// wait for a part of what a new edition has to take over, never for its making beside.
+  /// last, and nothing of it was taken (model::campaigns_follower). In the product the catalogue
+  /// calls this itself, change after change, so that none is lost; it is checked all the same,
+  /// since a campaign that was passed over would be shown and charged wrongly until the node ends.
+  /// A whole is also how an index is filled at once. From any thread, in order. May wait for a part
+  /// of what a new edition has to take over, never for its making beside.
   bool follow(const model::campaigns_change& change);
 
   std::shared_ptr<const index_edition> edition() const;
@@ -36,12 +39,14 @@ public:
 
   /// How many editions there were.
   std::size_t times_made() const noexcept { return times_made_.load(std::memory_order_relaxed); }
+  /// One is made beside, or the one before it is taken apart.
   bool is_making() const noexcept { return making_.load(std::memory_order_relaxed); }
 
 private:
   using changes = std::vector<model::campaigns_change>;
 
   std::size_t room_for(std::size_t campaigns) const;
+  void begin_making();
   void make_at_once();
   void make_beside();
   model::campaign_list all_by_parts();
@@ -52,7 +57,8 @@ private:
   std::mutex writing_;        ///< who follows, and who puts a new edition in its place
   mutable std::mutex newest_; ///< for the copy of a pointer
   std::shared_ptr<index_edition> edition_;
-  changes since_; ///< what was followed since a making beside began
+  changes since_;           ///< what was followed since a making beside began
+  bool collecting_ = false; ///< it did, and the edition that it makes is not asked yet
   std::thread maker_;
   std::atomic<std::uint64_t> followed_{0};
   std::atomic<bool> making_{false}, stopping_{false};

@@ -162,23 +162,24 @@ std::size_t catalogue_feeds::content_count() const {
 }
 
 items_listed catalogue_feeds::list(const list_items& m) const {
-  std::map<std::string_view, std::string> found; // (an id is in one shard)
-  auto add = [&](const auto& items, auto encoded) {
-    auto it = items.upper_bound(m.after);
-    for (std::size_t n = 0; n < m.limit && it != items.end(); ++n, ++it)
-      found.emplace(it->first, encoded(*it->second));
-  };
-  for (const auto& f : feeds_)
-    if (!f.shown)
-      continue;
-    else if (static_cast<model::item_kind>(m.kind) == model::item_kind::campaign)
-      add(f.campaigns.items, [](const auto& c) { return model::encode(c.campaign); });
-    else
-      add(f.content.items, [](const auto& c) { return model::encode(c); });
   items_listed listed;
-  for (auto& [_, bytes] : found)
-    if (listed.items.size() < m.limit)
-      listed.items.push_back(std::move(bytes));
+  auto list = [&]<class Item>(said<Item> feed::*of, auto encoded) {
+    std::map<std::string_view, const Item*> found; // (an id is in one shard)
+    for (const auto& f : feeds_) {
+      if (!f.shown)
+        continue;
+      const auto& items = (f.*of).items;
+      auto it = items.upper_bound(m.after);
+      for (std::size_t n = 0; n < m.limit && it != items.end(); ++n, ++it)
+        found.emplace(it->first, it->second.get());
+    }
+    for (auto it = found.begin(); it != found.end() && listed.items.size() < m.limit; ++it)
+      listed.items.push_back(encoded(*it->second));
+  };
+  if (static_cast<model::item_kind>(m.kind) == model::item_kind::campaign)
+    list(&feed::campaigns, [](const auto& c) { return model::encode(c.campaign); });
+  else
+    list(&feed::content, [](const auto& c) { return model::encode(c); });
   return listed;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -14,7 +15,6 @@ namespace candor::ad_matching::index {
 
 namespace {
 
-constexpr std::size_t inline_topics = 8;
 constexpr std::size_t cluster_depth = 4;
 constexpr std::uint32_t no_topic = 0xffff; ///< nobody's interest; higher ones lie in the pool
 constexpr std::size_t small_page = 4096, huge_page = 2 << 20;
@@ -76,18 +76,18 @@ void lay_out(std::vector<laid_out>& order) {
 
 } // namespace
 
-word_field::word_field(std::size_t words) {
-  auto page = words * sizeof(std::uint64_t) >= 2 * huge_page ? huge_page : small_page;
-  bytes_ = (words * sizeof(std::uint64_t) + page - 1) / page * page;
-  words_.reset(static_cast<std::uint64_t*>(std::aligned_alloc(page, std::max(bytes_, page))));
-  CANDOR_ASSERT(words_ != nullptr);
+zeroed_pages::zeroed_pages(std::size_t bytes) {
+  auto page = bytes >= 2 * huge_page ? huge_page : small_page;
+  bytes_ = (bytes + page - 1) / page * page;
+  data_.reset(std::aligned_alloc(page, std::max(bytes_, page)));
+  CANDOR_ASSERT(data_ != nullptr);
   if (page == huge_page) // fewer misses of the address cache, where it is granted
-    ::madvise(words_.get(), bytes_, MADV_HUGEPAGE);
-  std::fill_n(words_.get(), words, 0);
+    ::madvise(data_.get(), bytes_, MADV_HUGEPAGE);
+  std::memset(data_.get(), 0, bytes_);
 }
 
-void word_field::release::operator()(std::uint64_t* words) const noexcept {
-  std::free(words);
+void zeroed_pages::release::operator()(void* data) const noexcept {
+  std::free(data);
 }
 
 word_pool::word_pool() {
@@ -154,8 +154,10 @@ result<std::unique_ptr<ad_index>> ad_index::make(schema attributes,
   named.clear();
   x.newly_named_.assign(x.schema_.size(), 0);
   x.reserve(campaigns.size() + spare);
-  if (what == asked_for::all)
+  if (what == asked_for::all) {
     x.clauses_.emplace(x.columns_, x.bits_begin_, x.list_words_);
+    x.mixes_ = field<std::uint64_t>{x.capacity()};
+  }
   x.choose_cluster_attributes(campaigns);
   std::vector<laid_out> order;
   for (const auto& c : campaigns)
@@ -199,11 +201,10 @@ void ad_index::reserve(std::size_t slots) {
   block_base_.assign(block_count_, 0);
   group_bound_.assign(summary_stride_, 0);
   auto n = block_count_ * block_slots;
-  slots_.resize(n);
-  bases_.resize(n);
-  ids_.resize(n);
-  programs_.resize(n);
-  places_.assign(std::bit_ceil(slots_.size() * 3 / 2 + 2), 0);
+  word_bound_.assign(stride_, 0);
+  rows_ = field<row>{n};
+  ids_ = field<std::uint64_t>{n};
+  places_.assign(std::bit_ceil(n * 3 / 2 + 2), 0);
   // What a place that is not used yet has: columns of numbers let everything through.
   for (std::size_t a = 0; a < columns_.size(); ++a) {
     auto unconstrained = unconstrained_in(a);
@@ -284,7 +285,7 @@ std::uint64_t ad_index::cluster_of(const projection& projected) const {
 }
 
 result<void> ad_index::describe(std::size_t at, const campaign& x) {
-  auto& into = slots_[at];
+  auto& into = rows_[at];
   auto refuse = [&](std::string_view what) {
     return fail(errc::bad_value, fmt::format("campaign {}: {}", x.id, what));
   };
@@ -295,11 +296,13 @@ result<void> ad_index::describe(std::size_t at, const campaign& x) {
   auto program = make_residual(x.wish, columns_, bits_begin_);
   if (!program)
     return refuse("its targeting is too large");
-  bases_[at] = static_cast<std::uint64_t>(x.bid_micros) * x.quality;
+  into.base = static_cast<std::uint64_t>(x.bid_micros) * x.quality;
   ids_[at] = x.id;
+  if (clauses_)
+    mixes_[at] = mix64(x.id);
   into.quality = x.quality;
   into.state = x.paused ? state::paused : state::live;
-  programs_[at] = program->empty() ? 0 : pool_.add(*program);
+  into.program = program->empty() ? 0 : pool_.add(*program);
   if (!program->empty()) {
     auto& word = tested_.data()[at / 64];
     store(word, word | std::uint64_t{1} << (at % 64));
@@ -374,14 +377,14 @@ void ad_index::place_rows(std::size_t first, std::span<const campaign* const> so
     }
   }
   for (std::size_t i = 0; i < some.size(); ++i) {
-    if (slots_[first + i].state == state::live)
+    if (rows_[first + i].state == state::live)
       column(0)[first / 64] |= std::uint64_t{1} << i;
-    raise_bounds(first + i, bases_[first + i]);
+    raise_bounds(first + i, rows_[first + i].base);
   }
 }
 
 std::uint64_t ad_index::rank_bound(std::size_t at, std::uint64_t base) const {
-  const auto& s = slots_[at];
+  const auto& s = rows_[at];
   std::uint64_t weights = 0;
   for (auto w : s.weights)
     weights += w;
@@ -396,6 +399,7 @@ void ad_index::raise_bounds(std::size_t at, std::uint64_t base) {
   auto bound = rank_bound(at, base);
   raise(group_bound_[block / 64], bound);
   raise(block_bound_[block], bound);
+  raise(word_bound_[at / 64], bound);
   raise(block_base_[block], base);
 }
 
@@ -435,8 +439,8 @@ std::optional<std::size_t> ad_index::find(std::uint64_t id) const {
   auto mask = places_.size() - 1;
   for (auto i = mix64(id) & mask; places_[i] != 0; i = (i + 1) & mask)
     if (ids_[places_[i] - 1] == id)
-      return slots_[places_[i] - 1].state == state::removed ? std::nullopt
-                                                            : std::optional{places_[i] - 1u};
+      return rows_[places_[i] - 1].state == state::removed ? std::nullopt
+                                                           : std::optional{places_[i] - 1u};
   return std::nullopt;
 }
 
@@ -454,18 +458,18 @@ void ad_index::set_live(std::size_t at, bool on) {
 
 bool ad_index::pause(std::uint64_t id) {
   auto at = find(id);
-  if (!at || slots_[*at].state != state::live)
+  if (!at || rows_[*at].state != state::live)
     return false;
-  slots_[*at].state = state::paused;
+  rows_[*at].state = state::paused;
   set_live(*at, false);
   return true;
 }
 
 bool ad_index::resume(std::uint64_t id) {
   auto at = find(id);
-  if (!at || slots_[*at].state != state::paused)
+  if (!at || rows_[*at].state != state::paused)
     return false;
-  slots_[*at].state = state::live;
+  rows_[*at].state = state::live;
   set_live(*at, true);
   return true;
 }
@@ -474,12 +478,12 @@ bool ad_index::set_bid(std::uint64_t id, std::int64_t micros) {
   auto at = find(id);
   if (!at || micros < 0 || micros > bid_most)
     return false;
-  auto base = static_cast<std::uint64_t>(micros) * slots_[*at].quality;
-  if (base == bases_[*at])
+  auto base = static_cast<std::uint64_t>(micros) * rows_[*at].quality;
+  if (base == rows_[*at].base)
     return true;
   // The bound first: who reads the new bid must not have passed the block by for ever.
   raise_bounds(*at, base);
-  store(bases_[*at], base);
+  store(rows_[*at].base, base);
   return true;
 }
 
@@ -487,13 +491,15 @@ bool ad_index::remove(std::uint64_t id) {
   auto at = find(id);
   if (!at)
     return false;
-  slots_[*at].state = state::removed;
+  rows_[*at].state = state::removed;
   set_live(*at, false);
   --size_;
   return true;
 }
 
-/// Until then who asks passes over values that no campaign names.
+/// Of a request's list values those that no campaign named when the index was made are passed over.
+/// From the first addition on that names another one, what is unknown of that list is looked up
+/// too, in the columns that such values share.
 void ad_index::note_new_values(const wish& w) {
   for (const auto& n : w.nodes)
     if (n.is_leaf() && columns_[n.attribute].kind() == value_kind::list)
@@ -530,8 +536,8 @@ result<ad_index::added> ad_index::add(const campaign& x) {
   }
   ++size_;
   remember(at);
-  raise_bounds(at, bases_[at]);
-  if (slots_[at].state == state::live)
+  raise_bounds(at, rows_[at].base);
+  if (rows_[at].state == state::live)
     set_live(at, true);
   used_.store(at + 1, std::memory_order_release);
   return added::yes;
@@ -540,9 +546,10 @@ result<ad_index::added> ad_index::add(const campaign& x) {
 std::size_t ad_index::bytes() const noexcept {
   return (clauses_ ? clauses_->bytes() : 0) + bits_.bytes() + tested_.bytes() + summaries_.bytes() +
          pool_.bytes() + full_.size() + population_.size() * sizeof(std::uint32_t) +
-         (2 * block_bound_.size() + group_bound_.size()) * sizeof(std::uint64_t) +
-         slots_.size() * (sizeof(slot) + 2 * sizeof(std::uint64_t) + sizeof(std::uint32_t)) +
-         places_.size() * sizeof(std::uint32_t) + topic_weight_most_.size() * sizeof(std::uint32_t);
+         (2 * block_bound_.size() + group_bound_.size() + word_bound_.size()) *
+             sizeof(std::uint64_t) +
+         rows_.bytes() + ids_.bytes() + mixes_.bytes() + places_.size() * sizeof(std::uint32_t) +
+         topic_weight_most_.size() * sizeof(std::uint32_t);
 }
 
 } // namespace candor::ad_matching::index

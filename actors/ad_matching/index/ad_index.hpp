@@ -24,21 +24,37 @@
 
 namespace candor::ad_matching::index {
 
-/// Memory that starts at a page and is zero.
-class word_field {
+/// Memory that starts at a page and is zero; in large pages where there is much of it.
+class zeroed_pages {
 public:
-  word_field() = default;
-  explicit word_field(std::size_t words);
-  std::uint64_t* data() const noexcept { return words_.get(); }
+  zeroed_pages() = default;
+  explicit zeroed_pages(std::size_t bytes);
+  void* data() const noexcept { return data_.get(); }
   std::size_t bytes() const noexcept { return bytes_; }
 
 private:
   struct release {
-    void operator()(std::uint64_t* words) const noexcept;
+    void operator()(void* data) const noexcept;
   };
   std::size_t bytes_ = 0;
-  std::unique_ptr<std::uint64_t[], release> words_;
+  std::unique_ptr<void, release> data_;
 };
+
+/// An array in such memory. Zero must be a value of its items.
+template <class T>
+class field {
+public:
+  field() = default;
+  explicit field(std::size_t n)
+    : pages_{n * sizeof(T)} {}
+  T* data() const noexcept { return static_cast<T*>(pages_.data()); }
+  T& operator[](std::size_t i) const noexcept { return data()[i]; }
+  std::size_t bytes() const noexcept { return pages_.bytes(); }
+
+private:
+  zeroed_pages pages_;
+};
+using word_field = field<std::uint64_t>;
 
 /// Programs and long lists of topics. What was added stays where it is.
 class word_pool {
@@ -59,7 +75,8 @@ private:
 /// What an index is asked.
 enum class asked_for : std::uint8_t {
   best,
-  all, ///< all matches too: it takes more memory then (clause_lists.hpp)
+  /// All matches too: it takes more memory then (clause_lists.hpp). For the bench and tests.
+  all,
 };
 
 /// One place of the best.
@@ -106,7 +123,7 @@ public:
   std::optional<std::size_t> slot_of(std::uint64_t id) const { return find(id); }
 
   std::size_t size() const noexcept { return size_; } ///< live or paused
-  std::size_t capacity() const noexcept { return slots_.size(); }
+  std::size_t capacity() const noexcept { return block_count_ * block_slots; }
   std::size_t spare() const noexcept { return capacity() - used_; }
   /// Places that may be looked at. Who maps words to integers asks before: a campaign that is added
   /// later may name what was not known yet.
@@ -116,16 +133,23 @@ public:
 private:
   friend class searcher;
 
-  enum class state : std::uint8_t { live, paused, removed };
+  enum class state : std::uint8_t { removed, live, paused };
 
-  /// What is read of a campaign once its bid allows a place among the best.
-  struct alignas(32) slot {
-    std::uint16_t topics[8] = {};
-    std::uint8_t weights[8] = {};
-    std::uint32_t more = 0; ///< in pool_: count, then topic and weight of each; 0: none
-    std::uint8_t quality = 1;
+  /// Topics that lie in the row itself: few campaigns have more.
+  static constexpr std::size_t inline_topics = 4;
+
+  /// All that is read to rank a campaign that the columns let through, and to test the rest of its
+  /// wish: half a line of the cache, for where there are many campaigns that memory is waited for.
+  struct alignas(32) row {
+    std::uint64_t base = 0;    ///< bid * quality
+    std::uint32_t program = 0; ///< in pool_; 0: the columns say all
+    std::uint32_t more = 0;    ///< in pool_: count, then topic and weight of each; 0: none
+    std::uint16_t topics[inline_topics] = {};
+    std::uint8_t weights[inline_topics] = {};
+    std::uint8_t quality = 0;
     ad_index::state state = state::removed;
   };
+  static_assert(sizeof(row) == 32);
 
   explicit ad_index(schema attributes);
   void reserve(std::size_t slots);
@@ -164,15 +188,16 @@ private:
   std::vector<std::uint32_t> population_; ///< by column, when it was made
   std::vector<std::uint64_t> block_bound_, block_base_; ///< highest rank bound and bid * quality
   std::vector<std::uint64_t> group_bound_;              ///< of 64 blocks
-  std::vector<std::uint64_t> bases_;                    ///< by slot: bid * quality
-  std::vector<std::uint64_t> ids_;                      ///< by slot
-  std::vector<std::uint32_t> programs_; ///< by slot: in pool_; 0: the columns say all
-  std::vector<slot> slots_;
+  /// Of 64 slots. In a block the highest bounds stand first: most of it need not be looked at.
+  std::vector<std::uint64_t> word_bound_;
+  field<row> rows_;          ///< by slot
+  field<std::uint64_t> ids_; ///< by slot
   std::vector<std::uint16_t> cluster_attributes_;
   std::vector<std::vector<std::uint16_t>> cluster_places_; ///< of their columns: the frequent first
   std::vector<std::uint32_t> places_;                      ///< slot + 1 by hash of the id
   word_pool pool_;
   std::optional<clause_lists> clauses_;          ///< for all matches
+  field<std::uint64_t> mixes_;                   ///< mix64 of the ids, by slot; for all matches
   std::vector<std::uint32_t> topic_weight_most_; ///< by topic: of any campaign
   std::atomic<std::size_t> used_{0};             ///< places that may be read; published last
   std::size_t size_ = 0;
@@ -192,44 +217,57 @@ public:
   const matched& best(const ad_index& of, const request& asked, std::size_t k,
                       const admission& admits = {});
 
-  /// All matches counted, and the best `k` + 1.
+  /// All matches counted, and the best `k` + 1. The bench asks for this, and tests that hold it
+  /// against the oracle; the product does not.
   const matched& all(const ad_index& of, const request& asked, std::size_t k);
 
 private:
   template <bool All>
   const matched& search(const ad_index& of, const request& asked, std::size_t k);
-  void look_at(const ad_index& of, std::uint32_t block, const std::uint64_t* passing);
+  void look_at(const ad_index& of, std::span<const std::uint32_t> blocks,
+               const std::uint64_t* passing);
+  void settle(const ad_index& of);
   void count(const ad_index& of, std::uint32_t block, const std::uint64_t* passing);
   std::uint32_t relevance_in(const ad_index& of, std::size_t at) const;
   bool wants(const ad_index& of, std::size_t at) const;
   bool is_left_out(std::uint64_t id) const;
   void prepare(const ad_index& of, const request& asked);
+  void prepare_list(const ad_index& of, std::size_t attribute);
+  void order_topics(const ad_index& of);
   void forget(const request& asked);
 
   struct candidate {
-    std::uint64_t rank, id, base;
+    std::uint64_t rank, base;
     std::uint32_t slot, relevance;
+    std::uint64_t id;
   };
   void insert(const candidate& c);
   const admission* admits_ = nullptr;
-  std::size_t topics_needed(std::uint64_t base) const;
+  std::size_t topics_needed(const ad_index& of, std::uint64_t base);
 
   prepared_request prepared_;
   mask_plan plan_;
-  std::vector<std::uint32_t> every_columns_, any_columns_;
-  std::vector<std::uint32_t> values_;           ///< set in list_bits
-  std::vector<std::uint64_t> open_, satisfied_; ///< of clause_lists
-  std::vector<std::uint8_t> interest_;          ///< by topic
-  /// By mix64 of the id: one of them may be left out. Most that match are told at once that they
-  /// are not.
+  std::vector<std::uint32_t> every_columns_, any_columns_; ///< of plan_, without the topics'
+  std::vector<std::uint32_t> values_;                      ///< set in list_bits
+  std::vector<std::uint64_t> open_, tested_, satisfied_;   ///< of clause_lists
+  std::vector<std::uint8_t> interest_;                     ///< by topic
+  /// For `all`, by mix64 of the id: one of them may be left out. Most that match are told at once
+  /// that they are not.
   std::array<bool, 1024> left_out_mixes_{};
   std::uint64_t relevance_bound_ = relevance_least;
   struct topic_bound {
-    std::uint64_t sum; ///< the most that this topic and those after it give
-    std::uint32_t column;
+    std::uint64_t sum; ///< the most that this topic (and, ordered, those after it) gives
+    std::uint32_t topic;
   };
-  std::vector<topic_bound> topic_bounds_; ///< the strongest first
+  std::vector<topic_bound> topic_bounds_; ///< the strongest first, once they are ordered
+  bool topics_ordered_ = false;
   std::vector<candidate> best_;
+  /// What could enter the best. Of them the highest rank is tested first: once enough of them
+  /// match, the rest is not.
+  std::array<candidate, keys_max> hopeful_;
+  std::array<std::uint64_t, keys_max> hopeful_ranks_;
+  std::size_t hopeful_count_ = 0;
+  std::vector<std::uint32_t> found_; ///< slots that passed the columns
   std::size_t wanted_ = 0, readable_ = 0;
   std::uint64_t threshold_ = 0;      ///< a rank below it can't enter
   std::vector<std::uint64_t> masks_; ///< with room to align them

@@ -105,7 +105,7 @@ void attribute_columns::make_list(const named_constants& named) {
   auto near = span_of(low.first, high.first) < near_span_max;
   if (near) {
     near_from_ = low.first;
-    near_.resize(static_cast<std::size_t>(high.first - low.first + 1));
+    near_.resize(static_cast<std::size_t>(high.first - low.first + 2)); // and the last place
   }
   for (std::size_t i = 0; i < sorted.size(); ++i) {
     auto place = static_cast<std::uint32_t>(i + 1);

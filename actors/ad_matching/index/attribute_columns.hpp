@@ -10,6 +10,7 @@
 /// made; immutable, so readers need no lock.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <unordered_map>
 #include <utility>
@@ -53,24 +54,26 @@ public:
   std::size_t absent() const noexcept { return size_ - 1; } ///< of a number
   std::size_t column_of(std::int64_t number) const noexcept;
 
-  /// Of a list's value: its column, and a small number if it was named when this was made.
+  /// Of a list's value: 1 + a small number, if it was named when this was made; else 0.
+  std::uint32_t known_as(std::int64_t value) const noexcept {
+    if (!near_.empty()) // (its last place is of all values that are not near, below it too)
+      return near_[std::min<std::size_t>(span_of(near_from_, value), near_.size() - 1)];
+    auto it = far_.find(value);
+    return it == far_.end() ? 0 : it->second;
+  }
+  /// Of a list's value that is known as that. (No branch: nobody foresees which it would be.)
+  std::uint32_t column_of_known(std::int64_t value, std::uint32_t known) const noexcept {
+    auto shared = first_shared() + mix64(static_cast<std::uint64_t>(value)) % shared_columns;
+    return known - std::size_t{1} < own_ ? known : static_cast<std::uint32_t>(shared);
+  }
+  /// Both.
   struct list_place {
     std::uint32_t column = 0;
     std::optional<std::uint32_t> dense;
   };
   list_place list_place_of(std::int64_t value) const noexcept {
-    std::uint32_t place = 0;
-    if (!near_.empty()) {
-      if (value >= near_from_ && span_of(near_from_, value) < near_.size())
-        place = near_[static_cast<std::size_t>(value - near_from_)];
-    } else if (auto it = far_.find(value); it != far_.end()) {
-      place = it->second;
-    }
-    if (place != 0 && place <= own_)
-      return {place, place - 1};
-    auto shared = first_shared() + mix64(static_cast<std::uint64_t>(value)) % shared_columns;
-    return {static_cast<std::uint32_t>(shared),
-            place == 0 ? std::nullopt : std::optional{place - 1}};
+    auto known = known_as(value);
+    return {column_of_known(value, known), known == 0 ? std::nullopt : std::optional{known - 1}};
   }
   /// Of the columns that several values share.
   std::size_t first_shared() const noexcept { return 1 + own_; }
@@ -96,9 +99,9 @@ private:
   value_kind kind_;
   std::size_t size_ = 0;
   std::vector<std::int64_t> cuts_;  ///< interval i is cuts_[i-1] to cuts_[i] - 1
-  std::vector<std::uint32_t> near_; ///< of a small range: column (number) or dense (list) + 1
+  std::vector<std::uint32_t> near_; ///< of a small range: column (number) or known_as (list)
   std::int64_t near_from_ = 0;
-  std::unordered_map<std::int64_t, std::uint32_t> far_; ///< dense + 1, where the range is large
+  std::unordered_map<std::int64_t, std::uint32_t> far_; ///< known_as, where the range is large
   std::size_t dense_count_ = 0, own_ = 0;
 };
 

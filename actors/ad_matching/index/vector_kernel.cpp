@@ -1,6 +1,8 @@
 #include "actors/ad_matching/index/vector_kernel.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 
 // Highway includes this file once for each instruction set.
 #undef HWY_TARGET_INCLUDE
@@ -38,6 +40,17 @@ HWY_ATTR void mask_blocks_here(const mask_plan& plan, const std::uint32_t* block
   }
 }
 
+HWY_ATTR void count_higher_here(const std::uint64_t* keys, std::size_t n, std::uint8_t* higher) {
+  const hn::CappedTag<std::uint64_t, keys_max> lanes;
+  for (std::size_t i = 0; i < n; ++i) {
+    auto key = hn::Set(lanes, keys[i]);
+    std::size_t count = 0;
+    for (std::size_t j = 0; j < n; j += hn::Lanes(lanes))
+      count += hn::CountTrue(lanes, hn::Gt(hn::LoadU(lanes, keys + j), key));
+    higher[i] = static_cast<std::uint8_t>(count);
+  }
+}
+
 } // namespace candor::ad_matching::index::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -48,6 +61,7 @@ namespace candor::ad_matching::index {
 namespace {
 
 HWY_EXPORT(mask_blocks_here);
+HWY_EXPORT(count_higher_here);
 
 std::atomic<bool> scalar{false};
 
@@ -90,6 +104,27 @@ void mask_blocks(const mask_plan& plan, std::span<const std::uint32_t> blocks,
   if (only_scalar || scalar.load(std::memory_order_relaxed))
     return mask_blocks_scalar(plan, blocks.data(), blocks.size(), into);
   HWY_DYNAMIC_DISPATCH(mask_blocks_here)(plan, blocks.data(), blocks.size(), into);
+}
+
+void order_falling(std::uint64_t* keys, std::size_t n, std::uint8_t* order) {
+  std::uint8_t higher[keys_max];
+  if (scalar.load(std::memory_order_relaxed)) {
+    for (std::size_t i = 0; i < n; ++i) {
+      std::size_t count = 0;
+      for (std::size_t j = 0; j < n; ++j)
+        count += keys[j] > keys[i];
+      higher[i] = static_cast<std::uint8_t>(count);
+    }
+  } else {
+    std::fill(keys + n, keys + keys_max, 0); // higher than none
+    HWY_DYNAMIC_DISPATCH(count_higher_here)(keys, n, higher);
+  }
+  std::uint64_t taken = 0; // by equals
+  for (std::size_t i = 0; i < n; ++i) {
+    auto place = higher[i] + std::countr_one(taken >> higher[i]);
+    taken |= std::uint64_t{1} << place;
+    order[place] = static_cast<std::uint8_t>(i);
+  }
 }
 
 std::vector<std::string> vector_targets() {

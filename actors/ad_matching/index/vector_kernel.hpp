@@ -1,4 +1,5 @@
-/// The inner loop of the index: which campaigns of a block no column excludes. Compiled for every
+/// The inner loops of the index: which campaigns of a block no column excludes, and which of a few
+/// rank highest. Compiled for every
 /// instruction set that the compiler knows (Google Highway), chosen when the program starts.
 /// Guarantees: every choice gives the same bits. Must never read past the blocks that it is given.
 #pragma once
@@ -24,6 +25,13 @@ struct mask_plan {
 
 /// `into` gets `block_words` words for each of `blocks`.
 void mask_blocks(const mask_plan& plan, std::span<const std::uint32_t> blocks, std::uint64_t* into);
+
+inline constexpr std::size_t keys_max = 32;
+
+/// Which of `n` keys stands where when they fall; equal ones as they came. `keys` has room for
+/// keys_max, and what is behind the n may be overwritten. Each key's place is how many are higher,
+/// counted without a branch: a sort that compares guesses wrong at every second of them.
+void order_falling(std::uint64_t* keys, std::size_t n, std::uint8_t* order);
 
 /// The choices on this machine, the best first; "scalar" is always the last.
 std::vector<std::string> vector_targets();

@@ -134,6 +134,52 @@ TEST_CASE("an index for all matches looks at none that a clause or a veto keeps 
   CHECK(search.all(*for_all, asked_with(1, {5000}), 5).count == 300 + 300 + 300 + 1);
 }
 
+TEST_CASE("an index for all matches says exactly who asks for all of two values, and tests what a "
+          "value triggers",
+          "[ad_index]") {
+  std::vector<campaign> campaigns;
+  for (std::uint64_t i = 0; i < 900; ++i) {
+    auto v = std::to_string(i);
+    campaigns.push_back(make(i + 1, 20'000,
+                             i % 2 == 0 ? "l all of (" + v + ", 5000)"
+                                        : "(n = 1 or not (n in (2, 3) and l one of (" + v + ")))"));
+  }
+  auto index = *ad_index::make(attributes, campaigns, 10, asked_for::all);
+  searcher search;
+  const auto& untouched = search.all(*index, asked_with(2, {5000, 300}), 5);
+  CHECK(untouched.count == 1 + 450);
+  CHECK(untouched.looked_at == 1 + 450);
+  const auto& triggered = search.all(*index, asked_with(2, {301, 303}), 5);
+  CHECK(triggered.count == 448);
+  CHECK(triggered.looked_at == 450);
+  CHECK(search.all(*index, asked_with(1, {301, 303}), 5).count == 450);
+  CHECK(search.all(*index, asked_with({}, {301, 303}), 5).count == 450);
+}
+
+TEST_CASE("keys are put in order, equal ones as they came, by each instruction set", "[ad_index]") {
+  for (const auto& target : vector_targets()) {
+    REQUIRE(choose_vector_target(target));
+    INFO(target);
+    std::array<std::uint8_t, keys_max> order{};
+    std::array<std::uint64_t, keys_max> few{5, 9, ~std::uint64_t{0}, 5, 0, 9};
+    few[6] = 77; // behind them
+    order_falling(few.data(), 6, order.data());
+    CHECK(std::vector<int>(order.begin(), order.begin() + 6) == std::vector{2, 1, 5, 0, 3, 4});
+    std::array<std::uint64_t, keys_max> equal;
+    equal.fill(3);
+    order_falling(equal.data(), keys_max, order.data());
+    for (std::size_t i = 0; i < keys_max; ++i)
+      CHECK(order[i] == i);
+    std::array<std::uint64_t, keys_max> rising;
+    for (std::size_t i = 0; i < keys_max; ++i)
+      rising[i] = i;
+    order_falling(rising.data(), keys_max, order.data());
+    for (std::size_t i = 0; i < keys_max; ++i)
+      CHECK(order[i] == keys_max - 1 - i);
+  }
+  choose_vector_target("");
+}
+
 TEST_CASE("each instruction set can be chosen and an unknown one is refused", "[ad_index]") {
   auto names = vector_targets();
   CHECK(names.back() == "scalar");
