@@ -194,13 +194,20 @@ private:
   std::unordered_map<std::uint64_t, std::size_t> known_; ///< never gone through
 };
 
+/// The place among the classifier's topics, which are those of the first tier: a finer one teaches
+/// the one above it.
+int place_of(model::topic_id topic) {
+  auto above = model::find_topic(model::info(topic).parent);
+  return static_cast<int>(above.value_or(topic)) - 1;
+}
+
 text teach(const corpus& c, const sentence_template& t, rng& chance) {
   text made{expand(c, t, chance), t.lang};
   if (t.teaches == what::sensitive) {
     made.sensitive = true;
     made.categories = static_cast<std::uint16_t>(1U << static_cast<unsigned>(*t.category));
   } else if (t.teaches == what::interest) {
-    made.topic = static_cast<int>(t.topic) - 1;
+    made.topic = place_of(t.topic);
   } else if (t.teaches == what::everyday) {
     made.topic = no_topic;
   }
@@ -255,7 +262,7 @@ void add_lexicon(const lexicon& words, unsigned one_of, rng& chance, std::vector
   // Of what is harmless more: most words that no sentence of the corpus holds are harmless too.
   for (const auto& t : words.topics)
     if (t.lang == "en" || chance.next() % topics_one_of == 0)
-      to.push_back({t.term.text, t.lang, false, 0, static_cast<int>(t.topic) - 1,
+      to.push_back({t.term.text, t.lang, false, 0, place_of(t.topic),
                     0.2F * static_cast<float>(t.weight), true, true});
   for (const auto& e : words.exceptions)
     to.push_back({e.term.text, e.lang, false, 0, -1, 0.7F, false, true});
@@ -274,7 +281,7 @@ void add_wordnet(const wordnet& from, unsigned one_of, rng& chance, std::vector<
                          : 0;
       t.weight = weight;
       if (thing.topic) {
-        t.topic = static_cast<int>(*thing.topic) - 1;
+        t.topic = place_of(*thing.topic);
         t.weight /= 2;
       }
       t.is_clear_only = !t.sensitive;
