@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -32,6 +33,8 @@ constexpr std::size_t background = 20'000; ///< samples of words drawn blindly
 constexpr int no_topic = static_cast<int>(interest_count);
 constexpr std::size_t times_other = 2; ///< as many in other languages: most values get their turn
 constexpr std::size_t times_plain = 2; ///< a sentence that nothing varies in: now and then hidden
+/// Of an interest's sentence that names many things so many times as many: each should be met.
+constexpr std::size_t times_varied = 3, variants_many = 8;
 constexpr std::size_t times_invented = 6; ///< as many of a harmless one with a word nobody knows
 // Shares of the samples, in a thousand.
 constexpr std::uint64_t with_another = 120, distorted = 220, with_invented = 80;
@@ -216,6 +219,17 @@ text teach(const corpus& c, const sentence_template& t, rng& chance) {
 
 bool holds_invented(const sentence_template& t) {
   return t.text.find('{' + std::string{invented_slot} + '}') != std::string::npos;
+}
+
+/// In how many ways the alternatives that are written in a sentence can be chosen; slots aside.
+std::size_t variants(const sentence_template& t) {
+  std::size_t all = 1, here = 1;
+  for (auto c : t.text)
+    if (c == '|')
+      ++here;
+    else if (c == '}')
+      all *= std::exchange(here, 1);
+  return all;
 }
 
 /// A word nobody knows beside what is said changes nothing of it.
@@ -526,11 +540,14 @@ result<made_files> hold(const course& c) {
   for (const auto& t : sentences.templates) {
     auto is_held_out = word_hash(t.text) % held_out_of == 0;
     auto varies = t.text.find('{') != std::string::npos;
-    auto times = !varies                                    ? (is_held_out ? 1 : times_plain)
-                 : is_held_out                              ? std::min<std::size_t>(each, 3)
-                 : t.lang == "en" && !vectors.words.empty() ? times_english * each
-                 : holds_invented(t)                        ? times_invented * each
-                                                            : times_other * each;
+    auto times =
+        !varies       ? (is_held_out ? 1 : times_plain)
+        : is_held_out ? std::min<std::size_t>(each, 3)
+        : t.lang == "en" && !vectors.words.empty()
+            ? times_english * each *
+                  (t.teaches == what::interest && variants(t) >= variants_many ? times_varied : 1)
+        : holds_invented(t) ? times_invented * each
+                            : times_other * each;
     for (std::size_t i = 0; i < times; ++i) {
       auto made = teach(sentences, t, chance);
       if (is_held_out) {
