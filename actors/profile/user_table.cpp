@@ -617,7 +617,11 @@ result<decided<bool>> user_table::forget_interest(const user_id& user, model::to
   CANDOR_TRY(s, find(stores::derive_storage_key(around_.secrets, user)));
   if (!s->exists)
     return fail(errc::user_not_found);
-  auto is_topic = [&](const model::interest& i) { return i.topic == topic; };
+  // Finer ones go with the topic that they lie in: they say the same, and more.
+  auto is_topic = [&](const model::interest& i) {
+    return i.topic == topic ||
+           (model::is_topic(i.topic) && model::find_topic(model::info(i.topic).parent) == topic);
+  };
   if (std::ranges::none_of(folded(*s).interests, is_topic))
     return fail(errc::not_found, "this person has no such interest");
   auto entry = begin_entry();

@@ -35,6 +35,9 @@ constexpr std::size_t words_told = 3; ///< by the classifier, for each subject
 constexpr double topic_share_least = 0.12, topic_share_sure = 0.6, topic_among_least = 0.35,
                  no_topic_most = 0.97;
 
+/// Of a finer topic's terms together: one that is sure, or more that are not.
+constexpr std::uint32_t finer_least = 3;
+
 bool may_be_interest(double share, double of_none) {
   return share >= topic_share_least ||
          (of_none < no_topic_most && share >= topic_among_least * (1 - of_none));
@@ -375,6 +378,14 @@ void filter::judge(std::string_view text, std::string_view lang,
         add(o - topic_output + 1,
             static_cast<std::uint32_t>(2 * model::one_mention *
                                        std::min(1.0, w.topics[o] / topic_share_sure)));
+    // A finer one as much as the one above it, and never without it.
+    for (std::size_t finer = interest_count + 1; finer < w.find.topics.size(); ++finer) {
+      if (w.find.topics[finer] < finer_least)
+        continue;
+      auto above = std::ranges::find(j.topics, in.terms->above(finer), &model::topic_weight::topic);
+      if (above != j.topics.end())
+        add(finer, above->weight);
+    }
   } else {
     // A topic counts in proportion to its terms' weights; what is far weaker than the strongest
     // was mentioned by the way.
@@ -387,7 +398,8 @@ void filter::judge(std::string_view text, std::string_view lang,
   }
   // Of the same weight, as all weak ones are, the likelier stands first.
   auto share = [&](model::topic_id topic) {
-    return topic <= interest_count ? w.topics[topic_output + topic - 1] : 0;
+    auto of = topic <= interest_count ? topic : in.terms->above(topic);
+    return of != 0 ? w.topics[topic_output + of - 1] : 0;
   };
   std::ranges::sort(j.topics, [&](const model::topic_weight& a, const model::topic_weight& b) {
     if (a.weight != b.weight)

@@ -214,7 +214,9 @@ result<void> finder::fill(const std::filesystem::path& kept) {
     CANDOR_TRY(lang, language(t.lang));
     roles[place(t.term)].push_back(
         {rule::what::topic, t.term.stem, lang, {}, model::category::unknown, i});
-    topics_end_ = std::max<std::size_t>(topics_end_, t.topic + 1U);
+    if (above_.size() <= t.topic)
+      above_.resize(t.topic + std::size_t{1});
+    above_[t.topic] = model::find_topic(model::info(t.topic).parent).value_or(0);
   }
   for (std::uint32_t i = 0; i < words_.exceptions.size(); ++i) {
     const auto& e = words_.exceptions[i];
@@ -280,7 +282,7 @@ bool finder::prepare(workspace& w) const {
 
 void finder::start(workspace& w) const {
   w.categories = 0;
-  w.topics.assign(topics_end_, 0);
+  w.topics.assign(above_.size(), 0);
 }
 
 bool finder::read(workspace& w, std::string_view turn) const {
@@ -468,7 +470,10 @@ void finder::decide(workspace& w, bool is_text) const {
     if (h.reading != 0 || std::ranges::find(w.terms, r.index) != w.terms.end())
       return;
     w.terms.push_back(r.index);
-    w.topics[words_.topics[r.index].topic] += words_.topics[r.index].weight;
+    const auto& t = words_.topics[r.index];
+    w.topics[t.topic] += t.weight;
+    if (auto above = above_[t.topic]; above != 0)
+      w.topics[above] += t.weight;
     if (w.explain && w.explain->size() < limits::evidence_items)
       w.explain->push_back(explained(h, r));
   });

@@ -63,7 +63,8 @@ public:
     std::array<tier_counts, model::category_count> counts{};
     language_set spoken = ~language_set{0}; ///< whose terms count in this turn; set before a scan
     std::uint16_t categories = 0;      ///< that hard, bound or two soft terms block; a bit each
-    std::vector<std::uint32_t> topics; ///< sums of the weights of terms, by topic
+    std::vector<std::uint32_t> topics; ///< sums of the weights of terms, by topic; a finer one's
+                                       ///< count for the one above too
     std::vector<evidence>* explain = nullptr;
 
     // Of the finder alone.
@@ -109,7 +110,10 @@ public:
   /// Of this and English, which is mixed into every language; all for an empty tag.
   language_set languages(std::string_view primary) const;
   bool judges(std::string_view primary) const { return judged_langs_.contains(primary); }
-  std::size_t topics_end() const noexcept { return topics_end_; }
+  /// The topic of the first tier that a finer one of the lexicon lies in; 0 of any other.
+  model::topic_id above(std::size_t topic) const noexcept {
+    return topic < above_.size() ? above_[topic] : model::topic_id{0};
+  }
 
   /// Makes the workspace fit. False: no memory for the scanner.
   bool prepare(workspace& w) const;
@@ -140,7 +144,7 @@ private:
   std::set<std::string, std::less<>> judged_langs_; ///< primary subtags with sensitive terms
   script_set judged_scripts_;                       ///< of those languages
   language_set english_ = 0;
-  std::size_t topics_end_ = 0; ///< past the greatest topic's number
+  std::vector<model::topic_id> above_; ///< by topic, to the greatest that has a term
   std::string scan_key_;
   hs_database* database_ = nullptr;
   std::uint64_t number_ = 0; ///< tells finders apart: an address may come again after a reload

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -32,6 +33,8 @@ constexpr std::size_t background = 20'000; ///< samples of words drawn blindly
 constexpr int no_topic = static_cast<int>(interest_count);
 constexpr std::size_t times_other = 2; ///< as many in other languages: most values get their turn
 constexpr std::size_t times_plain = 2; ///< a sentence that nothing varies in: now and then hidden
+/// Of an interest's sentence that names many things so many times as many: each should be met.
+constexpr std::size_t times_varied = 3, variants_many = 8;
 constexpr std::size_t times_invented = 6; ///< as many of a harmless one with a word nobody knows
 // Shares of the samples, in a thousand.
 constexpr std::uint64_t with_another = 120, distorted = 220, with_invented = 80;
@@ -194,13 +197,20 @@ private:
   std::unordered_map<std::uint64_t, std::size_t> known_; ///< never gone through
 };
 
+/// The place among the classifier's topics, which are those of the first tier: a finer one teaches
+/// the one above it.
+int place_of(model::topic_id topic) {
+  auto above = model::find_topic(model::info(topic).parent);
+  return static_cast<int>(above.value_or(topic)) - 1;
+}
+
 text teach(const corpus& c, const sentence_template& t, rng& chance) {
   text made{expand(c, t, chance), t.lang};
   if (t.teaches == what::sensitive) {
     made.sensitive = true;
     made.categories = static_cast<std::uint16_t>(1U << static_cast<unsigned>(*t.category));
   } else if (t.teaches == what::interest) {
-    made.topic = static_cast<int>(t.topic) - 1;
+    made.topic = place_of(t.topic);
   } else if (t.teaches == what::everyday) {
     made.topic = no_topic;
   }
@@ -209,6 +219,17 @@ text teach(const corpus& c, const sentence_template& t, rng& chance) {
 
 bool holds_invented(const sentence_template& t) {
   return t.text.find('{' + std::string{invented_slot} + '}') != std::string::npos;
+}
+
+/// In how many ways the alternatives that are written in a sentence can be chosen; slots aside.
+std::size_t variants(const sentence_template& t) {
+  std::size_t all = 1, here = 1;
+  for (auto c : t.text)
+    if (c == '|')
+      ++here;
+    else if (c == '}')
+      all *= std::exchange(here, 1);
+  return all;
 }
 
 /// A word nobody knows beside what is said changes nothing of it.
@@ -255,7 +276,7 @@ void add_lexicon(const lexicon& words, unsigned one_of, rng& chance, std::vector
   // Of what is harmless more: most words that no sentence of the corpus holds are harmless too.
   for (const auto& t : words.topics)
     if (t.lang == "en" || chance.next() % topics_one_of == 0)
-      to.push_back({t.term.text, t.lang, false, 0, static_cast<int>(t.topic) - 1,
+      to.push_back({t.term.text, t.lang, false, 0, place_of(t.topic),
                     0.2F * static_cast<float>(t.weight), true, true});
   for (const auto& e : words.exceptions)
     to.push_back({e.term.text, e.lang, false, 0, -1, 0.7F, false, true});
@@ -274,7 +295,7 @@ void add_wordnet(const wordnet& from, unsigned one_of, rng& chance, std::vector<
                          : 0;
       t.weight = weight;
       if (thing.topic) {
-        t.topic = static_cast<int>(*thing.topic) - 1;
+        t.topic = place_of(*thing.topic);
         t.weight /= 2;
       }
       t.is_clear_only = !t.sensitive;
@@ -519,11 +540,14 @@ result<made_files> hold(const course& c) {
   for (const auto& t : sentences.templates) {
     auto is_held_out = word_hash(t.text) % held_out_of == 0;
     auto varies = t.text.find('{') != std::string::npos;
-    auto times = !varies                                    ? (is_held_out ? 1 : times_plain)
-                 : is_held_out                              ? std::min<std::size_t>(each, 3)
-                 : t.lang == "en" && !vectors.words.empty() ? times_english * each
-                 : holds_invented(t)                        ? times_invented * each
-                                                            : times_other * each;
+    auto times =
+        !varies       ? (is_held_out ? 1 : times_plain)
+        : is_held_out ? std::min<std::size_t>(each, 3)
+        : t.lang == "en" && !vectors.words.empty()
+            ? times_english * each *
+                  (t.teaches == what::interest && variants(t) >= variants_many ? times_varied : 1)
+        : holds_invented(t) ? times_invented * each
+                            : times_other * each;
     for (std::size_t i = 0; i < times; ++i) {
       auto made = teach(sentences, t, chance);
       if (is_held_out) {

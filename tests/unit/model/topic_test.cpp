@@ -19,7 +19,9 @@ TEST_CASE("topic numbers and slugs are each used once, and 0 is no topic", "[top
     CHECK(slugs.insert(t.slug).second);
     CHECK_FALSE(t.title.empty());
     CHECK_FALSE(t.iab.empty());
-    CHECK((t.parent.empty() || find_topic(t.parent)));
+    // Two levels, no more.
+    auto above = find_topic(t.parent);
+    CHECK((t.parent.empty() || (above && info(*above).parent.empty() && *above < t.id)));
     CHECK(find_topic(t.slug) == t.id);
     CHECK(is_topic(t.id));
     CHECK(info(t.id).slug == t.slug);
@@ -35,6 +37,8 @@ TEST_CASE("numbers that profiles hold keep their meaning", "[topic]") {
   CHECK(info(8).slug == "fitness");
   CHECK(info(15).slug == "outdoors");
   CHECK(info(24).slug == "weather");
+  CHECK(info(25).slug == "soccer");
+  CHECK(info(60).slug == "hip_hop");
 }
 
 TEST_CASE("no interest topic speaks of a sensitive category", "[topic]") {

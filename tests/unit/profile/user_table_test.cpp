@@ -235,6 +235,25 @@ TEST_CASE("a forgotten interest is gone from every source", "[profile]") {
   CHECK(s.say("e1", "ann", after, "hiking") == verdict::duplicate());
 }
 
+TEST_CASE("forgetting an interest forgets the finer ones within it, not the other way round",
+          "[profile]") {
+  auto sports = *model::find_topic("sports"), soccer = *model::find_topic("soccer"),
+       golf = *model::find_topic("golf");
+  shard s{after};
+  s.introduce("ann", "US", told);
+  for (auto topic : {sports, soccer, golf, food})
+    s.like("l" + std::to_string(topic), "ann", after, topic);
+  s.commit(s.people->forget_interest(user("ann"), golf, "test"));
+  CHECK(s.weight("ann", golf, source::engagement) == 0);
+  CHECK(s.weight("ann", sports, source::engagement) > 0);
+  CHECK(s.weight("ann", soccer, source::engagement) > 0);
+  s.commit(s.people->forget_interest(user("ann"), sports, "test"));
+  s.reopen();
+  CHECK(s.weight("ann", sports, source::engagement) == 0);
+  CHECK(s.weight("ann", soccer, source::engagement) == 0);
+  CHECK(s.weight("ann", food, source::engagement) > 0);
+}
+
 TEST_CASE("an erased person is gone, and what they sent before is refused", "[profile]") {
   shard s{after};
   s.introduce("ann", "US", told);

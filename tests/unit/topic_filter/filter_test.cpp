@@ -268,6 +268,28 @@ TEST_CASE("topics weigh by their terms, one mention at the least and two at the 
   CHECK(f->classify("hiking in winter boots and chess", "en").topics.size() == 1);
 }
 
+TEST_CASE("a term of a finer topic gives that and the one above it, which stands first",
+          "[topic_filter]") {
+  lexicon_folder folder;
+  auto f = folder.with("sensitive/health.en.txt", "[hard]\nflu\n")
+               .with("topics/sports.en.txt", "stadium = 2\n")
+               .with("topics/soccer.en.txt", "penalty shootout = 3\n")
+               .with("topics/tennis.en.txt", "racket = 3\n")
+               .load();
+  REQUIRE(f);
+  auto topics = [&](std::string_view text) {
+    std::vector<std::string_view> slugs;
+    for (const auto& t : (*f)->classify(text, "en").topics)
+      slugs.push_back(model::info(t.topic).slug);
+    return slugs;
+  };
+  CHECK(topics("a penalty shootout") == std::vector<std::string_view>{"sports", "soccer"});
+  CHECK(topics("a full stadium") == std::vector<std::string_view>{"sports"});
+  CHECK(topics("a racket and a penalty shootout") ==
+        std::vector<std::string_view>{"sports", "soccer", "tennis"});
+  CHECK(topics("a penalty shootout with the flu").empty());
+}
+
 TEST_CASE("evidence names rules and spans that occur in the text", "[topic_filter]") {
   auto f = small();
   for (std::string text :

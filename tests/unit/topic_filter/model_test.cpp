@@ -299,9 +299,10 @@ TEST_CASE("of an interest the words that speak for it are named", "[topic_filter
     for (const auto& t : j.topics) {
       ++topics;
       auto slug = model::info(t.topic).slug;
+      auto is_finer = !model::info(t.topic).parent.empty();
       auto named = false;
-      for (const auto& e : j.evidence)
-        if (e.subject == slug && e.score && e.begin < e.end && e.end <= text.size()) {
+      for (const auto& e : j.evidence) // of a finer one a term, of others the classifier's words
+        if (e.subject == slug && (e.score || is_finer) && e.begin < e.end && e.end <= text.size()) {
           // Whole words of the text.
           CHECK((e.begin == 0 || text[e.begin - 1] == ' '));
           CHECK((e.end == text.size() || text[e.end] == ' '));
@@ -493,6 +494,36 @@ TEST_CASE("a plain sentence of an interest gets that interest first", "[topic_fi
   }
   INFO("wrong:" << wrong);
   CHECK(right * 6 >= all.size() * 5);
+}
+
+TEST_CASE("a finer topic comes with the one above it, of the same weight and after it",
+          "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  const std::vector<std::pair<std::string, std::string>> all = {
+      {"soccer", "the goalkeeper saved a penalty kick in the champions league final"},
+      {"dogs", "my labrador needs a new dog food and leash training"},
+      {"gardening", "compost and mulch for the raised beds in my vegetable garden"},
+      {"programming", "a python script that calls a rest api, and its unit tests"},
+      {"astronomy", "which telescope shows nebulae and the milky way"},
+      {"weddings", "the wedding venue, the bridesmaids and a best man speech"}};
+  std::size_t right = 0;
+  for (const auto& [topic, text] : all) {
+    auto j = f->classify(text, "en");
+    for (auto t = j.topics.begin(); t != j.topics.end(); ++t) {
+      const auto& is = model::info(t->topic);
+      if (is.parent.empty())
+        continue;
+      INFO(text << ": " << is.slug);
+      auto above =
+          std::ranges::find(j.topics, *model::find_topic(is.parent), &model::topic_weight::topic);
+      REQUIRE(above < t);
+      CHECK(above->weight == t->weight);
+      right += is.slug == topic ? 1 : 0;
+    }
+  }
+  CHECK(right >= 5);
 }
 
 TEST_CASE("few disguises of a sensitive text let it pass", "[topic_filter][data]") {
