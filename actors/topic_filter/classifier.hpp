@@ -39,6 +39,9 @@ inline constexpr std::size_t interest_count = 24; ///< of the first tier; ids 1.
 /// Places among the scores: the categories, any of them, the topics, and no topic.
 inline constexpr std::size_t any_output = model::category_count;
 inline constexpr std::size_t sensitive_outputs = model::category_count + 1;
+/// "Any" counts only where a category is not far from likely, in log odds: what is of no category
+/// is mostly a sentence of common words, which says nothing.
+inline constexpr float nearest_category_least = -1.25F;
 inline constexpr std::size_t topic_output = sensitive_outputs; ///< of topic 1
 inline constexpr std::size_t no_topic_output = topic_output + interest_count;
 inline constexpr std::size_t outputs = no_topic_output + 1;
