@@ -17,6 +17,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <memory>
 #include <span>
@@ -39,9 +40,6 @@ inline constexpr std::size_t interest_count = 24; ///< of the first tier; ids 1.
 /// Places among the scores: the categories, any of them, the topics, and no topic.
 inline constexpr std::size_t any_output = model::category_count;
 inline constexpr std::size_t sensitive_outputs = model::category_count + 1;
-/// "Any" counts only where a category is not far from likely, in log odds: what is of no category
-/// is mostly a sentence of common words, which says nothing.
-inline constexpr float nearest_category_least = -1.25F;
 inline constexpr std::size_t topic_output = sensitive_outputs; ///< of topic 1
 inline constexpr std::size_t no_topic_output = topic_output + interest_count;
 inline constexpr std::size_t outputs = no_topic_output + 1;
@@ -65,6 +63,13 @@ enum class wording : std::uint8_t {
   english, ///< by word vectors
   other,   ///< by the words and letter groups of the training corpus
 };
+
+/// "Any" counts only where a category is not far from likely, in log odds: in English what is of no
+/// category is mostly a sentence of common words, which say nothing. In other languages, which are
+/// learned from fewer sentences, "any" often knows what no category does.
+constexpr float nearest_category_least(wording how) {
+  return how == wording::english ? -1.25F : -std::numeric_limits<float>::infinity();
+}
 
 /// What the trainer makes and a file holds.
 struct network {

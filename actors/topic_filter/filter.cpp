@@ -197,7 +197,7 @@ void filter::ask_classifier(workspace& w, std::string_view primary, bool is_text
     for (std::size_t c = 0; c < sensitive_outputs; ++c) {
       over[c] = got[c] - from[c];
       if (c == any_output)
-        over[c] = std::min(over[c], got[nearest] - nearest_category_least);
+        over[c] = std::min(over[c], got[nearest] - nearest_category_least(how));
       j.margin = std::max<double>(j.margin, over[c]);
       if (over[c] < 0 || (c == any_output && named))
         continue;

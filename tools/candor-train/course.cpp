@@ -423,9 +423,9 @@ float quantile(std::vector<std::pair<float, float>> weighted, double share) {
 }
 
 /// A score as a node holds it against its threshold: "any" counts only where a category is near.
-float counted(const scores& got, std::size_t o) {
+float counted(const scores& got, std::size_t o, wording how) {
   auto nearest = *std::max_element(got.begin(), got.begin() + any_output);
-  return o == any_output && nearest < nearest_category_least
+  return o == any_output && nearest < nearest_category_least(how)
              ? -std::numeric_limits<float>::infinity()
              : got[o];
 }
@@ -444,7 +444,7 @@ network::threshold_row choose_thresholds(const std::vector<held_out_text>& all, 
     std::vector<std::pair<float, float>> of_clean;
     for (const auto& t : all)
       if (t.of.how == how && !t.of.sensitive)
-        of_clean.emplace_back(counted(t.got, o), t.lang == lang ? own : 1);
+        of_clean.emplace_back(counted(t.got, o, how), t.lang == lang ? own : 1);
     if (o == any_output)
       made[o] = std::max(any_least, quantile(std::move(of_clean), 1 - false_alarms));
     else
@@ -474,7 +474,7 @@ void tell_held_out(const network& n, const std::vector<held_out_text>& all, word
     const auto& thresholds = n.thresholds_for(how, t.lang);
     auto over = false;
     for (std::size_t o = 0; o < sensitive_outputs; ++o)
-      over |= counted(t.got, o) >= thresholds[o];
+      over |= counted(t.got, o, how) >= thresholds[o];
     auto at = t.of.sensitive ? static_cast<std::size_t>(t.how) : 3;
     ++rows[at];
     right[at] += over == t.of.sensitive ? 1 : 0;
