@@ -318,17 +318,20 @@ bool may_be_collapsed(const view& v) {
 }
 
 /// Signs that people put within words to hide them.
-bool hides(char c) {
-  return c == '.' || c == '*' || c == '_' || c == '/' || c == '|' || c == '+' || c == '~';
-}
+constexpr auto hides = [] {
+  std::array<bool, 256> table{};
+  for (unsigned char c : std::string_view{".*_/|+~"})
+    table[c] = true;
+  return table;
+}();
 
 /// A sign within a word: single, with letters on either side.
 bool is_inside(const view& v, std::size_t i) {
   auto is_of_word = [&](std::size_t at) {
     return v.kind[at] == byte_kind::word && !(v.text[at] >= '0' && v.text[at] <= '9');
   };
-  return hides(v.text[i]) && i > 0 && i + 1 < v.text.size() && is_of_word(i - 1) &&
-         is_of_word(i + 1);
+  return hides[static_cast<unsigned char>(v.text[i])] && i > 0 && i + 1 < v.text.size() &&
+         is_of_word(i - 1) && is_of_word(i + 1);
 }
 
 } // namespace
