@@ -17,6 +17,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <memory>
 #include <span>
@@ -62,6 +63,13 @@ enum class wording : std::uint8_t {
   english, ///< by word vectors
   other,   ///< by the words and letter groups of the training corpus
 };
+
+/// "Any" counts only where a category is not far from likely, in log odds: in English what is of no
+/// category is mostly a sentence of common words, which say nothing. In other languages, which are
+/// learned from fewer sentences, "any" often knows what no category does.
+constexpr float nearest_category_least(wording how) {
+  return how == wording::english ? -1.25F : -std::numeric_limits<float>::infinity();
+}
 
 /// What the trainer makes and a file holds.
 struct network {

@@ -190,17 +190,19 @@ void filter::ask_classifier(workspace& w, std::string_view primary, bool is_text
                               threshold});
   };
   scores got;
+  network::threshold_row over; // by how much the words that were judged last are
   auto judge_words = [&](const view& v, std::size_t begin, std::size_t end,
                          const network::threshold_row& from) {
     model.score(w.classify, begin, end, w.said, got);
+    auto nearest = static_cast<std::size_t>(
+        std::max_element(got.begin(), got.begin() + any_output) - got.begin());
     auto named = false;
-    std::size_t nearest = 0;
     for (std::size_t c = 0; c < sensitive_outputs; ++c) {
-      auto over = got[c] - from[c];
-      j.margin = std::max<double>(j.margin, over);
-      if (c < any_output && got[c] > got[nearest])
-        nearest = c;
-      if (over < 0 || (c == any_output && named))
+      over[c] = got[c] - from[c];
+      if (c == any_output)
+        over[c] = std::min(over[c], got[nearest] - nearest_category_least(how));
+      j.margin = std::max<double>(j.margin, over[c]);
+      if (over[c] < 0 || (c == any_output && named))
         continue;
       // "Any" without a category of its own goes to the likeliest.
       auto category = c == any_output ? nearest : c;
@@ -236,7 +238,7 @@ void filter::ask_classifier(workspace& w, std::string_view primary, bool is_text
       auto end = std::min(size, begin + window_words);
       judge_words(v, begin, end, thresholds);
       for (std::size_t c = 0; c < sensitive_outputs; ++c)
-        nearest_to[c] = std::max(nearest_to[c], got[c] - thresholds[c]);
+        nearest_to[c] = std::max(nearest_to[c], over[c]);
       if (is_plain && is_text)
         take_topics(v, begin, end);
       if (end == size)

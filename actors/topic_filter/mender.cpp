@@ -11,10 +11,17 @@ namespace candor::topic_filter {
 namespace {
 
 // Ranks up to which a word is taken for what was meant.
-constexpr std::uint32_t known_rank = 150'000, swap_rank = 40'000, part_rank = 60'000,
-                        join_rank = 60'000;
-constexpr std::size_t swap_letters = 5, split_letters = 7, split_most = 40, part_most = 16,
-                      join_letters = 5, skeleton_letters = 3;
+constexpr std::uint32_t known_rank = 150'000, swap_rank = 40'000, swap_rank_short = 8'000,
+                        part_rank = 60'000, join_rank = 60'000;
+constexpr std::size_t swap_letters = 4, split_letters = 7, word_most = 40, split_most = 160,
+                      part_most = 16, join_letters = 5, skeleton_letters = 3, runs_most = 6;
+// Of the parts of a glued word: the shorter, the more frequent they must be. Few unknown words of
+// ordinary length are made of parts this short.
+constexpr std::uint32_t small_rank = 30, pair_rank = 900, triple_rank = 5000;
+constexpr std::size_t long_letters = 13;
+// Of two known words that may be one: how rare one of them is, and how often the whole is more
+// frequent than it.
+constexpr std::uint32_t rare_rank = 20'000, more_frequent = 8;
 
 bool is_letter(char c) {
   return c >= 'a' && c <= 'z';
@@ -24,8 +31,14 @@ bool is_vowel(char c) {
   return c == 'a' || c == 'e' || c == 'i' || c == 'o' || c == 'u';
 }
 
+/// What stands after the apostrophe of a contraction.
+bool is_contraction(std::string_view part) {
+  return part == "m" || part == "s" || part == "t" || part == "d" || part == "re" || part == "ve" ||
+         part == "ll";
+}
+
 /// The first letter, and of the others those that are no vowels.
-std::size_t bare(std::string_view word, std::array<char, split_most>& to) {
+std::size_t bare(std::string_view word, std::array<char, word_most>& to) {
   std::size_t n = 0;
   for (std::size_t i = 0; i < word.size() && n < to.size(); ++i)
     if (i == 0 || !is_vowel(word[i]))
@@ -51,6 +64,42 @@ void copy(const view& from, std::size_t begin, std::size_t end, view& to) {
   }
 }
 
+/// The most frequent word that this one is with each of its repeated letters once or twice, in
+/// `to`; its length, or 0.
+std::size_t once_or_twice(const classifier& model, std::string_view word,
+                          std::array<char, word_most>& to) {
+  std::size_t runs = 0, more = 0;
+  for (std::size_t i = 1; i < word.size(); ++i)
+    if (word[i] == word[i - 1]) {
+      ++more;
+      runs += i == 1 || word[i - 2] != word[i] ? 1 : 0;
+    }
+  if (more < 2 || runs > runs_most)
+    return 0;
+  auto write = [&](unsigned twice) {
+    std::size_t n = 0;
+    unsigned run = 0;
+    for (std::size_t i = 0; i < word.size();) {
+      auto end = i + 1;
+      while (end < word.size() && word[end] == word[i])
+        ++end;
+      to[n++] = word[i];
+      if (end - i >= 2 && (twice >> run++ & 1) != 0)
+        to[n++] = word[i];
+      i = end;
+    }
+    return n;
+  };
+  auto best = swap_rank;
+  unsigned best_twice = 0;
+  for (unsigned twice = 0; twice < 1U << runs; ++twice)
+    if (auto r = model.rank(word_hash({to.data(), write(twice)})); r < best) {
+      best = r;
+      best_twice = twice;
+    }
+  return best < swap_rank ? write(best_twice) : 0;
+}
+
 } // namespace
 
 mender::mender(const classifier& model)
@@ -58,9 +107,9 @@ mender::mender(const classifier& model)
   , skeletons_(1 << 17) {
   // By falling frequency: the first word of a skeleton stays.
   for (const auto& word : model.inside().frequent_words) {
-    std::array<char, split_most> letters;
+    std::array<char, word_most> letters;
     auto n = bare(word, letters);
-    if (n < skeleton_letters || n == word.size() || word.size() > split_most)
+    if (n < skeleton_letters || n == word.size() || word.size() > word_most)
       continue;
     auto hash = word_hash({letters.data(), n});
     auto mask = skeletons_.size() - 1;
@@ -108,16 +157,22 @@ bool mender::read(const view& from, view& to, workspace& w) const {
   };
   auto rank = [&](std::string_view word) { return model_.rank(word_hash(word)); };
   // A word is looked at as the next one of the word before it, and then as itself.
-  std::size_t looked_up = std::string_view::npos; ///< where the word of `known` begins
-  auto known = false;
-  auto is_known_at = [&](std::size_t at, std::string_view word) {
+  std::size_t looked_up = std::string_view::npos; ///< where the word of `found` begins
+  std::uint32_t found = 0;
+  auto rank_at = [&](std::size_t at, std::string_view word) {
     if (at != looked_up) {
       looked_up = at;
-      known = rank(word) < known_rank;
+      found = rank(word);
     }
-    return known;
+    return found;
   };
-  std::array<char, split_most> letters;
+  // Where two words are more likely one that is hidden: neither may be missed.
+  auto may_be_one = [](std::uint32_t first, std::uint32_t second, std::uint32_t whole) {
+    auto rarer = std::max(first, second);
+    return whole < join_rank &&
+           (rarer >= known_rank || (rarer >= rare_rank && whole < rarer / more_frequent));
+  };
+  std::array<char, word_most> letters;
   for (std::size_t i = 0; i < size;) {
     if (!is_letter(text[i]) || (i > 0 && from.kind[i - 1] != byte_kind::apart)) {
       ++i;
@@ -129,17 +184,18 @@ bool mender::read(const view& from, view& to, workspace& w) const {
       i = end;
       continue;
     }
-    auto is_known = is_known_at(i, word);
+    auto own_rank = rank_at(i, word);
+    auto is_known = own_rank < known_rank;
     // A sign within: this word and the next are one.
     if (auto next = end + 1; next < size && is_letter(text[next]) && text[end] != '\'') {
       auto next_end = word_end(next);
       auto second = text.substr(next, next_end - next);
       auto bytes = word.size() + second.size();
       if ((next_end == size || from.kind[next_end] == byte_kind::apart) && bytes >= join_letters &&
-          bytes <= split_most && (!is_known || !is_known_at(next, second))) {
+          bytes <= word_most && std::max(own_rank, rank_at(next, second)) >= rare_rank) {
         std::ranges::copy(word, letters.begin());
         std::ranges::copy(second, letters.begin() + static_cast<std::ptrdiff_t>(word.size()));
-        if (rank({letters.data(), bytes}) < join_rank) {
+        if (may_be_one(own_rank, rank_at(next, second), rank({letters.data(), bytes}))) {
           begin_mending();
           copy(from, copied, i, to);
           put(to, {letters.data(), bytes}, from.begin[i], from.end[next_end - 1]);
@@ -165,10 +221,18 @@ bool mender::read(const view& from, view& to, workspace& w) const {
         i = end;
         continue;
       }
+    // Letters repeated, of a word that may have some doubled: the most frequent word that this
+    // gives.
+    if (auto n = word.size() <= word_most ? once_or_twice(model_, word, letters) : 0; n > 0) {
+      replace({letters.data(), n});
+      i = end;
+      continue;
+    }
     // Two neighbouring letters swapped: the most frequent word that this gives.
-    if (word.size() >= swap_letters) {
+    if (word.size() >= swap_letters && word.size() <= word_most) {
       std::ranges::copy(word, letters.begin());
-      auto best = swap_rank;
+      auto best = word.size() == swap_letters ? swap_rank_short : swap_rank;
+      auto most = best;
       std::size_t best_at = 0;
       for (std::size_t k = 0; k + 1 < word.size(); ++k) {
         std::swap(letters[k], letters[k + 1]);
@@ -178,7 +242,7 @@ bool mender::read(const view& from, view& to, workspace& w) const {
         }
         std::swap(letters[k], letters[k + 1]);
       }
-      if (best < swap_rank) {
+      if (best < most) {
         std::swap(letters[best_at], letters[best_at + 1]);
         replace({letters.data(), word.size()});
         i = end;
@@ -196,10 +260,13 @@ bool mender::read(const view& from, view& to, workspace& w) const {
           continue;
         for (std::size_t l = 1; l <= part_most && b + l <= n; ++l) {
           auto part = word.substr(b, l);
-          if (l == 1 && part != "a" && part != "i")
+          // The vectors know neither words of one letter nor what is left of "I'm" and "we're".
+          auto is_small = l == 1 ? part == "a" || part == "i" : false;
+          is_small |= b == 0 && i > 0 && text[i - 1] == '\'' && is_contraction(part);
+          if (l == 1 && !is_small)
             continue;
-          auto r = rank(part);
-          if (r >= (l == 2 ? 200 : l == 3 ? 3000 : part_rank))
+          auto r = is_small ? small_rank : rank(part);
+          if (r >= (l == 2 ? pair_rank : l == 3 ? triple_rank : part_rank))
             continue;
           auto cost = w.cost[b] + std::log(static_cast<float>(r) + 10) + 2;
           if (cost < w.cost[b + l]) {
@@ -211,7 +278,7 @@ bool mender::read(const view& from, view& to, workspace& w) const {
       std::size_t parts = 0;
       for (auto k = n; k > 0 && w.length[k] > 0; k -= w.length[k])
         ++parts;
-      if (w.length[n] > 0 && parts >= 2 && n >= parts * 3) {
+      if (w.length[n] > 0 && parts >= 2 && 2 * n >= parts * (n < long_letters ? 6 : 5)) {
         begin_mending();
         copy(from, copied, i, to);
         std::array<std::size_t, split_most + 1> ends;

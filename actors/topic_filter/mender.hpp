@@ -1,7 +1,8 @@
 /// A reading that undoes what hides an English word and no table of letters can: words glued
-/// together, letters swapped, vowels left out, a sign within. It asks which words exist, so it
-/// needs the classifier's vocabulary. Between the normalizer and the finder. Only words that nobody
-/// knows are touched; what is made of one stands for all of its letters. Thread-safe.
+/// together, letters swapped or repeated, vowels left out, a sign within. It asks which words
+/// exist, so it needs the classifier's vocabulary. Between the normalizer and the finder. Only
+/// words that nobody knows are touched, and pairs of a rare one and a neighbour that are a far more
+/// frequent one together; what is made of one stands for all of its letters. Thread-safe.
 #pragma once
 
 #include <cstdint>

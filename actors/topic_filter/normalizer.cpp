@@ -318,6 +318,23 @@ bool may_be_collapsed(const view& v) {
   return found != 0;
 }
 
+/// Signs that people put within words to hide them.
+constexpr auto hides = [] {
+  std::array<bool, 256> table{};
+  for (unsigned char c : std::string_view{".*_/|+~"})
+    table[c] = true;
+  return table;
+}();
+
+/// A sign within a word: single, with letters on either side.
+bool is_inside(const view& v, std::size_t i) {
+  auto is_of_word = [&](std::size_t at) {
+    return v.kind[at] == byte_kind::word && !(v.text[at] >= '0' && v.text[at] <= '9');
+  };
+  return hides[static_cast<unsigned char>(v.text[i])] && i > 0 && i + 1 < v.text.size() &&
+         is_of_word(i - 1) && is_of_word(i + 1);
+}
+
 } // namespace
 
 void view::wipe() noexcept {
@@ -493,6 +510,23 @@ bool read_unmarked(const view& plain, view& to) {
   return differs;
 }
 
+bool read_closed(const view& plain, view& to) {
+  auto differs = false;
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < plain.text.size(); ++i) {
+    if (!is_inside(plain, i))
+      continue;
+    if (!differs)
+      start(to, "closed");
+    differs = true;
+    copy(plain, copied, i, to);
+    copied = i + 1;
+  }
+  if (differs)
+    copy(plain, copied, plain.text.size(), to);
+  return differs;
+}
+
 bool read_as(reading how, const view& plain, view& to) {
   switch (how) {
     case reading::plain:
@@ -508,6 +542,8 @@ bool read_as(reading how, const view& plain, view& to) {
       return read_collapsed(plain, 2, to);
     case reading::unmarked:
       return read_unmarked(plain, to);
+    case reading::closed:
+      return read_closed(plain, to);
   }
   return false;
 }

@@ -63,13 +63,26 @@ bool read_collapsed(const view& plain, unsigned times, view& to);
 /// Latin letters without their accents.
 bool read_unmarked(const view& plain, view& to);
 
-/// Every reading of a text, by its place in evidence.
-enum class reading : std::uint8_t { plain, joined, leet, collapsed, doubled, unmarked, mended };
-inline constexpr std::array<std::string_view, 7> reading_names = {
-    "plain", "joined", "leet", "collapsed", "doubled", "unmarked", "mended"};
+/// Signs that stand alone between two letters, left out ("vir.us"); not apostrophes.
+bool read_closed(const view& plain, view& to);
 
-inline constexpr std::array<reading, 5> other_readings = {
-    reading::joined, reading::leet, reading::collapsed, reading::doubled, reading::unmarked};
+/// Every reading of a text, by its place in evidence.
+enum class reading : std::uint8_t {
+  plain,
+  joined,
+  leet,
+  collapsed,
+  doubled,
+  unmarked,
+  closed,
+  mended
+};
+inline constexpr std::array<std::string_view, 8> reading_names = {
+    "plain", "joined", "leet", "collapsed", "doubled", "unmarked", "closed", "mended"};
+
+inline constexpr std::array<reading, 6> other_readings = {reading::joined,    reading::leet,
+                                                          reading::collapsed, reading::doubled,
+                                                          reading::unmarked,  reading::closed};
 
 /// One of the other readings; false as above. `mended` is the mender's.
 bool read_as(reading how, const view& plain, view& to);

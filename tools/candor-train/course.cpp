@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -442,6 +443,14 @@ float quantile(std::vector<std::pair<float, float>> weighted, double share) {
   return weighted.back().first + 0.01F;
 }
 
+/// A score as a node holds it against its threshold: "any" counts only where a category is near.
+float counted(const scores& got, std::size_t o, wording how) {
+  auto nearest = *std::max_element(got.begin(), got.begin() + any_output);
+  return o == any_output && nearest < nearest_category_least(how)
+             ? -std::numeric_limits<float>::infinity()
+             : got[o];
+}
+
 /// Thresholds of a language, or of all for an empty one: its own sentences count more, but are too
 /// few to decide alone.
 network::threshold_row choose_thresholds(const std::vector<held_out_text>& all, wording how,
@@ -450,14 +459,15 @@ network::threshold_row choose_thresholds(const std::vector<held_out_text>& all, 
   // A category that few harmless sentences come near must be likelier than not all the same: where
   // it was not, "any" knew better.
   constexpr float category_least = 0.5F;
+  constexpr float any_least = -1; // where few harmless ones have a category near
   network::threshold_row made{};
   for (std::size_t o = 0; o < sensitive_outputs; ++o) {
     std::vector<std::pair<float, float>> of_clean;
     for (const auto& t : all)
       if (t.of.how == how && !t.of.sensitive)
-        of_clean.emplace_back(t.got[o], t.lang == lang ? own : 1);
+        of_clean.emplace_back(counted(t.got, o, how), t.lang == lang ? own : 1);
     if (o == any_output)
-      made[o] = quantile(std::move(of_clean), 1 - false_alarms);
+      made[o] = std::max(any_least, quantile(std::move(of_clean), 1 - false_alarms));
     else
       made[o] = std::max(category_least, quantile(std::move(of_clean), 1 - false_alarms / 6));
   }
@@ -485,7 +495,7 @@ void tell_held_out(const network& n, const std::vector<held_out_text>& all, word
     const auto& thresholds = n.thresholds_for(how, t.lang);
     auto over = false;
     for (std::size_t o = 0; o < sensitive_outputs; ++o)
-      over |= t.got[o] >= thresholds[o];
+      over |= counted(t.got, o, how) >= thresholds[o];
     auto at = t.of.sensitive ? static_cast<std::size_t>(t.how) : 3;
     ++rows[at];
     right[at] += over == t.of.sensitive ? 1 : 0;

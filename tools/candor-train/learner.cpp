@@ -199,7 +199,7 @@ public:
     std::array<float, row_bytes> row;
     std::array<float, inner> middle;
     for (auto u : by_vector) {
-      constexpr std::size_t frequent = 30'000, letters_least = 5;
+      constexpr std::size_t frequent = 30'000, letters_least = 4;
       const auto& word = vectors_.words[static_cast<std::size_t>(units_[u].vector)];
       if (keys.size() < frequent && word.size() >= letters_least &&
           std::ranges::all_of(word, [](char c) { return c >= 'a' && c <= 'z'; }))

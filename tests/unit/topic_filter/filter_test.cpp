@@ -121,6 +121,8 @@ TEST_CASE("letters apart, signs for letters and stretched words are read too", "
   CHECK(found("d1abetes") == health);
   CHECK(found("diabeeeeetes") == health);
   CHECK(found("churrrrch") == religion);
+  CHECK(found("my dia_betes") == health);
+  CHECK(found("run a vir.us scan") == nothing);
   CHECK(found("I  h a v e  d i a b e t e s") == health); // where words begin is lost
   CHECK(found("f l u t e s") == nothing);
   CHECK(found("fever and a c0ugh") == health); // two readings, one message

@@ -526,6 +526,19 @@ TEST_CASE("a finer topic comes with the one above it, of the same weight and aft
   CHECK(right >= 5);
 }
 
+TEST_CASE("words glued and letters repeated in several ways are mended", "[topic_filter][data]") {
+  const auto* f = whole();
+  if (!f)
+    return;
+  for (const auto* text : {"sincemayihavediabetesagain", "she hhaass ddiiabbeettees now",
+                           "i'msurethatthisisdiabetes"}) {
+    INFO(text);
+    auto judged = f->classify(text, "en");
+    CHECK(std::ranges::find(judged.sensitive, category::health) != judged.sensitive.end());
+    CHECK(std::ranges::find(judged.evidence, "mended", &evidence::view) != judged.evidence.end());
+  }
+}
+
 TEST_CASE("few disguises of a sensitive text let it pass", "[topic_filter][data]") {
   const auto* f = whole();
   if (!f)
@@ -548,5 +561,5 @@ TEST_CASE("few disguises of a sensitive text let it pass", "[topic_filter][data]
     all_passed += passed;
   }
   WARN("disguises:" << told);
-  CHECK(all_passed * 5 <= all);
+  CHECK(all_passed * 12 <= all);
 }

@@ -83,6 +83,11 @@ TEST_CASE("other readings differ from the plain one or are not made", "[topic_fi
   CHECK(unmarked("smørbrød") == "smorbrod");
   CHECK(unmarked("virus") == "-");
   CHECK(unmarked("й") == "-");
+  auto closed = [&](const char* t) { return read_closed(plain(t), v) ? v.text : "-"; };
+  CHECK(closed("a vi.rus") == "a virus");
+  CHECK(closed("v*i_rus, д/ом.") == "virus, дом.");
+  CHECK(closed("the end. A 3.5 mm jack ...") == "-");
+  CHECK(closed("don't re-use") == "-"); // apostrophes and hyphens tell words apart
 }
 
 TEST_CASE("scripts of letters are told, and words that mix those which look alike",
@@ -123,7 +128,7 @@ TEST_CASE("whatever the bytes, places lie in order within the original", "[topic
     };
     holds(v);
     view other;
-    for (auto read : {read_joined, read_leet, read_unmarked})
+    for (auto read : {read_joined, read_leet, read_unmarked, read_closed})
       if (read(v, other))
         holds(other);
     for (auto times : {1U, 2U})
