@@ -346,9 +346,13 @@ TEST_CASE("a simulation counts whom a policy would change, and changes nothing",
   s.commit(
       s.people->record_notice(user("br"), {"ai-interactions", 1, channel::in_app, announced}, "t"));
   s.say("e1", "br", in_force, "hiking");
-  auto effect = s.people->simulate(another_version("2026-02-01.1", 2, "2025-12-20T00:00:00Z",
-                                                   "2026-02-01T00:00:00Z", "[\"BR\"]"));
-  REQUIRE(effect);
+  auto run = s.people->begin_simulation(another_version("2026-02-01.1", 2, "2025-12-20T00:00:00Z",
+                                                        "2026-02-01T00:00:00Z", "[\"BR\"]"));
+  REQUIRE(run);
+  CHECK(*s.people->simulate_on(*run, 2)); // two at a time: there are more
+  CHECK(run->effect.persons == 2);
+  CHECK(!*s.people->simulate_on(*run, 2));
+  auto effect = &run->effect;
   CHECK(effect->persons == 3);
   CHECK(effect->excluded == 1);
   CHECK(effect->newly_excluded == 1);
