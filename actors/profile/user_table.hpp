@@ -330,6 +330,10 @@ private:
   void put_impression(slot& s, std::uint64_t ordinal, const model::impression& x,
                       replication::draft& entry);
   region_state state_of_region(const model::person& who, timestamp now) const;
+  /// A move counts from when it was stated, also where the clock that says `now` is behind: the
+  /// person with such moves begun; nullopt: there are none. Asked beside the record as it is, so
+  /// that it may only restrict.
+  std::optional<model::person> moved_by(const model::person& who, timestamp now) const;
 
   /// An erasure whose key some copy of the shard may still hold.
   struct unfinished_erasure {
