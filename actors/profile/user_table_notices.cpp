@@ -182,8 +182,8 @@ result<decided<bool>> user_table::record_mail(const user_id& user, const std::st
   if (!s->exists)
     return fail(errc::user_not_found); // erased while the mail was on its way
   auto line = std::ranges::find(s->base.notices, id, &notice::id);
-  if (line == s->base.notices.end())
-    return fail(errc::not_found, "no such notice");
+  if (line == s->base.notices.end() || line->channel != channel::email)
+    return fail(errc::not_found, "no such mail");
   auto bounced = how == mail_result::failed && line->state == notice_state::sent;
   if (line->state != notice_state::intended && !bounced)
     return decided<bool>{false, {}}; // told before: a mail sent twice counts once

@@ -382,3 +382,18 @@ TEST_CASE("who left the audience after a mail was intended gets none, unless the
   s.move("ann", "US", s.time.now());
   CHECK(go_round(s).mails.size() == 1);
 }
+
+TEST_CASE("what lies in the app does not bounce", "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "ann@example.org");
+  go_round(s);
+  auto mail = go_round(s).mails.at(0);
+  s.commit(s.people->record_mail(user("ann"), mail.notice, mail_result::accepted, in_force, {}));
+  s.commit(s.people->inbox(user("ann"), s.inbox_of("ann")));
+  for (const auto& line : ledger(s, "ann"))
+    if (line.channel == channel::in_app)
+      CHECK(s.people->record_mail(user("ann"), line.id, mail_result::failed, in_force, {})
+                .error()
+                .code == errc::not_found);
+  CHECK(s.people->read(user("ann"))->record.person.notices.size() == 2); // both have reached
+}
