@@ -35,6 +35,8 @@ constexpr auto tick_every = std::chrono::milliseconds{200};
 constexpr std::uint32_t persons_a_tick = 32; ///< looked at in each shard
 constexpr std::size_t mail_threads = 4;
 constexpr std::size_t mails_in_work = 256;
+/// Longer no mail waits for a sender: whom it is for may have been erased or have moved meanwhile.
+constexpr auto mail_waits_max = std::chrono::seconds{2};
 constexpr std::size_t rate_window_ticks = 50;
 constexpr shard_id first_shard = 0; ///< whose audit log holds the steps of a campaign
 
@@ -91,6 +93,7 @@ public:
             return;
           }
           go_round_unless_paused();
+          send_waiting();
           record_progress();
         },
         [this](const fetch_inbox& m) { return fetch(m); },
@@ -110,6 +113,16 @@ private:
   struct known_version {
     model::policy policy;
     std::optional<template_set> texts; ///< nullopt: they could not be loaded
+  };
+
+  struct waiting_mail {
+    mail_order order;
+    millis since; ///< monotonic
+  };
+
+  struct mail_rate {
+    std::uint32_t per_second;
+    rate_limit limit;
   };
 
   static prometheus::Counter& mail_counter(const std::string& how) {
@@ -156,12 +169,18 @@ private:
 
   // -- the round ---------------------------------------------------------------------------------
 
-  /// How many lines may be created in this tick: the fastest announced version's rate.
-  std::uint32_t allowance() {
+  /// The fastest version's; 0: there is none.
+  std::uint32_t notices_per_second() const {
     std::uint32_t per_second = 0;
     for (const auto& [_, v] : versions_)
       if (v.texts)
         per_second = std::max(per_second, v.policy.notices_per_second);
+    return per_second;
+  }
+
+  /// How many lines may be created in this tick.
+  std::uint32_t allowance() {
+    auto per_second = notices_per_second();
     if (per_second == 0)
       return 0;
     using namespace std::chrono;
@@ -225,17 +244,35 @@ private:
         in_work_.contains(order.notice))
       return; // the intent stands: it is found again
     in_work_.insert(order.notice);
-    waiting_.push_back(std::move(order));
+    waiting_.push_back({std::move(order), around_.time.monotonic()});
     send_waiting();
   }
 
   /// A sender has one mail at a time: what is given up here is not sent after all.
   void send_waiting() {
-    while (!idle_.empty() && !waiting_.empty()) {
-      auto order = std::move(waiting_.front());
+    auto now = around_.time.monotonic();
+    while (!waiting_.empty()) {
+      if (now - waiting_.front().since > mail_waits_max) { // the intent stands: it is found again
+        in_work_.erase(waiting_.front().order.notice);
+        waiting_.pop_front();
+        continue;
+      }
+      if (idle_.empty() || !within_rate(now))
+        return;
+      auto order = std::move(waiting_.front().order);
       waiting_.pop_front();
       send(order);
     }
+  }
+
+  /// What a pause or a server that was away left behind goes no faster than new notices do.
+  bool within_rate(millis now) {
+    auto per_second = notices_per_second();
+    if (!mail_rate_ || mail_rate_->per_second != per_second) {
+      auto a_tick = static_cast<std::uint32_t>(per_second * tick_every / std::chrono::seconds{1});
+      mail_rate_.emplace(mail_rate{per_second, {per_second, std::max(a_tick, 1u), timestamp{now}}});
+    }
+    return mail_rate_->limit.take(timestamp{now});
   }
 
   void send(const mail_order& order) {
@@ -267,7 +304,7 @@ private:
 
   /// They are paused, or the first shard is led elsewhere, and who leads it sends them.
   void leave_mails() {
-    for (const auto& order : waiting_)
+    for (const auto& [order, _] : waiting_)
       in_work_.erase(order.notice);
     waiting_.clear();
   }
@@ -452,8 +489,9 @@ private:
   prometheus::Counter& deferred_;
   prometheus::Counter& failed_;
   std::vector<sender_handle> senders_;
-  std::vector<sender_handle> idle_;     ///< of them
-  std::deque<mail_order> waiting_;      ///< for an idle one
+  std::vector<sender_handle> idle_;  ///< of them
+  std::deque<waiting_mail> waiting_; ///< for an idle one
+  std::optional<mail_rate> mail_rate_;
   std::vector<record_mail> unrecorded_; ///< outcomes that no shard has taken yet
   std::set<std::string> steps_;         ///< that were handed to the audit log
   std::set<std::string> in_work_; ///< notices whose mail waits, is on its way, or is unrecorded

@@ -26,6 +26,8 @@ constexpr auto reopen_every = 500ms;
 constexpr auto borrow_deadline = 2s;
 constexpr auto money_idle = 10s; ///< then it goes back to its campaign
 constexpr std::size_t lapses_at_a_time = 256;
+constexpr std::size_t simulations_max = 16;   ///< at a time
+constexpr std::size_t simulated_persons = 64; ///< in one step; then others are served
 constexpr auto cut_again_every = 2ms; ///< while what is acknowledged is not in the tables yet
 
 /// How many events had which outcome; of the process, whatever the shard.
@@ -97,8 +99,8 @@ use_answer to_message(const use_view& seen) {
 }
 
 using self_handle =
-    profile_handle::extend<caf::reacts_to<tick_atom>, caf::reacts_to<retry_atom>,
-                           caf::reacts_to<retry_atom, shard_id>,
+    profile_handle::extend<caf::reacts_to<tick_atom>, caf::reacts_to<tick_atom, shard_id>,
+                           caf::reacts_to<retry_atom>, caf::reacts_to<retry_atom, shard_id>,
                            caf::reacts_to<replication::shard_closed_atom, std::uint64_t>>;
 
 class profile_actor final : public self_handle::base {
@@ -243,14 +245,17 @@ public:
         [this](const candor::simulate_policy& m) -> caf::result<policy_effect> {
           if (!open_)
             return to_caf(not_open());
-          auto effect = table_.simulate(m.text, m.version);
-          if (!effect)
-            return to_caf(effect.error());
-          return policy_effect{effect->persons,        effect->audience,
-                               effect->notices_needed, effect->excluded,
-                               effect->region_unknown, effect->minors,
-                               effect->newly_excluded, effect->interests_to_purge};
+          if (simulations_.size() >= simulations_max)
+            return to_caf({errc::overloaded, "too many policies are simulated at a time"});
+          auto run = table_.begin_simulation(m.text, m.version);
+          if (!run)
+            return to_caf(run.error());
+          simulations_.push_back({std::move(*run), make_response_promise<policy_effect>()});
+          if (simulations_.size() == 1)
+            send(this, tick_atom_v, table_.shard());
+          return caf::delegated<policy_effect>{};
         },
+        [this](tick_atom, shard_id) { simulate_on(); },
         [this](const candor::apply_policy& m) {
           return answer<acknowledged>([&]() -> result<pending<acknowledged>> {
             CANDOR_TRY_VOID(room_for_rights());
@@ -447,6 +452,7 @@ public:
     in_flight_.clear();
     borrowing_.clear();
     takes_.clear();
+    simulations_.clear();
     cut_.reset();
   }
 
@@ -648,6 +654,25 @@ private:
                promise.deliver(to_caf(outcome.error()));
            });
     return caf::delegated<notices_found>{};
+  }
+
+  /// A step of the simulation whose turn it is; they go on one after the other.
+  void simulate_on() {
+    auto& [run, promise] = simulations_.front();
+    auto more = open_ ? table_.simulate_on(run, simulated_persons)
+                      : result<bool>{tl::unexpected<error>{not_open()}};
+    if (more && !*more) {
+      const auto& e = run.effect;
+      promise.deliver(policy_effect{e.persons, e.audience, e.notices_needed, e.excluded,
+                                    e.region_unknown, e.minors, e.newly_excluded,
+                                    e.interests_to_purge});
+    } else if (!more) {
+      promise.deliver(to_caf(more.error()));
+    }
+    if (!more || !*more)
+      simulations_.pop_front();
+    if (!simulations_.empty())
+      send(this, tick_atom_v, table_.shard());
   }
 
   // -- ads -----------------------------------------------------------------------------------
@@ -1365,6 +1390,7 @@ private:
   std::optional<money_hold> hold_;
   std::optional<cut_held> cut_;
   std::vector<take_asked> takes_;
+  std::deque<std::pair<simulation, caf::typed_response_promise<policy_effect>>> simulations_;
   shard_filling filling_;
   bool is_filling_ = false; ///< from a backup: it serves nothing else
   session_reader sessions_;

@@ -446,13 +446,13 @@ result<std::optional<verdict>> user_table::judge(const slot& s, const model::adm
   auto erased = s.grave && (a.at < s.grave->erased_at || a.received <= s.grave->erased_at);
   if (a.kind == model::event_kind::engagement)
     return erased ? answer{verdict::withheld(reason::erased)} : answer{};
-  auto decide_at = [&](timestamp received) {
-    return model::decide(policies_, around_.regions, s.base.person,
-                         {a.at, received, a.region, false, erased, false});
+  auto decide_of = [&](const model::person& who) {
+    return model::decide(policies_, around_.regions, who,
+                         {a.at, a.received, a.region, false, erased, false});
   };
-  auto why = decide_at(a.received);
-  if (!why) // "now" is as late as this primary knows it to be: who moved since has moved
-    why = decide_at(std::max(a.received, stamp()));
+  auto why = decide_of(s.base.person);
+  if (auto moved = !why ? moved_by(s.base.person, a.received) : std::nullopt)
+    why = decide_of(*moved);
   if (why == reason::not_notified && planted(bug::learned_untold))
     why.reset();
   // Of a person who is gone nothing is known that the reasons between could be asked of.
@@ -538,22 +538,36 @@ result<decided<bool>> user_table::put(const user_id& user, const model::user_det
 region_state user_table::state_of_region(const model::person& who, timestamp now) const {
   if (who.regions.empty())
     return region_state::unknown;
-  auto excluded = [&](timestamp t) {
-    return model::excluded_since(policies_, around_.regions, who, t).has_value();
+  auto excluded = [&](const model::person& as_known) {
+    return model::excluded_since(policies_, around_.regions, as_known, now).has_value();
   };
-  return excluded(now) || excluded(stamp()) ? region_state::excluded : region_state::allowed;
+  auto moved = moved_by(who, now);
+  return excluded(who) || (moved && excluded(*moved)) ? region_state::excluded
+                                                      : region_state::allowed;
+}
+
+std::optional<model::person> user_table::moved_by(const model::person& who, timestamp now) const {
+  auto latest = stamp();
+  auto has_begun = [&](const model::region_period& p) {
+    return p.since > now && p.since <= latest;
+  };
+  if (std::ranges::none_of(who.regions, has_begun))
+    return std::nullopt;
+  auto moved = who;
+  for (auto& period : moved.regions)
+    if (has_begun(period))
+      period.since = now;
+  return moved;
 }
 
 std::vector<interest_state> user_table::states_of(const std::vector<model::interest>& interests,
                                                   const model::person& who, timestamp now) const {
   auto periods = half_lives();
-  auto latest = stamp();
+  auto moved = moved_by(who, now);
   auto why_not = [&](model::source from, model::use what) {
     auto why = model::decide_use(policies_, around_.regions, who, from, what, now);
-    // A move counts from when it was stated, also where this node's clock is behind.
-    if (!why && latest > now)
-      why = model::decide_use(policies_, around_.regions, who, from, what, latest);
-    return why;
+    return !why && moved ? model::decide_use(policies_, around_.regions, *moved, from, what, now)
+                         : why;
   };
   struct answers {
     std::optional<model::reason> ads, content;

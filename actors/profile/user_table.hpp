@@ -129,6 +129,15 @@ struct simulated_effect {
                 minors = 0, newly_excluded = 0, interests_to_purge = 0;
 };
 
+/// A dry run of a policy, in steps: between them the shard serves.
+struct simulation {
+  model::policy policy;
+  model::timeline with; ///< the versions as if it were applied
+  timestamp at;
+  std::string from; ///< where the next step begins
+  simulated_effect effect;
+};
+
 class user_table {
 public:
   struct surroundings {
@@ -212,9 +221,13 @@ public:
                                             const std::vector<std::string>& reached);
   /// Error: `user_not_found`, `opt_out_not_offered`.
   result<decided<bool>> opt_out(const user_id& user, const std::string& caller);
-  /// What a policy would change here. Reads every person. `version` is what the file must say, or
-  /// empty. Error: `policy_invalid`, `bad_value`.
-  result<simulated_effect> simulate(const std::string& text, const std::string& version = {});
+  /// What a policy would change here. `version` is what the file must say, or empty. Error:
+  /// `policy_invalid`, `bad_value`.
+  result<simulation> begin_simulation(const std::string& text,
+                                      const std::string& version = {}) const;
+  /// Looks at up to `persons` further persons; false: that was the last. Error: the engine's and
+  /// the key store's.
+  result<bool> simulate_on(simulation& run, std::size_t persons) const;
 
   // Ads and content (user_table_ads.cpp).
 
@@ -317,6 +330,10 @@ private:
   void put_impression(slot& s, std::uint64_t ordinal, const model::impression& x,
                       replication::draft& entry);
   region_state state_of_region(const model::person& who, timestamp now) const;
+  /// A move counts from when it was stated, also where the clock that says `now` is behind: the
+  /// person with such moves begun; nullopt: there are none. Asked beside the record as it is, so
+  /// that it may only restrict.
+  std::optional<model::person> moved_by(const model::person& who, timestamp now) const;
 
   /// An erasure whose key some copy of the shard may still hold.
   struct unfinished_erasure {

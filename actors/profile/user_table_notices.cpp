@@ -182,8 +182,8 @@ result<decided<bool>> user_table::record_mail(const user_id& user, const std::st
   if (!s->exists)
     return fail(errc::user_not_found); // erased while the mail was on its way
   auto line = std::ranges::find(s->base.notices, id, &notice::id);
-  if (line == s->base.notices.end())
-    return fail(errc::not_found, "no such notice");
+  if (line == s->base.notices.end() || line->channel != channel::email)
+    return fail(errc::not_found, "no such mail");
   auto bounced = how == mail_result::failed && line->state == notice_state::sent;
   if (line->state != notice_state::intended && !bounced)
     return decided<bool>{false, {}}; // told before: a mail sent twice counts once
@@ -282,51 +282,54 @@ result<decided<bool>> user_table::opt_out(const user_id& user, const std::string
   return decided<bool>{true, std::move(entry)};
 }
 
-result<simulated_effect> user_table::simulate(const std::string& text, const std::string& version) {
+result<simulation> user_table::begin_simulation(const std::string& text,
+                                                const std::string& version) const {
   CANDOR_TRY(policy, model::parse_policy(text, "policy", around_.regions));
   if (!version.empty() && policy.version != version)
     return fail(errc::bad_value, fmt::format("the file's version is {}", policy.version));
-  auto then = policy;
-  model::timeline with = policies_;
-  // As if it were applied; a version that is applied already is simulated as it stands.
-  if (!with.find(policy.version))
-    CANDOR_TRY_VOID(with.apply(policy, around_.time.now()));
-  auto at = std::max(around_.time.now(), policy.effective_at);
-  simulated_effect effect;
-  std::string from;
-  do {
-    CANDOR_TRY(keys, next_persons(from, limits::batch_events));
-    for (const auto& key : keys) {
-      auto cached = cache_.find(key);
-      std::optional<slot> read;
-      if (cached == cache_.end()) {
-        CANDOR_TRY(loaded, load(key));
-        read = std::move(loaded);
-      }
-      const auto& s = read ? *read : cached->second;
-      if (!s.exists)
-        continue;
-      const auto& who = s.base.person;
-      ++effect.persons;
-      auto in_audience = model::in_audience(policy, around_.regions, who, at);
-      effect.audience += in_audience ? 1 : 0;
-      effect.notices_needed += in_audience && !was_reached(who, policy) ? 1 : 0;
-      if (who.regions.empty()) {
-        ++effect.region_unknown;
-        continue;
-      }
-      auto excluded_then = model::excluded_since(with, around_.regions, who, at).has_value();
-      auto excluded_now = model::excluded_since(policies_, around_.regions, who, at).has_value();
-      effect.excluded += excluded_then ? 1 : 0;
-      effect.minors += !in_audience && !excluded_then && who.assistant_user_since ? 1 : 0;
-      if (excluded_then && !excluded_now) {
-        ++effect.newly_excluded;
-        for (const auto& i : folded(s).interests)
-          effect.interests_to_purge += i.source == model::source::ai ? 1 : 0;
-      }
+  simulation run{std::move(policy), policies_, {}, {}, {}};
+  // A version that is applied already is simulated as it stands.
+  if (!run.with.find(run.policy.version))
+    CANDOR_TRY_VOID(run.with.apply(run.policy, around_.time.now()));
+  run.at = std::max(around_.time.now(), run.policy.effective_at);
+  return run;
+}
+
+result<bool> user_table::simulate_on(simulation& run, std::size_t persons) const {
+  CANDOR_TRY(keys, next_persons(run.from, persons));
+  auto& effect = run.effect;
+  for (const auto& key : keys) {
+    auto cached = cache_.find(key);
+    std::optional<slot> read;
+    if (cached == cache_.end()) {
+      CANDOR_TRY(loaded, load(key));
+      read = std::move(loaded);
     }
-  } while (!from.empty());
-  return effect;
+    const auto& s = read ? *read : cached->second;
+    if (!s.exists)
+      continue;
+    const auto& who = s.base.person;
+    ++effect.persons;
+    auto in_audience = model::in_audience(run.policy, around_.regions, who, run.at);
+    effect.audience += in_audience ? 1 : 0;
+    effect.notices_needed += in_audience && !was_reached(who, run.policy) ? 1 : 0;
+    if (who.regions.empty()) {
+      ++effect.region_unknown;
+      continue;
+    }
+    auto excluded = [&](const model::timeline& by) {
+      return model::excluded_since(by, around_.regions, who, run.at).has_value();
+    };
+    auto excluded_then = excluded(run.with);
+    effect.excluded += excluded_then ? 1 : 0;
+    effect.minors += !in_audience && !excluded_then && who.assistant_user_since ? 1 : 0;
+    if (excluded_then && !excluded(policies_)) {
+      ++effect.newly_excluded;
+      for (const auto& i : folded(s).interests)
+        effect.interests_to_purge += i.source == model::source::ai ? 1 : 0;
+    }
+  }
+  return !run.from.empty();
 }
 
 } // namespace candor::profile

@@ -176,6 +176,9 @@ result<audit_head> decode_audit_head(std::string_view bytes) {
 
 result<audit_head> verify_audit(const engine::engine& db, shard_id shard,
                                 std::vector<audit_head> known) {
+  // Whatever stands in this table was written together with a record.
+  CANDOR_TRY(policy,
+             db.last(engine::table::policy, engine::shard_begin(shard), engine::shard_end(shard)));
   CANDOR_TRY(before, read_audit_head(db, shard));
   if (before)
     known.push_back(*before);
@@ -202,6 +205,8 @@ result<audit_head> verify_audit(const engine::engine& db, shard_id shard,
         shard, head.index + 1,
         fmt::format("it is missing; the log was known to reach {}", known.back().index));
   CANDOR_TRY(after, read_audit_head(db, shard));
+  if (policy && head.index == 0 && !after)
+    return broken_at(shard, 1, "it is missing, and the head with it, where policies stand");
   if (auto end = after ? after->index : 0; head.index > end)
     return broken_at(shard, end + 1, "it stands beyond the head of the log");
   return head;

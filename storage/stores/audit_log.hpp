@@ -76,8 +76,8 @@ result<std::optional<audit_head>> read_audit_head(const engine::engine& db, shar
 /// Walks the whole chain to its head row; records may come in meanwhile. `known`: records that
 /// somebody else holds the hashes of (heads that an auditor kept, receipts); each must stand where
 /// it stood. Without them two things do not show: a tail that was written anew together with its
-/// head, and a shard of which records and head are both gone. Returns the head. Error: `corrupt`,
-/// with the index at which the chain breaks and how.
+/// head, and a shard of which records, head and policies are all gone. Returns the head. Error:
+/// `corrupt`, with the index at which the chain breaks and how.
 ///
 /// Source: heads kept elsewhere, as of a history tree (Crosby, Wallach: Efficient Data Structures
 /// for Tamper-Evident Logging, 2009), on a plain chain.

@@ -329,6 +329,7 @@ public:
     , when_{when}
     , master_key_{key_bytes} {
     std::memcpy(master_key_.data(), secrets.master_key.data(), key_bytes);
+    randombytes_buf(salt_.data(), salt_.size());
   }
 
   ~page_files() override {
@@ -408,7 +409,10 @@ public:
   result<std::string> seal(key_ref key, std::span<const std::uint8_t, 24> nonce,
                            std::string_view associated, std::string_view plain) override {
     CANDOR_TRY(page, find_live(key));
-    return seal_under(page->key(key.slot), nonce.data(), associated, plain);
+    std::array<unsigned char, nonce_bytes> salted;
+    for (std::size_t i = 0; i < nonce_bytes; ++i)
+      salted[i] = nonce[i] ^ salt_[i];
+    return seal_under(page->key(key.slot), salted.data(), associated, plain);
   }
 
   result<std::string> open(key_ref key, std::string_view associated,
@@ -755,6 +759,7 @@ private:
   fs::path pages_;
   pages_made when_;
   secret_bytes master_key_;
+  std::array<unsigned char, nonce_bytes> salt_; ///< of this process's nonces; no secret
   std::optional<file_handle> lock_;
 
   std::mutex files_mutex_; ///< held while files are changed; taken before mutex_

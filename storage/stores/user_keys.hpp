@@ -72,13 +72,15 @@ public:
   virtual result<key_ref> allocate(shard_id shard, key_ref after, std::uint64_t term) = 0;
 
   /// Seals under the person's key (XChaCha20-Poly1305). `nonce` must never be used twice with the
-  /// same key: shard (4 bytes), term (8), seq (8), row (4), big-endian. `associated` is the storage
-  /// key. Error: `key_destroyed`, `corrupt`, `io_failed`.
+  /// same key by this process: shard (4 bytes), term (8), seq (8), row (4), big-endian. What is
+  /// used is its exclusive or with 24 bytes drawn at random when the store was opened: where an
+  /// older copy of the data was put back beside these keys, a place comes again, the nonce does
+  /// not. `associated` is the storage key. Error: `key_destroyed`, `corrupt`, `io_failed`.
   virtual result<std::string> seal(key_ref key, std::span<const std::uint8_t, 24> nonce,
                                    std::string_view associated, std::string_view plain) = 0;
 
-  /// Opens what `seal` returned (which begins with its nonce). Error: `crypto_failed`,
-  /// `key_destroyed`, `corrupt`, `io_failed`.
+  /// Opens what `seal` returned (which begins with the nonce that was used). Error:
+  /// `crypto_failed`, `key_destroyed`, `corrupt`, `io_failed`.
   virtual result<std::string> open(key_ref key, std::string_view associated,
                                    std::string_view sealed) = 0;
 

@@ -23,6 +23,7 @@ struct post {
   std::atomic<int> refusals = 0;       ///< so many outcomes the shard does not take
   std::atomic<bool> held = false;      ///< the mail server does not answer
   std::atomic<bool> paused = false;    ///< says the shard
+  std::atomic<bool> gone = false;      ///< nobody is to be told any more
 
   int count(const std::map<std::string, int>& of, const std::string& what) {
     std::lock_guard guard{mutex};
@@ -64,7 +65,7 @@ public:
     return {
         [this](const find_notices&) {
           notices_found found;
-          for (auto i = 0; i < mails_; ++i) {
+          for (auto i = 0; i < mails_ && !post_.gone; ++i) {
             auto n = std::to_string(i);
             if (post_.count(post_.recorded, "n-" + n) == 0)
               found.mails.push_back({"u-" + n,
@@ -104,14 +105,14 @@ private:
 };
 
 struct office {
-  explicit office(int mails, bool paused = false) {
+  explicit office(int mails, bool paused = false, std::string policy = shipped_policy()) {
     books.paused = paused;
     auto shard = system.spawn<shard_actor>(std::ref(books), mails, now);
-    auto policies = system.spawn([](caf::event_based_actor*) -> caf::behavior {
-      return {[](const show_policies&) {
+    auto policies = system.spawn([policy](caf::event_based_actor*) -> caf::behavior {
+      return {[policy](const show_policies&) {
         policies_shown shown;
         shown.versions = {"2025-12-16.1"};
-        shown.texts = {shipped_policy()};
+        shown.texts = {policy};
         return shown;
       }};
     });
@@ -205,4 +206,32 @@ TEST_CASE("after a pause was acknowledged no mail is begun", "[notification]") {
   REQUIRE(o.becomes_true([&] { return o.books.sent_in_all() > 0; }));
   std::this_thread::sleep_for(1s);
   CHECK(o.books.sent_in_all() <= 4);
+}
+
+TEST_CASE("who was erased while their mail waited behind a slow server gets none",
+          "[notification]") {
+  office o{20};
+  o.books.held = true;
+  std::this_thread::sleep_for(1s); // found: four are under way, the others wait
+  o.books.gone = true;
+  o.time->advance(10s);
+  o.books.held = false;
+  REQUIRE(o.becomes_true([&] { return o.books.sent_in_all() > 0; }));
+  std::this_thread::sleep_for(1s);
+  CHECK(o.books.sent_in_all() <= 4);
+}
+
+TEST_CASE("mails go no faster than the policy says, however many are due", "[notification]") {
+  auto policy = shipped_policy();
+  auto rate = policy.find("rate_per_second = 200");
+  REQUIRE(rate != policy.npos);
+  policy.replace(rate, 21, "rate_per_second = 1");
+  office o{20, false, policy};
+  REQUIRE(o.becomes_true([&] { return o.books.sent_in_all() > 0; }));
+  for (auto seconds = 1; seconds <= 3; ++seconds) {
+    std::this_thread::sleep_for(500ms);
+    CHECK(o.books.sent_in_all() == seconds);
+    o.time->advance(1s);
+    REQUIRE(o.becomes_true([&] { return o.books.sent_in_all() > seconds; }));
+  }
 }

@@ -346,9 +346,13 @@ TEST_CASE("a simulation counts whom a policy would change, and changes nothing",
   s.commit(
       s.people->record_notice(user("br"), {"ai-interactions", 1, channel::in_app, announced}, "t"));
   s.say("e1", "br", in_force, "hiking");
-  auto effect = s.people->simulate(another_version("2026-02-01.1", 2, "2025-12-20T00:00:00Z",
-                                                   "2026-02-01T00:00:00Z", "[\"BR\"]"));
-  REQUIRE(effect);
+  auto run = s.people->begin_simulation(another_version("2026-02-01.1", 2, "2025-12-20T00:00:00Z",
+                                                        "2026-02-01T00:00:00Z", "[\"BR\"]"));
+  REQUIRE(run);
+  CHECK(*s.people->simulate_on(*run, 2)); // two at a time: there are more
+  CHECK(run->effect.persons == 2);
+  CHECK(!*s.people->simulate_on(*run, 2));
+  auto effect = &run->effect;
   CHECK(effect->persons == 3);
   CHECK(effect->excluded == 1);
   CHECK(effect->newly_excluded == 1);
@@ -377,4 +381,19 @@ TEST_CASE("who left the audience after a mail was intended gets none, unless the
   s.time.advance(1s);
   s.move("ann", "US", s.time.now());
   CHECK(go_round(s).mails.size() == 1);
+}
+
+TEST_CASE("what lies in the app does not bounce", "[notices]") {
+  shard s{in_force};
+  put(s, "ann", "US", "ann@example.org");
+  go_round(s);
+  auto mail = go_round(s).mails.at(0);
+  s.commit(s.people->record_mail(user("ann"), mail.notice, mail_result::accepted, in_force, {}));
+  s.commit(s.people->inbox(user("ann"), s.inbox_of("ann")));
+  for (const auto& line : ledger(s, "ann"))
+    if (line.channel == channel::in_app)
+      CHECK(s.people->record_mail(user("ann"), line.id, mail_result::failed, in_force, {})
+                .error()
+                .code == errc::not_found);
+  CHECK(s.people->read(user("ann"))->record.person.notices.size() == 2); // both have reached
 }

@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include "actors/profile/profile_actor.hpp"
 #include "storage/base/limits.hpp"
@@ -249,4 +250,32 @@ TEST_CASE("more than a batch at a time is not tried", "[profile]") {
   REQUIRE(answer);
   CHECK(answer->items.size() == many.items.size());
   CHECK(answer->items.front().status == model::status::overloaded);
+}
+
+TEST_CASE("while a policy is simulated others are served", "[profile]") {
+  primary p;
+  p.wait_until_open();
+  model::user_details details;
+  details.region = *p.regions.find("US");
+  for (auto i = 0; i < 200; ++i)
+    REQUIRE(p.ask<user_stored>(put_user{0, fmt::format("u{}", i), model::encode(details), "test"}));
+  std::string first;
+  for (auto i = 0; i < 100 && first != "status"; ++i) {
+    first.clear();
+    auto note = [&](std::string what) {
+      if (first.empty())
+        first = std::move(what);
+    };
+    caf::scoped_actor self{p.system};
+    self->send(p.profile, simulate_policy{0, shipped_policy(), {}});
+    self->send(p.profile, shard_status_request{0});
+    for (auto answers = 0; answers < 2; ++answers)
+      self->receive(
+          [&](const policy_effect& e) {
+            CHECK(e.persons == 200);
+            note("effect");
+          },
+          [&](const shard_status&) { note("status"); });
+  }
+  CHECK(first == "status");
 }

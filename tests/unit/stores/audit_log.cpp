@@ -261,6 +261,10 @@ TEST_CASE("a cut tail is found; where the head went with it, by whoever knows a 
   REQUIRE(db->write({no_head}, sync::yes));
   CHECK(verify_audit(*db, 7).value() == audit_head{}); // as if nothing had ever been
   CHECK_THAT(broken(*db, 7, {head}), Contains("record 1: it is missing"));
+  REQUIRE(db->write({{engine::operation::what::put, table::policy,
+                      engine::named_key(7, "policy/2025-12-16.1"), "as it was applied"}},
+                    sync::yes));
+  CHECK_THAT(broken(*db, 7), Contains("record 1: it is missing")); // its record must have been
 }
 
 TEST_CASE("a chain that goes on from what was known is whole", "[audit]") {
