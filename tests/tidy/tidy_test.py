@@ -67,6 +67,12 @@ def includes(path):
         yield match.group(2) or match.group(3), match.group(3) is not None
 
 
+def unused(row, table, use, code):
+    """What `row` names in `table` and no `use` in `code` does."""
+    used = set(re.findall(use, code))
+    return [name for name in re.findall(row, table, re.M) if name not in used]
+
+
 def include_faults(path, own_includes):
     """What is wrong with including these (of our own) from `path`."""
     floor, room = path.split("/")[0], path.split("/")[1]
@@ -87,12 +93,6 @@ def library_faults(path, included):
         for name in included:
             if name.startswith(library) and not any(re.search(place, path) for place in places):
                 yield f"{path} includes <{name}>: {library} has no place here"
-
-
-def unused(row, table, use, code):
-    """What `row` names in `table` and no `use` in `code` does."""
-    used = set(re.findall(use, code))
-    return [name for name in re.findall(row, table, re.M) if name not in used]
 
 
 class Tidy(unittest.TestCase):
