@@ -126,7 +126,6 @@ inline constexpr std::size_t replica_message_bytes = 64 * 1024 * 1024;
 inline constexpr std::size_t remembered_events = 50'000; ///< event ids within the dedupe window
 inline constexpr std::size_t regions_remembered = 32;
 inline constexpr std::size_t notices_remembered = 64;
-inline constexpr std::size_t uses_remembered = 1000;
 inline constexpr std::size_t deltas_before_fold = 32;
 inline constexpr std::size_t cached_users_per_shard = 1024;
 

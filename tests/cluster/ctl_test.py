@@ -172,10 +172,10 @@ class WithoutNode(process_case.ProcessCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("config_invalid: ", done.stderr)
 
-    def test_a_configuration_is_not_valid_where_a_file_that_takes_long_to_read_is_none(self):
+    def test_a_configuration_is_not_valid_where_what_it_names_is_not_there(self):
         configs = process_case.SOURCE / "configs"
         file = self.folder / "node.toml"
-        for key in ("lexicon", "topics_model", "notices"):
+        for key in ("lexicon", "notices"):
             file.write_text(f'regions = "{configs}/regions.toml"\n{key} = "nowhere"\n'
                             f'policies = ["{configs}/policies/ai-interactions-2025-12-16.1.toml"]\n')
             done = self.ctl("config", "check", file)

@@ -69,6 +69,12 @@ def includes(path):
         yield match.group(2) or match.group(3), match.group(3) is not None
 
 
+def unused(row, table, use, code):
+    """What `row` names in `table` and no `use` in `code` does."""
+    used = set(re.findall(use, code))
+    return [name for name in re.findall(row, table, re.M) if name not in used]
+
+
 def include_faults(path, own_includes):
     """What is wrong with including these (of our own) from `path`."""
     floor, room = path.split("/")[0], path.split("/")[1]
@@ -162,6 +168,15 @@ class Tidy(unittest.TestCase):
                   if is_code(path) and not path.endswith(".def") and not path.startswith("tests/golden/")
                   for fault in long_lines(path))
 
+    def test_every_error_is_answered_and_every_bound_is_kept(self):
+        code = "\n".join(read(path) for path in self.code() if not path.endswith("storage/base/limits.hpp"))
+        self.none(f"{name}: nobody answers this error"
+                  for name in unused(r"^X\((\w+),", read("storage/base/errors.def"), r"errc::(\w+)", code))
+        limits = read("storage/base/limits.hpp")
+        self.none(f"{name}: nobody keeps this bound"
+                  for name in unused(r"^inline constexpr [^=]*?(\w+)(?:\[\])? =", limits, r"\w+", code)
+                  if len(re.findall(rf"\b{name}\b", limits)) == 1)  # others may be made of it
+
     def test_names_say_what_a_thing_is(self):
         self.none(f"{path}: a name that says nothing" for path in files(*FLOORS, "tests", "docs", "configs")
                   if FORBIDDEN_NAMES.search(pathlib.PurePosixPath(path).name))
@@ -169,6 +184,9 @@ class Tidy(unittest.TestCase):
 
 class TheRulesThemselves(unittest.TestCase):
     """A check that lets everything pass is none."""
+
+    def test_what_nobody_uses_is_found(self):
+        self.assertEqual(unused(r"^X\((\w+),", "X(a, 1)\nX(b, 2)", r"errc::(\w+)", "errc::b a"), ["a"])
 
     def test_an_upward_include_is_found(self):
         self.assertTrue(list(include_faults("storage/model/topic.cpp", ["actors/messages/messages.hpp"])))

@@ -23,8 +23,8 @@ TEST_CASE("every error has a slug of its own, a status, a sentence and a remedy"
 }
 
 TEST_CASE("an error reads as its slug, its sentence and the detail", "[error]") {
-  CHECK(error{errc::erased, {}}.to_string() == "erased: This person was erased.");
-  CHECK(error{errc::erased, "r-3"}.to_string() == "erased: This person was erased. (r-3)");
+  CHECK(error{errc::read_only, {}}.to_string() == "read_only: The disk takes no writes.");
+  CHECK(error{errc::read_only, "db"}.to_string() == "read_only: The disk takes no writes. (db)");
 }
 
 TEST_CASE("a failed step ends the function that tries it", "[error]") {
