@@ -1,5 +1,5 @@
-/// Every bound in one place. What is over a bound is refused with an error that says so, never
-/// queued without end. Units stand last in a name.
+/// Bounds that somebody outside can meet (inner sizes stay with their code). What is over one is
+/// refused with an error that says so, never queued without end. Units stand last in a name.
 #pragma once
 
 #include <chrono>
