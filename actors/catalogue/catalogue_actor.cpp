@@ -87,9 +87,9 @@ private:
     auto content = feeds_.content_changed();
     if (!campaigns && !content)
       return;
-    // No change is lost between here and there: it is a call, and the numbers are made here. Were one
-    // missing, it would show as a campaign that is not seen or never goes; so it is looked at, and
-    // whoever sees this counter move has found a defect.
+    // No change is lost between here and there: it is a call, and the numbers are made here. Were
+    // one missing, it would show as a campaign that is not seen or never goes; so it is looked at,
+    // and whoever sees this counter move has found a defect.
     if (campaigns && !follow_(*campaigns)) {
       whole_.Increment();
       follow_(feeds_.whole());
