@@ -11,10 +11,8 @@ import http.client
 import json
 import os
 import pathlib
-import random
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -26,7 +24,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "story")]
 import network  # noqa: E402
 from certificates import Authority  # noqa: E402
 from member import Member  # noqa: E402
-from node import ROOT, Node, environment, free_port  # noqa: E402
+from node import ROOT, Node, environment, free_port, free_ports  # noqa: E402
 
 
 class ClusterError(Exception):
@@ -35,28 +33,6 @@ class ClusterError(Exception):
 
 def default_folder():
     return pathlib.Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"candor-cluster-{os.getuid()}"
-
-
-def free_ports(count):
-    """Below those that the system gives to outgoing connections, so that they are still free at a restart."""
-    found, held = [], []
-    try:
-        for port in random.sample(range(17000, 32000), 2000):
-            with contextlib.ExitStack() as both:
-                try:
-                    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                        s = both.enter_context(socket.socket(socket.AF_INET, kind))
-                        s.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
-                held.append(both.pop_all())
-                found.append(port)
-            if len(found) == count:
-                return found
-    finally:
-        for h in held:
-            h.close()
-    raise ClusterError("there are not enough free ports")
 
 
 class ClusterNode(Node):
@@ -362,16 +338,20 @@ class LocalCluster:
     def authority(self, name):
         return Authority(self.folder / "certificates", name)
 
+    def ports(self):
+        """Of all members, those too that are not running."""
+        return {port for m in self.members for kind, port in m.facts.items() if kind.endswith("_port")}
+
     def make_etcd_member(self, name):
         facts = self.new_facts(name)
-        facts["client_port"], facts["peer_port"] = (2379, 2380) if self.netns else free_ports(2)
+        facts["client_port"], facts["peer_port"] = (2379, 2380) if self.netns else free_ports(2, self.ports())
         # No common name: etcd's HTTP gateway would take it for a user's.
         self.authority("etcd").sign(name, ["127.0.0.1", facts["address"]], ["localhost"])
         self.etcd.append(Member(facts))
 
     def make_node(self, name):
         facts = self.new_facts(name)
-        facts["http_port"], facts["node_port"] = (8080, 7070) if self.netns else free_ports(2)
+        facts["http_port"], facts["node_port"] = (8080, 7070) if self.netns else free_ports(2, self.ports())
         if self.state.get("first_http_port") and not self.netns:
             facts["http_port"] = free_port(max([self.state["first_http_port"], *(n.port + 1 for n in self.nodes)]))
         facts["url"] = f"{'https' if self.netns else 'http'}://{facts['address']}:{facts['http_port']}"

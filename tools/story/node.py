@@ -3,10 +3,12 @@
 Ends only the process that it started, by its id.
 """
 
+import contextlib
 import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -16,12 +18,39 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+_given = set()  # by this process: may be free still, and is somebody's
+
+
+def free_ports(count, taken=()):
+    """Below those that the system gives to outgoing connections (a client that tries again and again would meet itself
+    there), so that they are still free at a restart. None is given twice, nor is one that is `taken`."""
+    found, held = [], []
+    try:
+        for port in random.sample(range(17000, 32000), 2000):
+            if port in _given or port in taken:
+                continue
+            with contextlib.ExitStack() as both:
+                try:
+                    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                        s = both.enter_context(socket.socket(socket.AF_INET, kind))
+                        s.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                held.append(both.pop_all())
+                found.append(port)
+            if len(found) == count:
+                _given.update(found)
+                return found
+    finally:
+        for h in held:
+            h.close()
+    raise OSError("there are not enough free ports")
+
+
 def free_port(first=None):
     """`first`, or the next port above it that is free; any free one where none is named."""
     if first is None:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            return s.getsockname()[1]
+        return free_ports(1)[0]
     for port in range(first, min(first + 100, 65536)):
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
