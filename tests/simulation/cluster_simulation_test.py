@@ -48,7 +48,7 @@ PLANTED = {
     "damage_unheard": ("flips", {"a damaged copy is given up", SETTLES}),
     "log_time_is_wall": ("clocks", {REASON, TWICE, OVERSPENT, "what a decision reserved is there"}),
     "day_renewed": ("clocks", {OVERSPENT}),
-    "stamped_early": ("clocks", {UNTOLD}),
+    "stamped_early": ("clocks", {UNTOLD, "an erased person does not come back"}),
     "session_unasked": ("sessions", {"a session sees what it wrote, and never goes back"}),
     "drain_ignored": ("drains", {"a node that is drained soon leads nothing"}),
 }
